@@ -1,0 +1,53 @@
+"""Writes data/train.jsonl and data/test.jsonl: rows {"id", "question", "answer"}, the same bytes on every run."""
+
+import json
+import random
+from pathlib import Path
+
+import world
+
+FOLDER = Path(__file__).parent / "data"
+SIZES = {"train": 600, "test": 500}
+_SEED = 20_261_123
+
+
+def splits() -> dict[str, list[world.Problem]]:
+    """The questions of both splits; no two of them ask for the same sums, whatever the names and things around them."""
+    rng, taken = random.Random(_SEED), set[world.Sums]()
+    found: dict[str, list[world.Problem]] = {}
+    for name, size in SIZES.items():
+        found[name] = fresh_problems(rng, size, taken)
+        taken.update(problem.sums for problem in found[name])
+    return found
+
+
+def fresh_problems(rng: random.Random, count: int, taken: set[world.Sums]) -> list[world.Problem]:
+    """Draws `count` problems with sums that differ from one another and from all in `taken`."""
+    found: dict[world.Sums, world.Problem] = {}
+    while len(found) < count:
+        problem = world.make_problem(rng)
+        if problem.sums not in taken:
+            found.setdefault(problem.sums, problem)
+    return list(found.values())
+
+
+def jsonl(name: str, problems: list[world.Problem]) -> str:
+    """The file's text for one split."""
+    rows = [
+        {"id": f"{name}-{number:04d}", "question": problem.text, "answer": str(problem.answer)}
+        for number, problem in enumerate(problems, 1)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def main() -> None:
+    """Writes both files."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, problems in splits().items():
+        path = FOLDER / f"{name}.jsonl"
+        path.write_text(jsonl(name, problems), encoding="utf-8")
+        print(f"{path}: {len(problems)} questions")
+
+
+if __name__ == "__main__":
+    main()
