@@ -1,0 +1,53 @@
+"""The custom resources as pydantic models: the single source of schemas, defaults, validation and reference docs."""
+
+from agentark.api.base import API_VERSION
+from agentark.api.debaterun import DebateRunSpec, Execution, Prompts, Protocol, Sampling
+from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Suite
+from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
+from agentark.api.modelrelease import ModelReleaseSpec
+from agentark.api.prmtraining import PRMTrainingSpec
+from agentark.api.resources import (
+    KINDS,
+    DebateRun,
+    DistillJob,
+    ModelRelease,
+    PRMTraining,
+    Resource,
+    json_schema,
+)
+from agentark.api.sources import Dataset, Endpoint, Model, SecretKey, StoreSource, Teacher
+from agentark.api.training import Training
+
+__all__ = [
+    "API_VERSION",
+    "KINDS",
+    "Curation",
+    "Dataset",
+    "DebateRun",
+    "DebateRunSpec",
+    "DistillJob",
+    "DistillJobSpec",
+    "Endpoint",
+    "Evaluation",
+    "Execution",
+    "Gate",
+    "InvalidManifest",
+    "Issue",
+    "Model",
+    "ModelRelease",
+    "ModelReleaseSpec",
+    "PRMTraining",
+    "PRMTrainingSpec",
+    "Prompts",
+    "Protocol",
+    "Resource",
+    "Sampling",
+    "SecretKey",
+    "StoreSource",
+    "Suite",
+    "Teacher",
+    "Training",
+    "check_manifest",
+    "json_schema",
+    "read_manifest",
+]

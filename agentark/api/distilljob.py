@@ -1,0 +1,135 @@
+"""DistillJob: from debates to one student that answers in a single pass, measured against where it came from."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Seed, Spec
+from agentark.api.debaterun import DebateRunSpec, Execution
+from agentark.api.prmtraining import PRMTrainingSpec
+from agentark.api.sources import Dataset, Model, StoreSource
+from agentark.api.training import Training
+
+Method = Literal["RSFT", "DA", "PAD", "AnswerOnly"]
+Control = Literal["SelfConsistency", "Debate", "SelfReview", "AnswerOnly", "OwnAnswers"]
+
+
+class Student(Spec):
+    """The model that learns."""
+
+    model: Model
+    """Its weights before distillation."""
+
+
+class Curation(Spec):
+    """Which traces of the debates are trained on."""
+
+    form: Literal["Solution", "SelfCorrection", "Both"] = "Solution"
+    """Clean solutions, or attempt, critique and mended solution in one monologue, or both where there was a correction."""
+    max_traces: Annotated[int, Field(ge=1, le=3)] = 3
+    """Different correct traces per question for DA (k in the paper)."""
+    max_trace_characters: Annotated[int, Field(ge=1)] = 16000
+    """Longer traces are left out and counted."""
+    held_out_fraction: Fraction = "0.1"
+    """Part of the questions kept out of training, for in-training evaluation."""
+
+
+class Suite(Spec):
+    """A named set of evaluation questions."""
+
+    name: Name
+    """Name of the suite in results and gates."""
+    dataset: Dataset
+    """Its questions; never trained on."""
+
+
+class Evaluation(Spec):
+    """What the student is measured on, and against what."""
+
+    suites: Annotated[list[Suite], Field(min_length=1, max_length=32)]
+    """Question sets."""
+    controls: list[Control] = ["SelfConsistency", "Debate"]
+    """Shown beside base and student: a vote of the base at the debate's token cost, the debate, a debate whose agents
+    see only their own solution, students of the answers alone, and of the base's own correct answers without debate."""
+    decoding: Annotated[list[Literal["Greedy", "Sampled"]], Field(min_length=1)] = ["Greedy"]
+    """How single passes are decoded; Sampled takes the debate's sampling."""
+    seed: Seed = 1
+    """Seed of sampled decoding and of the bootstrap."""
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        names = [suite.name for suite in self.suites]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"suite names must differ; repeated: {', '.join(repeated)}")
+        return self
+
+
+class Gate(Spec):
+    """A condition that a student must meet to be released."""
+
+    suite: Name
+    """Suite it is measured on."""
+    metric: Literal["accuracy"] = "accuracy"
+    """What is measured."""
+    min_gain_over: Literal["student", "debate"] | None = None
+    """Must be better than the student before distillation, or than the debate."""
+    significance: Fraction = "0.05"
+    """Largest p-value (McNemar's exact test) at which the gain counts."""
+    min_value: PositiveDecimal | None = None
+    """Least value of the metric."""
+
+
+class Release(Spec):
+    """Publish the student when it passes its gates."""
+
+    name: Name
+    """Name of the ModelRelease."""
+    gates: list[Gate] = []
+    """All must pass."""
+
+
+class DistillJobSpec(Spec):
+    """Debate, select traces, train a student, evaluate it, release it."""
+
+    debate: DebateRunSpec | None = None
+    """The debate that gives the traces."""
+    debate_ref: Reference | None = None
+    """Or a DebateRun of this namespace."""
+    prm: PRMTrainingSpec | None = None
+    """The process reward model for PAD; defaults apply when left out."""
+    prm_ref: Reference | None = None
+    """Or a PRMTraining of this namespace."""
+    student: Student
+    """The model that learns."""
+    methods: Annotated[list[Method], Field(min_length=1, max_length=4)]
+    """Applied in this order, each to the model of the one before."""
+    curation: Curation = Curation()
+    """Which traces are trained on."""
+    training: Training = Training()
+    """Optimisation and machines."""
+    evaluation: Evaluation
+    """What is measured."""
+    execution: Execution = Execution()
+    """How the evaluation's requests are carried out."""
+    release: Release | None = None
+    """Publish the student when it passes its gates."""
+    store: StoreSource | None = None
+    """Where artifacts go; the operator's setting or the folder .agentark by default."""
+    suspend: bool = False
+    """Keep the job from starting, or stop it where it can go on later."""
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        if (self.debate is None) == (self.debate_ref is None):
+            raise ValueError("give exactly one of 'debate' and 'debateRef'")
+        if self.prm is not None and self.prm_ref is not None:
+            raise ValueError("give one of 'prm' and 'prmRef', not both")
+        if self.release is not None:
+            suites = {suite.name for suite in self.evaluation.suites}
+            unknown = sorted({gate.suite for gate in self.release.gates} - suites)
+            if unknown:
+                raise ValueError(
+                    f"release.gates name unknown suites: {', '.join(unknown)}; there are: {', '.join(sorted(suites))}"
+                )
+        return self

@@ -1,0 +1,80 @@
+"""Where data, models, endpoints and artifacts are."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from agentark.api.base import Digest, Name, Reference, Spec
+
+Uri = Annotated[str, Field(pattern=r"^(file:|s3://|hf://|release://).+", max_length=2048)]
+"""file:PATH (relative to the manifest), s3://bucket/key, hf://org/name@revision or release://name@version."""
+
+
+class Dataset(Spec):
+    """A set of questions with answers."""
+
+    uri: Uri
+    """Address of the rows: .jsonl, .jsonl.gz, .jsonl.zst or .json; hf:// data sets name config and split after '#'."""
+    task: Literal["gsm8k", "medmcqa", "jsonl"] = "jsonl"
+    """How rows are read and answers graded; jsonl takes {"id", "question", "answer"}."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many questions."""
+    digest: Digest | None = None
+    """Expected content; a file with another digest is refused."""
+
+
+class Model(Spec):
+    """The weights and tokenizer of a causal language model."""
+
+    uri: Uri
+    """Address of a Hugging Face model folder."""
+    digest: Digest | None = None
+    """Expected content; a model with another digest is refused."""
+
+
+class SecretKey(Spec):
+    """One key of a Secret. On a laptop: the environment variable AGENTARK_SECRET_<NAME>_<KEY>."""
+
+    name: Name
+    """Name of the Secret."""
+    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = "apiKey"
+    """Key inside the Secret."""
+
+
+class Endpoint(Spec):
+    """An OpenAI-compatible server that is already running."""
+
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    """Root of the API, usually ending in /v1."""
+    model: Annotated[str, Field(min_length=1, max_length=512)]
+    """Name of the model as the server knows it."""
+    api_key_secret_ref: SecretKey | None = None
+    """The key to send as bearer token; none by default."""
+
+
+class Teacher(Spec):
+    """The model that debates: weights to load, or a server to ask."""
+
+    model: Model | None = None
+    """Weights to load (on a cluster: to serve by vLLM)."""
+    endpoint: Endpoint | None = None
+    """A running OpenAI-compatible server."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.model is None) == (self.endpoint is None):
+            raise ValueError("give exactly one of 'model' and 'endpoint'")
+        return self
+
+
+class StoreSource(Spec):
+    """Where artifacts are kept."""
+
+    uri: Annotated[str, Field(pattern=r"^(file:|s3://).+", max_length=2048)] = "file:.agentark"
+    """s3://bucket/prefix, or file:FOLDER on a laptop (relative to the working directory)."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """The S3 server; none means AWS."""
+    region: str = ""
+    """Region of the bucket; most servers need none."""
+    credentials_secret_ref: Reference | None = None
+    """Secret with accessKey and secretKey. On a laptop: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
