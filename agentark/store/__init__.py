@@ -1,0 +1,32 @@
+"""Where results lie: a folder or an S3 bucket, and what stages and runs keep there."""
+
+from agentark.store.digests import sha256_file, sha256_tree
+from agentark.store.interface import Entry, Store
+from agentark.store.opening import open_store
+from agentark.store.outputs import Output
+from agentark.store.progress import Progress, ProgressWriter, read_progress
+from agentark.store.runs import RunRecord, RunStage, list_runs, read_run, write_run
+from agentark.store.stages import StageManifest, commit, next_attempt, read_manifest, stage_path, verify_outputs
+
+__all__ = [
+    "Entry",
+    "Output",
+    "Progress",
+    "ProgressWriter",
+    "RunRecord",
+    "RunStage",
+    "StageManifest",
+    "Store",
+    "commit",
+    "list_runs",
+    "next_attempt",
+    "open_store",
+    "read_manifest",
+    "read_progress",
+    "read_run",
+    "sha256_file",
+    "sha256_tree",
+    "stage_path",
+    "verify_outputs",
+    "write_run",
+]
