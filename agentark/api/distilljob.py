@@ -25,7 +25,7 @@ class Curation(Spec):
     """Which traces of the debates are trained on."""
 
     form: Literal["Solution", "SelfCorrection", "Both"] = "Solution"
-    """Clean solutions, or attempt, critique and mended solution in one monologue, or both where there was a correction."""
+    """Clean solutions; attempt, critique and mended solution in one monologue; or both where there was a correction."""
     max_traces: Annotated[int, Field(ge=1, le=3)] = 3
     """Different correct traces per question for DA (k in the paper)."""
     max_trace_characters: Annotated[int, Field(ge=1)] = 16000

@@ -15,14 +15,23 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agentark.api.base import API_VERSION
+from agentark.api.base import API_VERSION, DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN
 from agentark.api.resources import KINDS, Resource
+from agentark.api.sources import URI_PATTERN
 from agentark.errors import InvalidInput
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 100_000
 MAX_DEPTH = 64
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_TEXT_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("timestamp", "binary", "value", "merge"))
+_MEANINGS = {
+    URI_PATTERN: "an address starts with file:, s3://, hf:// or release://",
+    NAME_PATTERN: "a name has lower-case letters, digits and '-', and starts and ends with a letter or digit",
+    DECIMAL_PATTERN: 'a decimal number in quotes, such as "0.5" or "5e-4"',
+    DIGEST_PATTERN: "a digest is 'sha256:' and 64 hex digits",
+}
 
 Location = tuple[str | int, ...]
 
@@ -204,14 +213,9 @@ def _document(root: yaml.Node, budget: _Budget) -> Document:
     return Document(convert(root, (), 0), lines, tuple(issues))
 
 
-def _scalar(node: yaml.ScalarNode, budget: _Budget) -> Any:
+def _scalar(node: yaml.Node, budget: _Budget) -> Any:
     # Dates and binary stay text: no field of ours takes them, and JSON has neither.
-    if node.tag in (
-        "tag:yaml.org,2002:timestamp",
-        "tag:yaml.org,2002:binary",
-        "tag:yaml.org,2002:value",
-        "tag:yaml.org,2002:merge",
-    ):
+    if node.tag in _TEXT_TAGS:
         return node.value
     try:
         value = budget.scalars.construct_object(node)
@@ -267,7 +271,8 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
             text = str(detail["ctx"]["error"])
             return text if isinstance(detail["input"], dict) else f"found {found}; {text}"
         case "string_pattern_mismatch":
-            return f"found {found}; it must match {detail['ctx']['pattern']}"
+            pattern = detail["ctx"]["pattern"]
+            return f"found {found}; {_MEANINGS.get(pattern, f'it must match {pattern}')}"
         case _:
             return f"found {found}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 

@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from agentark.api.base import Digest, Name, Reference, Spec
 
-Uri = Annotated[str, Field(pattern=r"^(file:|s3://|hf://|release://).+", max_length=2048)]
+URI_PATTERN = r"^(file:|s3://|hf://|release://).+"
+Uri = Annotated[str, Field(pattern=URI_PATTERN, max_length=2048)]
 """file:PATH (relative to the manifest), s3://bucket/key, hf://org/name@revision or release://name@version."""
 
 
