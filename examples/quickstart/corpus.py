@@ -1,4 +1,4 @@
-"""The pages that the quickstart's base model reads: drafts, reviews, sums and marked sums, made without end from one generator."""
+"""The pages that the quickstart's base model reads: drafts, reviews, sums and marked sums, without end."""
 
 import enum
 import random
@@ -25,11 +25,14 @@ class Page(NamedTuple):
     turns: tuple[str, ...]
 
 
+_DRAFT_SLIPS = world.Slips(hard=0.62, easy=0.06)
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
     """How the writers of the pages behave; every number is a probability."""
 
-    draft: world.Slips = world.Slips(hard=0.62, easy=0.06)
+    draft: world.Slips = _DRAFT_SLIPS
     oversight: float = 0.06  # a reader passes over a right solution
     careful: float = 0.25  # a review is among writers who slip less often ...
     care: float = 0.3  # ... by this factor

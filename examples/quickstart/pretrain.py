@@ -2,9 +2,10 @@
 
     python examples/quickstart/pretrain.py --out DIR --cpu-seconds 1200 --seed 7
 
-The same `--steps` and seed give the same model on the same machine; with `--cpu-seconds` the number of steps depends on how fast
-the machine is. DIR holds a loadable model from the first tenth of the run on, but only the finished one is any good: the learning
-rate falls to almost nothing over the last 40 % of the run, and accuracy comes with that.
+The same `--steps` and seed give the same model on the same kind of machine; with `--cpu-seconds` the number of steps
+depends on how fast the machine is. DIR holds a loadable model from the first tenth of the run on, but only the
+finished one is any good: the learning rate falls to almost nothing over the last 40 % of the run, and accuracy comes
+with that.
 """
 
 import argparse
@@ -97,11 +98,11 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCau
 def number_features(count: int) -> torch.Tensor:
     """Sines and cosines of 0..count-1, shape (count, 20).
 
-    Tokens have no order of their own; started like this, sums are learnt in a third of the time. Nothing about which sum has
-    which result is in them.
+    Tokens have no order of their own; started like this, sums are learnt in a third of the time. Nothing about which
+    sum has which result is in them.
     """
-    waves = ((2, 1), (5, 1), (5, 2), (10, 1), (10, 3), (20, 1), (50, 1), (100, 1), (200, 1), (400, 1))  # (period, multiple)
-    angles = [[2 * math.pi * number * times / period for period, times in waves] for number in range(count)]
+    periods = (2, 5, 5 / 2, 10, 10 / 3, 20, 50, 100, 200, 400)
+    angles = [[2 * math.pi * number / period for period in periods] for number in range(count)]
     return torch.tensor([[wave(angle) for angle in row for wave in (math.cos, math.sin)] for row in angles])
 
 
@@ -137,14 +138,15 @@ class Encoder:
         return ids, labels
 
     def _learnt(self, kind: Kind, number: int, turn: list[int]) -> Iterable[int]:
-        """Labels of one turn: everything but the question; of pages of sums only the results, of marked ones only the marks."""
+        """Labels of a turn: all of it but the question; of pages of sums the results, of marked ones the marks."""
         if number == 0:
             return [IGNORED] * len(turn)
         if kind is Kind.SUMS:
-            return [token if before == self._equals else IGNORED for before, token in zip([-1, *turn], turn, strict=False)]
+            pairs = zip([-1, *turn[:-1]], turn, strict=True)
+            return [token if before == self._equals else IGNORED for before, token in pairs]
         if kind is Kind.CHECK:
             return [token if token in self._marks else IGNORED for token in turn]
-        return turn  # the peers' solutions in a review as well: a model that does not read them closely cannot use them
+        return turn  # peers' solutions in a review as well: a model that does not read them closely cannot use them
 
 
 def next_pages(corpus: Corpus, rng: random.Random, mix: Mix) -> list[Page]:
@@ -157,46 +159,72 @@ def next_pages(corpus: Corpus, rng: random.Random, mix: Mix) -> list[Page]:
     return [corpus.page(Kind.CHECK if number % 4 > 1 else Kind.SUMS) for number in range(_BATCH[Kind.SUMS])]
 
 
-def train(out: Path, length: Length, seed: int, recipe: Recipe) -> None:
-    """Trains a model and writes it, with its tokenizer, to the folder `out`."""
-    torch.set_num_threads(1)  # at this size a second thread costs more than it gives, and one thread adds up in one order
-    torch.manual_seed(seed)
-    tokenizer = build_tokenizer()
-    model = new_model(recipe, tokenizer)
-    held_out = {problem.sums for split in make_data.splits().values() for problem in split}
-    corpus, rng, encoder = Corpus(seed, Habits(), held_out), random.Random(seed + 1), Encoder(tokenizer)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    print(f"{sum(weight.numel() for weight in model.parameters()):,} parameters; {asdict(recipe)}", flush=True)
-    losses: dict[Kind, float] = {}
-    begun, saved, steps, tokens, pages_read, done = time.process_time(), 0, 0, 0, 0, 0.0
-    while done < 1:
-        pages = next_pages(corpus, rng, Mix.START if done < recipe.sums_until else Mix.MAIN)
-        ids, labels = encoder.batch(pages)
-        rate = recipe.learning_rate * min(1.0, (steps + 1) / recipe.warmup_steps)
+class Training:
+    """A model in training: what `train` does again and again.
+
+    Args:
+        seed: of the weights and of the pages.
+        recipe: all else.
+    """
+
+    def __init__(self, seed: int, recipe: Recipe) -> None:
+        torch.manual_seed(seed)
+        self.tokenizer = build_tokenizer()
+        self.model = new_model(recipe, self.tokenizer)
+        self.steps = self.pages = self.tokens = 0
+        self.losses: dict[Kind, float] = {}  # running means
+        held_out = {problem.sums for split in make_data.splits().values() for problem in split}
+        self._corpus = Corpus(seed, Habits(), held_out)
+        self._recipe, self._rng, self._encoder = recipe, random.Random(seed + 1), Encoder(self.tokenizer)
+        self._optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        )
+
+    def step(self, done: float) -> None:
+        """Takes one optimizer step; `done` is the share of the run that is over (0 to 1)."""
+        recipe = self._recipe
+        mix = Mix.START if done < recipe.sums_until else Mix.MAIN
+        pages = next_pages(self._corpus, self._rng, mix)
+        ids, labels = self._encoder.batch(pages)
+        rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warmup_steps)
         rate *= min(1.0, max(recipe.floor, (1 - done) / (1 - recipe.decay_from)))
-        for group in optimizer.param_groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model(input_ids=ids, labels=labels).loss
+            loss = self.model(input_ids=ids, labels=labels).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        steps, tokens, pages_read = steps + 1, tokens + ids.numel(), pages_read + len(pages)
-        kind = pages[0].kind
-        losses[kind] = 0.95 * losses.get(kind, loss.item()) + 0.05 * loss.item()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.steps, self.pages, self.tokens = self.steps + 1, self.pages + len(pages), self.tokens + ids.numel()
+        kind, value = pages[0].kind, loss.item()
+        self.losses[kind] = 0.95 * self.losses.get(kind, value) + 0.05 * value
+
+    def save(self, out: Path) -> None:
+        """Writes model and tokenizer to a folder."""
+        self.model.save_pretrained(out)
+        self.tokenizer.save_pretrained(out)
+
+
+def train(out: Path, length: Length, seed: int, recipe: Recipe) -> None:
+    """Trains a model and writes it to the folder `out`, printing how far it is."""
+    # A second thread costs more than it gives at this size, and one alone adds up in a fixed order.
+    torch.set_num_threads(1)
+    training = Training(seed, recipe)
+    print(f"{sum(weight.numel() for weight in training.model.parameters()):,} parameters; {asdict(recipe)}", flush=True)
+    begun, tenths, done = time.process_time(), 0, 0.0
+    while done < 1:
+        training.step(done)
         spent = time.process_time() - begun
-        done = length.done(steps, spent)
-        if steps % 50 == 0 or done >= 1:
-            shown = " ".join(f"{kind.value} {value:.4f}" for kind, value in losses.items())
-            print(f"{done:4.0%} step {steps} {spent:.0f} s {pages_read} pages {tokens} tokens; losses {shown}", flush=True)
-        if int(done * 10) > saved:
-            saved = int(done * 10)
-            model.save_pretrained(out)
-            tokenizer.save_pretrained(out)
-    print(f"{out}: {steps} steps, {spent:.0f} s of one core, torch {torch.__version__}", flush=True)
+        done = length.done(training.steps, spent)
+        if training.steps % 50 == 0 or done >= 1:
+            losses = ", ".join(f"{kind.value} {value:.4f}" for kind, value in training.losses.items())
+            counts = f"step {training.steps}, {spent:.0f} s, {training.pages} pages, {training.tokens} tokens"
+            print(f"{done:4.0%} {counts}; losses: {losses}", flush=True)
+        if int(done * 10) > tenths:
+            tenths = int(done * 10)
+            training.save(out)
+    print(f"{out}: {training.steps} steps, {spent:.0f} s of one core, torch {torch.__version__}", flush=True)
 
 
 def main() -> None:

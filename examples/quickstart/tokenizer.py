@@ -10,8 +10,8 @@ PAD, END, USER, ASSISTANT, SYSTEM = "<|pad|>", "<|end|>", "<|user|>", "<|assista
 LARGEST_NUMBER = 199
 MAX_TOKENS = 1024
 
-# The phrases that every solution repeats are one token each, which makes a debate's prompts about a third shorter; the rest is
-# split as GPT-2 does it.
+# The phrases that every solution repeats are one token each, which makes a debate's prompts about a third shorter; the
+# rest is split as GPT-2 does it.
 _PIECES = (
     r"Step \d:|The answer is \\boxed\{|Agent \d:|Review these solutions and solve again\.| ?step \d is wrong,| right"
     r"| ?\p{L}+| ?\p{N}+|\n| ?[^\s\p{L}\p{N}]|\s+"

@@ -1,9 +1,9 @@
 """A small world of English word problems, worked by writers who slip and read by writers who review.
 
-A problem is a few gains, losses and doublings of a number of things. A *draft* works it step by step; its writer forgets a carry
-or a borrow when the second number is big, and seldom makes another mistake. In a *review* a writer sees his own and other
-solutions of one problem, says of each whether it is right, and writes a solution again. No module of AgentArk knows any of this:
-the world is the quickstart's own data, and the model learns it from text alone.
+A problem is a few gains, losses and doublings of a number of things. A *draft* works it step by step; its writer
+forgets a carry or a borrow when the second number is big, and seldom makes another mistake. In a *review* a writer
+sees his own and other solutions of one problem, says of each whether it is right, and writes a solution again. No
+module of AgentArk knows any of this: the world is the quickstart's own data, and the model learns it from text alone.
 
 All functions are deterministic given the random generator that they take.
 """
@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-NAMES = tuple("Ann Ben Cal Dee Eli Fay Gus Hal Ivy Jon Kim Leo Mia Ned Oli Pam Rae Sam Tia Zoe".split())
-_SHE = frozenset("Ann Dee Fay Ivy Kim Mia Pam Rae Tia Zoe".split())
-_ITEMS = tuple("pens cups eggs toys nuts hats keys pins cans bags".split())
+_PRONOUNS = {
+    **dict.fromkeys(("Ann", "Dee", "Fay", "Ivy", "Kim", "Mia", "Pam", "Rae", "Tia", "Zoe"), "She"),
+    **dict.fromkeys(("Ben", "Cal", "Eli", "Gus", "Hal", "Jon", "Leo", "Ned", "Oli", "Sam"), "He"),
+}
+_NAMES = sorted(_PRONOUNS)
+_ITEMS = ("pens", "cups", "eggs", "toys", "nuts", "hats", "keys", "pins", "cans", "bags")
 _GAINS = ("finds {amount}", "buys {amount}", "gets {amount} from {other}")
 _LOSSES = ("loses {amount}", "sells {amount}", "gives {amount} to {other}")
 _SIGNS = "+++---*"  # as often as they are drawn
@@ -66,7 +69,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Slips:
-    """How often a writer goes wrong, as probabilities per step: `hard` where a carry or borrow is easy to forget, `easy` anywhere."""
+    """Probabilities of going wrong in a step: `hard` where a carry or borrow is easy to forget, `easy` anywhere."""
 
     hard: float
     easy: float
@@ -82,16 +85,15 @@ NO_SLIPS = Slips(0.0, 0.0)
 def make_problem(rng: random.Random) -> Problem:
     """Draws a problem of 2 to 4 operations whose values all stay within 1 to 60."""
     start = rng.randint(3, LARGEST_START)
-    name, item = rng.choice(NAMES), rng.choice(_ITEMS)
-    pronoun = "She" if name in _SHE else "He"
+    name, item = rng.choice(_NAMES), rng.choice(_ITEMS)
     sentences, operations, value = [f"{name} has {start} {item}."], [], start
     for _ in range(rng.randint(2, 4)):
         operation, value = _next_operation(value, rng)
         operations.append(operation)
         phrase = rng.choice(_GAINS if operation.sign == "+" else _LOSSES)
-        other = rng.choice([another for another in NAMES if another != name])
+        other = rng.choice([another for another in _NAMES if another != name])
         act = "doubles them" if operation.sign == "*" else phrase.format(amount=operation.amount, other=other)
-        sentences.append(f"{pronoun} {act}.")
+        sentences.append(f"{_PRONOUNS[name]} {act}.")
     sentences.append(f"How many {item} now?")
     return Problem(" ".join(sentences), Sums(start, tuple(operations)), value)
 
@@ -206,9 +208,9 @@ def write_verdicts(own: Draft, peers: Sequence[Draft]) -> list[str]:
 def revise(sums: Sums, own: Draft, peers: Sequence[Draft], slips: Slips, oversight: float, rng: random.Random) -> Draft:
     """The solution that a reader writes after his verdicts.
 
-    Where all solutions give one answer nobody looks again and his own stands, right or wrong. Otherwise he copies the first right
-    one, his own first; where none is right he writes a new draft, as prone to slips as any. So a review without a right peer is
-    no better than a draft: what a debate gains, it gains from the others' solutions.
+    Where all solutions give one answer nobody looks again and his own stands, right or wrong. Otherwise he copies the
+    first right one, his own first; where none is right he writes a new draft, as prone to slips as any. So a review
+    without a right peer is no better than a draft: what a debate gains, it gains from the others' solutions.
 
     Args:
         sums: what there is to calculate.
