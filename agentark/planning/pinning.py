@@ -1,0 +1,132 @@
+"""Resolve addresses to identities, once per run.
+
+The only part of planning that reads anything: files, object stores, the model hub.
+"""
+
+import hashlib
+import importlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from agentark.api import Dataset, Model, Resource, StoreSource
+from agentark.errors import InvalidInput, NotFound
+from agentark.planning.graph import addresses
+from agentark.planning.stage import Pin
+from agentark.store import Store, open_store, sha256_file, sha256_tree
+
+_COUNT_BYTES = 1 << 20
+
+
+def pin_addresses(resources: Iterable[Resource], *, base: Path, store: Store, source: StoreSource) -> dict[str, Pin]:
+    """Find out what every address of the resources stands for now.
+
+    Args:
+        resources: Checked resources.
+        base: Folder that `file:` addresses are relative to: the manifest's.
+        store: The artifact store, for `release://`.
+        source: Its address and endpoint; `s3://` data is read through the same endpoint.
+
+    Raises:
+        InvalidInput: Something is not there, or its digest is not the one that the manifest gives.
+        StoreError: A store cannot be reached.
+    """
+    pins: dict[str, Pin] = {}
+    for resource in resources:
+        owner = f"{resource.kind} {resource.metadata.name!r}"
+        datasets, models = addresses(resource)
+        for item in (*datasets, *models):
+            if item.uri not in pins:
+                pins[item.uri] = _pin(item, base=base, store=store, source=source, owner=owner)
+            _check_digest(item, pins[item.uri], owner)
+    return pins
+
+
+def _pin(item: Dataset | Model, *, base: Path, store: Store, source: StoreSource, owner: str) -> Pin:
+    what = "data set" if isinstance(item, Dataset) else "model"
+    scheme = item.uri.split(":", 1)[0]
+    if scheme == "file":
+        return _pin_file(item, base, f"{owner}: {what} {item.uri}")
+    if scheme == "s3":
+        return _pin_s3(item.uri, source, f"{owner}: {what} {item.uri}")
+    if scheme == "hf":
+        return _pin_hub(item.uri, f"{owner}: {what} {item.uri}", dataset=isinstance(item, Dataset))
+    return _pin_release(item.uri, store, f"{owner}: {what} {item.uri}")
+
+
+def _pin_file(item: Dataset | Model, base: Path, what: str) -> Pin:
+    path = (base / item.uri.removeprefix("file:").removeprefix("//")).resolve()
+    if not path.exists():
+        raise InvalidInput(f"{what}: {path} does not exist; file: addresses are relative to the manifest's folder")
+    if isinstance(item, Model):
+        if not (path / "config.json").is_file():
+            raise InvalidInput(f"{what}: {path} holds no config.json; give the folder of a Hugging Face model")
+        return Pin(uri=item.uri, identity=f"sha256:{sha256_tree(path)}", path=str(path))
+    if not path.is_file():
+        raise InvalidInput(f"{what}: {path} is not a file; give a .jsonl, .jsonl.gz, .jsonl.zst or .json file")
+    rows = _count_rows(path) if path.suffix == ".jsonl" else None
+    return Pin(uri=item.uri, identity=f"sha256:{sha256_file(path)}", rows=rows, path=str(path))
+
+
+def _count_rows(path: Path) -> int:
+    lines, last = 0, b"\n"
+    with path.open("rb") as file:
+        while block := file.read(_COUNT_BYTES):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return lines + (last != b"\n")
+
+
+def _pin_s3(uri: str, source: StoreSource, what: str) -> Pin:
+    folder, _, name = uri.rpartition("/")
+    near = open_store(folder, endpoint=source.endpoint or "", region=source.region)
+    entry = near.stat(name)
+    if entry is not None:
+        return Pin(uri=uri, identity=f"etag:{entry.etag}:{entry.size}")
+    below = [(found.path, found.etag, found.size) for found in near.entries(name)]
+    if not below:
+        raise InvalidInput(f"{what}: nothing is there; upload it, or correct bucket and key")
+    digest = hashlib.sha256(json.dumps(below).encode()).hexdigest()
+    return Pin(uri=uri, identity=f"etags:{digest}")
+
+
+_HUB = re.compile(r"^hf://(?P<repo>[^@#]+)(@(?P<revision>[^#]+))?(#.*)?$")
+
+
+def _pin_hub(uri: str, what: str, *, dataset: bool) -> Pin:
+    match = _HUB.match(uri)
+    if match is None:
+        raise InvalidInput(f"{what}: write it as hf://org/name or hf://org/name@revision")
+    try:
+        hub: Any = importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise InvalidInput(f"{what}: needs the package huggingface_hub; pip install 'agentark[train]'") from None
+    kind = "dataset" if dataset else "model"
+    try:
+        info = hub.HfApi().repo_info(match["repo"], revision=match["revision"], repo_type=kind)
+    except Exception as error:
+        # The hub client raises its own, requests' and httpx's errors; all mean that the address gave no commit.
+        raise InvalidInput(
+            f"{what}: the hub gave no commit for it ({type(error).__name__}); check name, revision and network, "
+            "or download it and use a file: address"
+        ) from error
+    return Pin(uri=uri, identity=f"commit:{info.sha}")
+
+
+def _pin_release(uri: str, store: Store, what: str) -> Pin:
+    name, _, version = uri.removeprefix("release://").partition("@")
+    path = f"releases/{name}/{version}.json" if version else f"releases/{name}/current.json"
+    try:
+        record = json.loads(store.read(path))
+    except NotFound:
+        raise InvalidInput(f"{what}: the store {store.uri} has no such release ({path})") from None
+    return Pin(uri=uri, identity=str(record["digest"]))
+
+
+def _check_digest(item: Dataset | Model, pin: Pin, owner: str) -> None:
+    if item.digest is not None and item.digest != pin.identity:
+        raise InvalidInput(
+            f"{owner}: {item.uri} has {pin.identity}, the manifest says {item.digest}; "
+            "the content changed: correct the digest or restore the content"
+        )
