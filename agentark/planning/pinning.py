@@ -37,7 +37,8 @@ def pin_addresses(resources: Iterable[Resource], *, base: Path, store: Store, so
     for resource in resources:
         owner = f"{resource.kind} {resource.metadata.name!r}"
         datasets, models = addresses(resource)
-        for item in (*datasets, *models):
+        items: list[Dataset | Model] = [*datasets, *models]
+        for item in items:
             if item.uri not in pins:
                 pins[item.uri] = _pin(item, base=base, store=store, source=source, owner=owner)
             _check_digest(item, pins[item.uri], owner)

@@ -1,0 +1,79 @@
+"""The engines that a stage asks, built from its settings."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+from agentark.api import Endpoint, Execution, SecretKey, Teacher
+from agentark.errors import InvalidInput
+from agentark.execution.context import StageContext
+from agentark.execution.weights import model_folder
+from agentark.llm import Engine
+
+GPU_DEVICE = Path("/dev/nvidia0")
+
+
+def build_engines(context: StageContext) -> list[Engine]:
+    """One engine per distinct model of the stage, in the order that its protocol counts them."""
+    execution = Execution.model_validatejson.dumps(json.dumps(context.stage.settings["execution"]))
+    if "model" in context.stage.inputs:
+        return [weights_engine(context.input_output("model", "model"), execution)]
+    engines: list[Engine] = []
+    for settings in context.stage.settings["models"]:
+        teacher = Teacher.model_validatejson.dumps(json.dumps(settings))
+        if teacher.endpoint is not None:
+            engines.append(endpoint_engine(teacher.endpoint, execution))
+        elif teacher.model is not None:
+            engines.append(weights_engine(model_folder(context, teacher.model.uri), execution))
+    return engines
+
+
+def endpoint_engine(endpoint: Endpoint, execution: Execution) -> Engine:
+    """An engine that asks a running server.
+
+    Raises:
+        InvalidInput: The key that the manifest names is not there.
+    """
+    from agentark.llm.http import HttpEngine
+
+    return HttpEngine(
+        endpoint.base_url,
+        endpoint.model,
+        api_key=secret(endpoint.api_key_secret_ref) if endpoint.api_key_secret_ref else "",
+        max_connections=execution.concurrency,
+        deadline_s=execution.request_timeout_seconds,
+    )
+
+
+def weights_engine(folder: Path, execution: Execution) -> Engine:
+    """An engine that runs weights in this process.
+
+    Raises:
+        InvalidInput: The folder holds no usable model, or the engine asked for is not installed.
+    """
+    if execution.engine == "VLLM" or (execution.engine == "Auto" and vllm_can_run()):
+        from agentark.llm.vllm import VllmEngine
+
+        return VllmEngine(str(folder))
+    from agentark.llm.local import TransformersEngine
+
+    return TransformersEngine(str(folder), device="cuda" if GPU_DEVICE.exists() else "cpu")
+
+
+def vllm_can_run() -> bool:
+    """vLLM in process is taken by itself only where it and a GPU are there."""
+    return GPU_DEVICE.exists() and importlib.util.find_spec("vllm") is not None
+
+
+def secret(reference: SecretKey) -> str:
+    """The value of a Secret's key on this machine.
+
+    Raises:
+        InvalidInput: The environment variable that stands for it is not set.
+    """
+    variable = f"AGENTARK_SECRET_{reference.name}_{reference.key}".upper().replace("-", "_").replace(".", "_")
+    value = os.environ.get(variable, "")
+    if not value:
+        raise InvalidInput(f"the manifest names Secret {reference.name!r}, key {reference.key!r}: set {variable}")
+    return value

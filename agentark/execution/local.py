@@ -1,0 +1,225 @@
+"""Run a plan on this machine: each stage in a child process, as many side by side as the machine carries."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from agentark.errors import InvalidInput
+from agentark.execution.running import read_outcome, work_folder
+from agentark.planning import Plan, Stage
+from agentark.store import Progress, Store, read_manifest, read_progress
+
+State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted", "Skipped"]
+
+_POLL_S = 0.2
+_LOG_TAIL = 4000
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """Where one stage stands."""
+
+    stage: Stage
+    state: State = "Waiting"
+    seconds: float = 0.0
+    progress: Progress | None = None
+    message: str = ""
+    """Why it failed."""
+
+
+Observer = Callable[[Mapping[str, StageStatus]], None]
+"""Called with key -> status whenever something may have changed, several times a second."""
+
+
+@dataclass(slots=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    started: float
+
+
+def run_plan(
+    plan: Plan,
+    store: Store,
+    *,
+    jobs: int,
+    observe: Observer,
+    should_stop: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, StageStatus]:
+    """Run what is not cached, in the order of the graph.
+
+    Args:
+        plan: What to run.
+        store: Where results are and go.
+        jobs: Stages side by side.
+        observe: Told about every change.
+        should_stop: Asked several times a second; True asks all children to stop where they can resume.
+        environment: Added to the children's environment.
+
+    Returns:
+        Key -> last status. After a failure the stages that need the failed one are `Skipped`; independent ones still run.
+
+    Raises:
+        InvalidInput: The plan holds a stage that this version cannot run; nothing has been started.
+    """
+    unavailable = [f"{stage.name}: {stage.unavailable}" for stage in plan.stages if stage.unavailable]
+    if unavailable:
+        raise InvalidInput("; ".join(unavailable))
+    executor = _Executor(plan, store, dict(environment or {}), jobs)
+    return executor.run(observe, should_stop)
+
+
+class _Executor:
+    def __init__(self, plan: Plan, store: Store, environment: dict[str, str], jobs: int) -> None:
+        self.plan, self.store, self.jobs = plan, store, jobs
+        self.environment = environment
+        self.statuses = {stage.key: StageStatus(stage) for stage in plan.stages}
+        self.children: dict[str, _Child] = {}
+        self.stopping = False
+
+    def run(self, observe: Observer, should_stop: Callable[[], bool]) -> dict[str, StageStatus]:
+        self._find_cached()
+        observe(self.statuses)
+        try:
+            while self._pending() or self.children:
+                if should_stop() and not self.stopping:
+                    self._ask_to_stop()
+                if not self.stopping:
+                    self._start_ready()
+                if self.children:
+                    time.sleep(_POLL_S)
+                self._collect()
+                observe(self.statuses)
+        finally:
+            self._kill()
+        return self.statuses
+
+    def _find_cached(self) -> None:
+        for key, status in self.statuses.items():
+            if read_manifest(self.store, status.stage.kind, key) is not None:
+                self.statuses[key] = StageStatus(status.stage, "Cached")
+
+    def _pending(self) -> bool:
+        if self.stopping:
+            return False
+        return any(status.state == "Waiting" for status in self.statuses.values())
+
+    def _start_ready(self) -> None:
+        for key, status in self.statuses.items():
+            if status.state != "Waiting":
+                continue
+            above = [self.statuses[input_key].state for input_key in status.stage.inputs.values()]
+            if any(state in ("Failed", "Skipped", "Interrupted") for state in above):
+                self.statuses[key] = StageStatus(status.stage, "Skipped")
+            elif len(self.children) < self.jobs and all(state in ("Done", "Cached") for state in above):
+                self._start(status.stage)
+
+    def _start(self, stage: Stage) -> None:
+        work = work_folder(self.store, stage)
+        work.mkdir(parents=True, exist_ok=True)
+        plan_file = work / "plan.json"
+        plan_file.write_text(self.plan.model_dump_json())
+        (work / "outcome.json").unlink(missing_ok=True)
+        log = (work / "log.txt").open("wb")
+        command = stage_command(stage, plan_file, self.store.uri)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | self._threads() | self.environment,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we tell the children in order
+            preexec_fn=_die_with_parent,
+        )
+        self.children[stage.key] = _Child(process, log, time.monotonic())
+        self.statuses[stage.key] = StageStatus(stage, "Running")
+
+    def _threads(self) -> dict[str, str]:
+        if "OMP_NUM_THREADS" in os.environ:
+            return {}
+        return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.jobs))}
+
+    def _collect(self) -> None:
+        for key, child in list(self.children.items()):
+            stage = self.statuses[key].stage
+            seconds = time.monotonic() - child.started
+            if child.process.poll() is None:
+                progress = read_progress(self.store, stage.kind, key)
+                self.statuses[key] = StageStatus(stage, "Running", seconds, progress)
+                continue
+            del self.children[key]
+            child.log.close()
+            self.statuses[key] = self._finished(stage, child.process.returncode, seconds)
+
+    def _finished(self, stage: Stage, returncode: int, seconds: float) -> StageStatus:
+        if returncode == 0 and read_manifest(self.store, stage.kind, stage.key) is not None:
+            return StageStatus(stage, "Done", seconds)
+        work = work_folder(self.store, stage)
+        outcome = read_outcome(work)
+        code, message = outcome or (returncode, _tail(work / "log.txt"))
+        if code == 75 or (self.stopping and outcome is None):
+            return StageStatus(stage, "Interrupted", seconds, message=message)
+        return StageStatus(stage, "Failed", seconds, message=message or f"the process ended with {_ending(returncode)}")
+
+    def _ask_to_stop(self) -> None:
+        self.stopping = True
+        for child in self.children.values():
+            os.killpg(child.process.pid, signal.SIGTERM)
+
+    def _kill(self) -> None:
+        """Only after an error or a second Ctrl-C are there children left; they resume from what they had written."""
+        for child in self.children.values():
+            if child.process.poll() is None:
+                os.killpg(child.process.pid, signal.SIGKILL)
+                child.process.wait()
+            child.log.close()
+
+
+def stage_command(stage: Stage, plan_file: Path, store_uri: str) -> list[str]:
+    """The command that runs a stage, on a laptop as in a pod."""
+    launch = [sys.executable, "-m"]
+    processes = stage.resources.processes_per_node
+    if processes > 1:
+        launch += ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
+    return [
+        *launch,
+        "agentark",
+        "stage",
+        stage.kind,
+        "--plan",
+        str(plan_file),
+        "--store",
+        store_uri,
+        "--key",
+        stage.key,
+    ]
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with its parent, so that kill -9 of a run leaves nobody working on its behalf."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _tail(log: Path) -> str:
+    try:
+        return log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+    except OSError:
+        return ""
+
+
+def _ending(returncode: int) -> str:
+    if returncode < 0:
+        name = signal.Signals(-returncode).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"signal {name}{hint}"
+    return f"exit code {returncode}"

@@ -1,0 +1,24 @@
+"""The questions of a stage, streamed from wherever its data set lies."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from agentark.tasks.sources import open_lines
+
+from agentark.errors import InvalidInput
+from agentark.planning import Pin
+from agentark.store import sha256_file
+from agentark.tasks import Question, read_questions, task
+
+
+def stage_questions(pin: Pin, *, task_name: str, limit: int | None) -> Iterator[Question]:
+    """Read the questions at a pinned address.
+
+    Raises:
+        InvalidInput: A row is wrong, or the file changed since the run was planned.
+    """
+    address = pin.path or pin.uri
+    if pin.path and (found := f"sha256:{sha256_file(Path(pin.path))}") != pin.identity:
+        raise InvalidInput(f"{pin.uri} changed since the run was planned ({pin.identity} -> {found}); run again")
+    lines = open_lines(address, base=Path("/"))
+    return read_questions(task(task_name), lines, source=pin.uri, limit=limit)

@@ -1,0 +1,150 @@
+"""Put a set of questions to models: the `debate` stage, and each subject of an `evaluate` stage."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from agentark.debate import DebateProtocol, Prompts, Summary, run_questions
+from agentark.errors import InvalidInput
+from agentark.execution.context import StageContext, StageResult
+from agentark.execution.engines import build_engines
+from agentark.execution.questions import stage_questions
+from agentark.llm import Engine, Sampling
+from agentark.store import Output
+from agentark.store.outputs import put_bytes
+from agentark.tasks import Policy, Question, task
+
+MAX_EQUAL_TOKENS_SAMPLES = 64
+_STOP_POLL_S = 0.2
+
+
+def run(context: StageContext) -> StageResult:
+    """Ask every question, keep every turn."""
+    params = context.stage.params
+    policy = task(params["task"]).policy
+    protocol = protocol_from(_sized(context, params["protocol"]))
+    pin = context.pin(context.stage.settings["dataset"])
+    total = _count(stage_questions(pin, task_name=params["task"], limit=params["limit"]))
+    started = time.monotonic()
+    questions = stage_questions(pin, task_name=params["task"], limit=params["limit"])
+    summary = asyncio.run(_ask(context, questions, total, protocol, policy, int(params["protocol"].get("seed", 0))))
+    seconds = time.monotonic() - started
+    outputs = _outputs(context, protocol)
+    usage = {
+        "calls": float(summary.calls),
+        "prompt_tokens": float(summary.prompt_tokens),
+        "completion_tokens": float(summary.completion_tokens),
+        "seconds": seconds,
+    }
+    metrics: dict[str, Any] = {"questions": summary.questions, "failed": summary.failed, "agents": protocol.agents}
+    return StageResult(outputs, metrics=metrics, usage=usage)
+
+
+async def _ask(
+    context: StageContext,
+    questions: Iterator[Question],
+    total: int,
+    protocol: DebateProtocol,
+    policy: Policy,
+    seed: int,
+) -> Summary:
+    execution = context.stage.settings["execution"]
+    stop = asyncio.Event()
+    engines: list[Engine] = build_engines(context)
+
+    async def watch() -> None:
+        while not context.stop.is_set():
+            await asyncio.sleep(_STOP_POLL_S)
+        stop.set()
+
+    def progress(done: int, failed: int, calls: int) -> None:
+        context.progress.update(done=done, total=total, failed=failed, metrics={"calls": calls})
+
+    watching = asyncio.create_task(watch())
+    try:
+        return await run_questions(
+            questions,
+            protocol=protocol,
+            engines=engines,
+            policy=policy,
+            seed=seed,
+            store=context.store,
+            prefix=context.shared_path("records"),
+            journal=context.work / "journal",
+            concurrency=execution["concurrency"],
+            max_failed=execution["maxFailedQuestions"],
+            on_progress=progress,
+            stop=stop,
+        )
+    finally:
+        watching.cancel()
+        for engine in engines:
+            await engine.aclose()
+
+
+def protocol_from(params: dict[str, Any]) -> DebateProtocol:
+    """A protocol from a stage's parameters."""
+    sampling = params["sampling"]
+    return DebateProtocol(
+        type=params["type"],
+        agents=params["agents"],
+        rounds=params["rounds"],
+        stop_on_consensus=params.get("stopOnConsensus", True),
+        peers=params.get("peers", "Others"),
+        tie=params.get("tie", "First"),
+        sampling=Sampling(
+            temperature=float(sampling["temperature"]),
+            top_p=float(sampling["topP"]),
+            top_k=sampling["topK"],
+            max_tokens=sampling["maxTokens"],
+        ),
+        prompts=prompts_from(params["prompts"]),
+        roles=tuple(params.get("roles", ())),
+        engines=tuple(params.get("engines", ())),
+    )
+
+
+def prompts_from(params: dict[str, str]) -> Prompts:
+    """Prompts from a stage's parameters; what is left out has its default."""
+    names = {"solutionMarker": "solution_marker"}
+    return Prompts(**{names.get(name, name): text for name, text in params.items()})
+
+
+def _sized(context: StageContext, params: dict[str, Any]) -> dict[str, Any]:
+    """Self-consistency at the debate's price: as many samples as single passes fit into the debate's tokens."""
+    if params["agents"] != "EqualTokens":
+        return params
+    debate = _tokens_per_question(context, "debate")
+    single = _tokens_per_question(context, "single")
+    samples = max(1, min(MAX_EQUAL_TOKENS_SAMPLES, round(debate / single)))
+    return params | {"agents": samples}
+
+
+def _tokens_per_question(context: StageContext, role: str) -> float:
+    manifest = context.input_manifest(role)
+    tokens = manifest.usage["prompt_tokens"] + manifest.usage["completion_tokens"]
+    questions = manifest.metrics["questions"]
+    if not isinstance(questions, int) or questions < 1 or tokens <= 0:
+        raise InvalidInput(f"stage {role}: its manifest counts {questions} questions and {tokens} tokens")
+    return tokens / questions
+
+
+def _count(questions: Iterator[Question]) -> int:
+    """Read all rows once before the first call: a wrong row in line 9,000 must not cost 8,999 debates."""
+    return sum(1 for _ in questions)
+
+
+def _outputs(context: StageContext, protocol: DebateProtocol) -> dict[str, Output]:
+    outputs: dict[str, Output] = {}
+    prefix = context.shared_path("records")
+    for entry in context.store.entries(f"{prefix}/shards"):
+        data = context.store.read(entry.path)
+        name = entry.path.removeprefix(f"{prefix}/")
+        outputs[name] = Output(path=entry.path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    prompts = json.dumps(asdict(protocol.prompts), indent=1, ensure_ascii=False).encode()
+    outputs["prompts.json"] = put_bytes(context.store, context.output_path("prompts.json"), prompts)
+    return outputs

@@ -1,0 +1,76 @@
+"""The `curate` stage: verified traces of a debate become rows to train on."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from agentark.curate import CurationParams, curate
+from agentark.debate import read_records
+from agentark.errors import InvalidInput
+from agentark.execution.context import StageContext, StageResult
+from agentark.execution.questions import stage_questions
+from agentark.execution.stages.answering import prompts_from
+from agentark.store import stage_path
+from agentark.store.outputs import put_bytes
+from agentark.tasks import task
+
+
+def run(context: StageContext) -> StageResult:
+    """Select, filter, count, write."""
+    params = context.stage.params
+    debate = context.input_manifest("debate")
+    total = debate.metrics["questions"]
+    records = read_records(context.store, stage_path("debate", debate.key, "records"))
+    curated = curate(
+        _counted(context, records, total if isinstance(total, int) else 0),
+        params=CurationParams(
+            method=params["method"],
+            max_traces=params.get("maxTraces", 1),
+            forms=params["form"],
+            held_out=float(params["heldOutFraction"]),
+            max_chars=params["maxTraceCharacters"],
+            seed=params["seed"],
+        ),
+        prompts=prompts_from(params["prompts"]),
+        policy=task(params["task"]).policy,
+        evaluation_questions=_evaluation_questions(context),
+    )
+    if not curated.rows:
+        raise InvalidInput(
+            f"no trace of the debate passed the selection for {params['method']}; its data card counts why: "
+            f"{json.dumps(curated.card['counts'])}. Use more questions, a stronger teacher, or looser filters"
+        )
+    outputs = {
+        "rows": put_bytes(
+            context.store, context.output_path("rows.jsonl"), _lines(curated.rows), rows=len(curated.rows)
+        ),
+        "card": put_bytes(context.store, context.output_path("card.json"), _pretty(curated.card)),
+        "card.md": put_bytes(context.store, context.output_path("card.md"), curated.markdown.encode()),
+    }
+    if curated.held_out:
+        held_out = _lines(curated.held_out)
+        outputs["held_out"] = put_bytes(
+            context.store, context.output_path("held_out.jsonl"), held_out, rows=len(curated.held_out)
+        )
+    return StageResult(outputs, metrics={"rows": len(curated.rows), "held_out": len(curated.held_out)})
+
+
+def _counted(context: StageContext, records: Iterator[Any], total: int) -> Iterator[Any]:
+    for done, record in enumerate(records, 1):
+        yield record
+        context.progress.update(done=done, total=total)
+
+
+def _evaluation_questions(context: StageContext) -> Iterator[str]:
+    for name, suite in context.stage.params["suites"].items():
+        pin = context.pin(context.stage.settings["suites"][name])
+        for question in stage_questions(pin, task_name=suite["task"], limit=suite["limit"]):
+            yield question.text
+
+
+def _lines(rows: Any) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _pretty(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode()
