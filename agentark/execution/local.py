@@ -21,6 +21,8 @@ State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted",
 _POLL_S = 0.2
 _LOG_TAIL = 4000
 _PR_SET_PDEATHSIG = 1
+DIE_WITH_PARENT = "AGENTARK_DIE_WITH_PARENT"
+"""Environment variable that tells a stage's process to end with the one that started it, launchers in between too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class StageStatus:
     progress: Progress | None = None
     message: str = ""
     """Why it failed."""
+    exit_code: int = 0
+    """Of the stage, as documented for the command line."""
 
 
 Observer = Callable[[Mapping[str, StageStatus]], None]
@@ -66,7 +70,7 @@ def run_plan(
         environment: Added to the children's environment.
 
     Returns:
-        Key -> last status. After a failure the stages that need the failed one are `Skipped`; independent ones still run.
+        Key -> last status. After a failure the stages that need the failed one are `Skipped`; others still run.
 
     Raises:
         InvalidInput: The plan holds a stage that this version cannot run; nothing has been started.
@@ -136,9 +140,9 @@ class _Executor:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | self._threads() | self.environment,
+            env=os.environ | self._threads() | self.environment | {DIE_WITH_PARENT: "1"},
             start_new_session=True,  # Ctrl-C reaches us alone, and we tell the children in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         self.children[stage.key] = _Child(process, log, time.monotonic())
         self.statuses[stage.key] = StageStatus(stage, "Running")
@@ -167,8 +171,9 @@ class _Executor:
         outcome = read_outcome(work)
         code, message = outcome or (returncode, _tail(work / "log.txt"))
         if code == 75 or (self.stopping and outcome is None):
-            return StageStatus(stage, "Interrupted", seconds, message=message)
-        return StageStatus(stage, "Failed", seconds, message=message or f"the process ended with {_ending(returncode)}")
+            return StageStatus(stage, "Interrupted", seconds, message=message, exit_code=75)
+        message = message or f"the process ended with {_ending(returncode)}"
+        return StageStatus(stage, "Failed", seconds, message=message, exit_code=code)
 
     def _ask_to_stop(self) -> None:
         self.stopping = True
@@ -204,7 +209,7 @@ def stage_command(stage: Stage, plan_file: Path, store_uri: str) -> list[str]:
     ]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to end this process with its parent, so that kill -9 of a run leaves nobody working on its behalf."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -125,7 +125,7 @@ def _exclusive(work: Path, stage: Stage) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AgentArkError(
-                f"stage {stage.name} ({stage.key}) is being run by another process on this machine; wait for it or stop it"
+                f"stage {stage.name} ({stage.key}) is being run by another process here; wait for it or stop it"
             ) from None
         yield
 

@@ -57,7 +57,7 @@ async def _ask(
     engines: list[Engine] = build_engines(context)
 
     async def watch() -> None:
-        while not context.stop.is_set():
+        while not context.stop.is_set():  # noqa: ASYNC110 - set by a signal handler, nothing to await
             await asyncio.sleep(_STOP_POLL_S)
         stop.set()
 

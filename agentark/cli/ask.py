@@ -1,0 +1,29 @@
+"""`agentark ask`: one question to the student of a run."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from agentark.cli.options import JsonOption, StoreOption, store_of
+
+
+def ask(
+    run: Annotated[str, typer.Argument(help="Name or id of a run.")],
+    question: Annotated[str, typer.Argument(help="The question.")],
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the student that a run made, in a single pass."""
+    from agentark.execution.asking import ask_student
+    from agentark.store import read_run
+
+    opened, _ = store_of(None, store)
+    reply = ask_student(opened, read_run(opened, run), question)
+    if as_json:
+        typer.echo(
+            json.dumps({"text": reply.text, "answer": reply.answer, "tokens": reply.tokens, "seconds": reply.seconds})
+        )
+        return
+    typer.echo(reply.text)
+    typer.echo(f"\n(answer {reply.answer or 'not found'}; {reply.tokens} tokens, {reply.seconds:.2f} s)", err=True)

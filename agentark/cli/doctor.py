@@ -1,0 +1,35 @@
+"""`agentark doctor`: what is installed, what can run, what is missing and how to get it."""
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.tables import columns
+from agentark.execution.diagnosis import Finding, diagnose
+
+
+def doctor(store: StoreOption = "", as_json: JsonOption = False) -> None:
+    """Check this machine: packages, engines, devices, store, free space."""
+    opened, _ = store_of(None, store)
+    findings = diagnose(opened)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        rows = [
+            ("ok" if finding.ok else "MISSING" if finding.needed else "-", finding.what, finding.found)
+            for finding in findings
+        ]
+        typer.echo(columns([("", "WHAT", "FOUND"), *rows], indent=""))
+        for finding in findings:
+            if not finding.ok and finding.mend:
+                typer.echo(f"\n{finding.what}: {finding.mend}")
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _mark(finding: Finding) -> str:
+    if finding.ok:
+        return "ok"
+    return "MISSING" if finding.needed else "-"

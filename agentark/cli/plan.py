@@ -1,0 +1,46 @@
+"""`agentark plan`: what would run, and what it would cost."""
+
+import json
+
+import typer
+
+from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
+from agentark.cli.tables import columns, number
+from agentark.store import read_manifest
+
+
+def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = False) -> None:
+    """Show each stage, whether its result is already there, and the most that it can cost. Runs nothing."""
+    documents = []
+    for planned, opened in plans_of(file, store):
+        cached = {stage.key: read_manifest(opened, stage.kind, stage.key) is not None for stage in planned.stages}
+        if as_json:
+            stages = [stage.model_dump() | {"cached": cached[stage.key]} for stage in planned.stages]
+            documents.append(planned.model_dump() | {"stages": stages, "store": opened.uri})
+            continue
+        typer.echo(f"{planned.kind} {planned.name}: run {planned.run_id}, store {opened.uri}")
+        for pin in planned.pins.values():
+            rows = f", {pin.rows} rows" if pin.rows is not None else ""
+            typer.echo(f"  {pin.uri} is {pin.identity[:23]}{rows}")
+        rows_ = [("STAGE", "KEY", "STATE", "CALLS", "TOKENS", "TRAINING ROWS", "GPUS")]
+        for stage in planned.stages:
+            state = "cached" if cached[stage.key] else "unavailable" if stage.unavailable else "to run"
+            bound = stage.estimate if state == "to run" else None
+            rows_.append(
+                (
+                    stage.name,
+                    stage.key,
+                    state,
+                    number(bound and bound.calls),
+                    number(bound and bound.completion_tokens),
+                    number(bound and bound.training_rows),
+                    number(bound and bound.gpus),
+                )
+            )
+        typer.echo(columns(rows_, right_from=3))
+        for stage in planned.stages:
+            if stage.unavailable:
+                typer.echo(f"  {stage.name}: {stage.unavailable}")
+        typer.echo("  Calls, tokens and rows are upper bounds; '-' is known only once the stages above have run.\n")
+    if as_json:
+        typer.echo(json.dumps(documents if len(documents) != 1 else documents[0]))

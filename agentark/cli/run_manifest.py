@@ -1,0 +1,98 @@
+"""`agentark run`: execute a manifest on this machine."""
+
+import json
+import os
+import signal
+from typing import Annotated, Any
+
+import typer
+
+from agentark.cli.display import Display
+from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
+from agentark.cli.tables import columns
+from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.execution.engines import GPU_DEVICE
+from agentark.execution.local import StageStatus, run_plan
+from agentark.execution.results import places, plan_stages, read_results, read_table, run_record
+from agentark.planning import Plan
+from agentark.store import Store, write_run
+
+
+def run(
+    file: ManifestOption,
+    store: StoreOption = "",
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=0, help="Stages side by side; 0: one with a GPU, else one per core up to two.")
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a manifest stage by stage; what is already in the store is not run again.
+
+    Ctrl-C stops at a point from which the same command goes on; a second Ctrl-C stops at once.
+    """
+    side_by_side = jobs or (1 if GPU_DEVICE.exists() else min(2, os.cpu_count() or 1))
+    documents = []
+    for plan, opened in plans_of(file, store):
+        statuses = _run_one(plan, opened, side_by_side, as_json)
+        if as_json:
+            documents.append(_document(plan, opened, statuses))
+        else:
+            _show(plan, opened)
+    if as_json:
+        typer.echo(json.dumps(documents if len(documents) != 1 else documents[0]))
+
+
+def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, StageStatus]:
+    signals: list[int] = []
+
+    def remember(signum: int, frame: object) -> None:
+        signals.append(signum)
+        if len(signals) > 1:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    write_run(store, run_record(plan))
+    try:
+        with Display(plan, quiet=as_json) as display:
+            statuses = run_plan(plan, store, jobs=jobs, observe=display.update, should_stop=lambda: bool(signals))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signals:
+        raise Interrupted("interrupted; run the same command again to go on from here")
+    failed = [status for status in statuses.values() if status.state in ("Failed", "Interrupted")]
+    if failed:
+        text = "\n".join(f"stage {status.stage.name}: {status.message}" for status in failed)
+        invalid = all(status.exit_code == InvalidInput.exit_code for status in failed)
+        raise (InvalidInput if invalid else AgentArkError)(text)
+    return statuses
+
+
+def _show(plan: Plan, store: Store) -> None:
+    stages = plan_stages(plan)
+    typer.echo(f"\n{read_table(store, stages)}")
+    typer.echo(columns(places(store, stages)))
+    typer.echo(
+        f"\n  agentark show {plan.name}              the table again\n"
+        f"  agentark transcript {plan.name}        a debate to read\n"
+        f'  agentark ask {plan.name} "QUESTION"   ask the student'
+    )
+
+
+def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dict[str, Any]:
+    return {
+        "run_id": plan.run_id,
+        "name": plan.name,
+        "store": store.uri,
+        "stages": [
+            {
+                "name": status.stage.name,
+                "kind": status.stage.kind,
+                "key": key,
+                "state": status.state,
+                "seconds": status.seconds,
+            }
+            for key, status in statuses.items()
+        ],
+        "results": read_results(store, plan_stages(plan)),
+    }

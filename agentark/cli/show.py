@@ -1,0 +1,48 @@
+"""`agentark show`: what a run found."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.tables import columns
+from agentark.execution.results import places, read_results, read_table
+from agentark.store import read_manifest, read_run
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="Name or id of a run.")],
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show a run: its stages, its results, and where everything lies."""
+    opened, _ = store_of(None, store)
+    record = read_run(opened, run)
+    manifests = {stage.key: read_manifest(opened, stage.kind, stage.key) for stage in record.stages}
+    if as_json:
+        stages = [
+            stage.model_dump() | {"manifest": found.model_dump() if (found := manifests[stage.key]) else None}
+            for stage in record.stages
+        ]
+        document = record.model_dump() | {"stages": stages, "results": read_results(opened, record.stages)}
+        typer.echo(json.dumps(document))
+        return
+    typer.echo(f"Run {record.run_id}, created {record.created_at}\n")
+    rows = [("STAGE", "KEY", "STATE", "SECONDS", "TOKENS")]
+    for stage in record.stages:
+        found = manifests[stage.key]
+        usage = found.usage if found else {}
+        tokens = sum(value for name, value in usage.items() if name.endswith("_tokens"))
+        rows.append(
+            (
+                stage.name,
+                stage.key,
+                "done" if found else "not yet",
+                f"{usage['seconds']:.1f}" if "seconds" in usage else "-",
+                f"{tokens:,.0f}" if tokens else "-",
+            )
+        )
+    typer.echo(columns(rows, right_from=3))
+    typer.echo(f"\n{read_table(opened, record.stages)}")
+    typer.echo(columns(places(opened, record.stages)))

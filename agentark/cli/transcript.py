@@ -1,0 +1,26 @@
+"""`agentark transcript`: a debate to read."""
+
+from typing import Annotated
+
+import typer
+
+from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.errors import InvalidInput
+
+
+def transcript(
+    run: Annotated[str, typer.Argument(help="Name or id of a run.")],
+    question: Annotated[str, typer.Argument(help="Id of a question; left out: the first that was corrected.")] = "",
+    stage: Annotated[str, typer.Option("--stage", help="Stage of the run whose transcripts are read.")] = "debate",
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Print everything that was said on one question."""
+    from agentark.execution.transcripts import find_record, format_record
+    from agentark.store import read_run
+
+    opened, _ = store_of(None, store)
+    record = find_record(opened, read_run(opened, run), stage_name=stage, question=question)
+    if record is None:
+        raise InvalidInput(f"run {run!r}, stage {stage!r}: no question {question!r}; ids stand in the data set")
+    typer.echo(record.model_dump_json() if as_json else format_record(record))

@@ -1,0 +1,65 @@
+"""Ask a run's student one question, with the prompt it was trained on."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from agentark.api import DistillJobSpec, Execution
+from agentark.debate import solve_text
+from agentark.errors import InvalidInput
+from agentark.execution.engines import weights_engine
+from agentark.execution.results import student_stage
+from agentark.execution.stages.answering import prompts_from
+from agentark.llm import Message, Sampling
+from agentark.store import RunRecord, Store, read_manifest
+from agentark.store.outputs import fetch
+from agentark.tasks import extract, task
+
+
+class Asked(NamedTuple):
+    """A student's reply."""
+
+    text: str
+    answer: str | None
+    tokens: int
+    seconds: float
+
+
+def ask_student(store: Store, run: RunRecord, question: str) -> Asked:
+    """Load the student of a run and ask it, greedily.
+
+    Raises:
+        InvalidInput: The run makes no student, or has not got there.
+    """
+    stage = student_stage(run.stages)
+    manifest = read_manifest(store, stage.kind, stage.key) if stage else None
+    if manifest is None:
+        raise InvalidInput(f"run {run.run_id} has no student yet; finish it with: agentark run -f MANIFEST")
+    spec = DistillJobSpec.model_validate_json(json.dumps(run.manifest["spec"]))
+    debate = spec.debate
+    prompts = prompts_from(debate.protocol.prompts.canonical() if debate else {})
+    sampling = Sampling(temperature=0.0, max_tokens=debate.protocol.sampling.max_tokens if debate else 1024)
+    folder = _cached(store, manifest.key)
+    fetch(store, manifest.outputs["model"], folder)
+    messages = [Message("system", prompts.system)] if prompts.system else []
+    messages.append(Message("user", solve_text(prompts, question)))
+
+    async def ask() -> Asked:
+        engine = weights_engine(folder, Execution())
+        try:
+            reply = await engine.chat(messages, sampling=sampling, seed=0)
+        finally:
+            await engine.aclose()
+        completion = reply.completions[0]
+        policy = task(debate.dataset.task if debate else "jsonl").policy
+        answer = extract(completion.text, policy)
+        return Asked(completion.text, answer, completion.completion_tokens, reply.latency_s)
+
+    return asyncio.run(ask())
+
+
+def _cached(store: Store, key: str) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "agentark" / "students" / key

@@ -1,0 +1,71 @@
+"""What a run leaves for people: its record, its table, and where everything lies."""
+
+import json
+from typing import Any
+
+from agentark.planning import Plan
+from agentark.store import Output, RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
+from agentark.store.stages import now
+
+
+def run_record(plan: Plan) -> RunRecord:
+    """The lineage of a run: which stages it uses, and what its addresses stood for."""
+    return RunRecord(
+        run_id=plan.run_id,
+        name=plan.name,
+        namespace=plan.namespace,
+        created_at=now(),
+        manifest=plan.manifest,
+        stages=tuple(RunStage(kind=stage.kind, name=stage.name, key=stage.key) for stage in plan.stages),
+        pins={uri: pin.identity for uri, pin in plan.pins.items()},
+    )
+
+
+def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> StageManifest | None:
+    """The manifest of the stage of a run that has a name; None when there is none or it has not finished."""
+    found = next((stage for stage in stages if stage.name == name), None)
+    return read_manifest(store, found.kind, found.key) if found else None
+
+
+def read_results(store: Store, stages: tuple[RunStage, ...]) -> dict[str, Any] | None:
+    """The comparison as JSON data; None for a run without one, or one that has not got there."""
+    manifest = stage_manifest(store, stages, "compare")
+    return json.loads(store.read(manifest.outputs["results"].path)) if manifest else None
+
+
+def read_table(store: Store, stages: tuple[RunStage, ...]) -> str:
+    """The comparison as text; empty for a run without one, or one that has not got there."""
+    manifest = stage_manifest(store, stages, "compare")
+    return store.read(manifest.outputs["table"].path).decode() if manifest else ""
+
+
+def student_stage(stages: tuple[RunStage, ...]) -> RunStage | None:
+    """The stage whose model is the run's result: the last one of the chain of methods."""
+    return next((stage for stage in reversed(stages) if stage.name.startswith("distill/")), None)
+
+
+def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:
+    """(what, where) of everything that a person may want to open next."""
+    base = store.uri.removeprefix("file:").rstrip("/")
+    found = []
+    debate = next((stage for stage in stages if stage.kind == "debate"), None)
+    if debate is not None and read_manifest(store, "debate", debate.key):
+        found.append(("transcripts", f"{base}/{stage_path('debate', debate.key, 'records', 'shards')}"))
+    student = student_stage(stages)
+    wanted: list[tuple[str, RunStage | None, str]] = [
+        ("training data", next((stage for stage in stages if stage.name.startswith("curate/")), None), "rows"),
+        ("data card", next((stage for stage in stages if stage.name.startswith("curate/")), None), "card.md"),
+        ("student", student, "model"),
+        ("results", next((stage for stage in stages if stage.kind == "compare"), None), "results"),
+    ]
+    for what, stage, name in wanted:
+        manifest = read_manifest(store, stage.kind, stage.key) if stage else None
+        if manifest is not None and name in manifest.outputs:
+            output: Output = manifest.outputs[name]
+            found.append((what, f"{base}/{output.path}"))
+    return found
+
+
+def plan_stages(plan: Plan) -> tuple[RunStage, ...]:
+    """A plan's stages as a run record holds them."""
+    return run_record(plan).stages
