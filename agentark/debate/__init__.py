@@ -1,0 +1,32 @@
+"""Debates between language models: the protocol, its texts, its transcripts, and running it over many questions."""
+
+from agentark.debate.prompts import Prompts, split_reply
+from agentark.debate.protocol import DebateProtocol, discuss
+from agentark.debate.running import Summary, run_questions
+from agentark.debate.shards import Failure
+from agentark.debate.transcript import (
+    MessageRef,
+    Record,
+    Turn,
+    format_record,
+    read_records,
+    read_shard,
+    render_messages,
+)
+
+__all__ = [
+    "DebateProtocol",
+    "Failure",
+    "MessageRef",
+    "Prompts",
+    "Record",
+    "Summary",
+    "Turn",
+    "discuss",
+    "format_record",
+    "read_records",
+    "read_shard",
+    "render_messages",
+    "run_questions",
+    "split_reply",
+]
