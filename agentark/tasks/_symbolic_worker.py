@@ -1,0 +1,194 @@
+"""The process behind `symbolic.py`: reads pairs of expressions, says whether they are the same.
+
+Run as a script; it imports nothing of agentark. A supervisor imports sympy once and forks a solver. The solver answers
+questions until one costs it its life (the kernel ends it at the processor limit of the question, or memory runs
+out); the supervisor then says so and forks the next in milliseconds, without the imports.
+
+Protocol, one line each: `NUMBER TAB LIMIT_S TAB LEFT TAB RIGHT` in, `NUMBER same|different|unknown SECONDS` out.
+"""
+
+import contextlib
+import mmap
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+MEMORY_BYTES: Final = 2 * 1024**3
+DIGITS: Final = 50
+POINTS: Final = 4
+
+_random = random.Random(20251)
+# Some points are negative: |x| and x must differ. No small integers: powers of them coincide.
+_SAMPLES: Final = [[(_random.randint(201, 1999), _random.randint(211, 811)) for _ in range(12)] for _ in range(POINTS)]
+
+
+def same(left: str, right: str) -> bool | None:
+    """Compare two expressions; None where no rule applies."""
+    a, b = _parse(left), _parse(right)
+    if a is None or b is None:
+        return None
+    return _same(a, b)
+
+
+def _parse(text: str) -> Any:
+    import sympy
+    from latex2sympy2_extended import latex2sympy
+
+    try:
+        parsed = latex2sympy(text)
+    except Exception:  # the reader raises bare exceptions of many kinds for what it cannot read
+        return None
+    if isinstance(parsed, sympy.Basic):
+        # Decimals are exact as written, and i is the imaginary unit.
+        parsed = parsed.replace(lambda e: e.is_Float, lambda e: sympy.Rational(str(e)))
+        parsed = parsed.xreplace({sympy.Symbol("i"): sympy.I, sympy.Symbol("i", real=True): sympy.I})
+    return parsed
+
+
+def _same(a: Any, b: Any) -> bool | None:
+    import sympy
+
+    if a == b:
+        return True
+    if isinstance(a, sympy.MatrixBase) and isinstance(b, sympy.MatrixBase):
+        return a.shape == b.shape and all(_same(x, y) is True for x, y in zip(a, b, strict=True))
+    if isinstance(a, sympy.Eq) and isinstance(b, sympy.Eq):
+        return _proportional(a.lhs - a.rhs, b.lhs - b.rhs)
+    if isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr):
+        return _same_values(a, b)
+    return _verified(a, b)
+
+
+def _same_values(a: Any, b: Any) -> bool | None:
+    """Compare at random rational points to 50 digits: for expressions of this size as good as a proof, and bounded."""
+    agreed = 0
+    constant = not (a.free_symbols | b.free_symbols)
+    if a.free_symbols != b.free_symbols and len(a.free_symbols | b.free_symbols) > 12:
+        return None
+    for value_a, value_b in _values(a, b):
+        if abs(value_a - value_b) > 10 ** (8 - DIGITS) * max(1, abs(value_a), abs(value_b)):
+            return False
+        agreed += 1
+        if constant:
+            return True
+    return True if agreed >= 2 else None
+
+
+def _proportional(a: Any, b: Any) -> bool | None:
+    """Whether two equations a = 0 and b = 0 differ by a constant factor only."""
+    if a.free_symbols != b.free_symbols:
+        return False
+    ratios = [x / y for x, y in _values(a, b) if y != 0]
+    if len(ratios) < 2:
+        return None
+    return all(abs(r - ratios[0]) < 10 ** (8 - DIGITS) * abs(ratios[0]) for r in ratios) and ratios[0] != 0
+
+
+def _values(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
+    import sympy
+
+    symbols = sorted(a.free_symbols | b.free_symbols, key=str)
+    for index, sample in enumerate(_SAMPLES):
+        point = {}
+        for place, symbol in enumerate(symbols[:12]):
+            sign = -1 if index >= 2 and (place + index) % 2 == 0 else 1
+            point[symbol] = sign * sympy.Rational(*sample[place])
+        # maxn bounds the extra digits that cancellation may ask for.
+        pair = [e.xreplace(point).evalf(DIGITS, maxn=400) for e in (a, b)]
+        if all(value.is_number and value.is_finite for value in pair):
+            yield pair[0], pair[1]
+
+
+def _verified(a: Any, b: Any) -> bool | None:
+    """Inequalities, intervals written as such, tuples: the rules of math-verify, in both directions."""
+    from math_verify import verify
+
+    try:
+        return any(
+            verify([x], [y], strict=True, float_rounding=30, numeric_precision=30, timeout_seconds=None)
+            for x, y in ((a, b), (b, a))
+        )
+    except Exception:  # as in _parse: nothing is known about what it raises
+        return None
+
+
+def _solve(replies: int, current: mmap.mmap) -> None:
+    """Answer questions from standard input until its end."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.setrecursionlimit(2000)
+    pending = b""
+    while True:
+        while b"\n" not in pending:
+            chunk = os.read(0, 4096)
+            if not chunk:
+                return
+            pending += chunk
+        line, _, pending = pending.partition(b"\n")
+        number, limit_s, left, right = line.decode().split("\t")
+        current[:16] = number.encode().ljust(16)
+        start = time.process_time()
+        # The default action of SIGPROF ends the process, whatever C code it is in.
+        signal.setitimer(signal.ITIMER_PROF, float(limit_s))
+        try:
+            found = same(left, right)
+        except Exception:  # memory, recursion, and whatever sympy raises: it cannot tell
+            found = None
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        current[:16] = b" " * 16
+        verdict = "unknown" if found is None else "same" if found else "different"
+        os.write(replies, f"{number} {verdict} {time.process_time() - start:.4f}\n".encode())
+
+
+def _supervise(parent: int) -> int:
+    import logging
+
+    import latex2sympy2_extended  # noqa: F401 (imported once, before the forks)
+    import math_verify  # noqa: F401
+
+    logging.disable(logging.CRITICAL)
+    replies = os.dup(1)
+    # Whatever a library prints must not reach the protocol.
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 1)
+    for text in ("x^2+2x+1", r"\frac{\sqrt{3}}{2}", r"\begin{pmatrix}1\\2\end{pmatrix}", "2\\pi"):
+        same(text, text + "+1")  # fills the parser's tables, which every later solver inherits
+    current = mmap.mmap(-1, 16)
+    solver = 0
+
+    def leave_with_parent(*_: object) -> None:
+        # The pipe's end tells too, but not while another child of the parent holds it open.
+        if os.getppid() != parent:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(solver, signal.SIGKILL)
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, leave_with_parent)
+    os.write(replies, b"ready\n")
+    while True:
+        current[:16] = b" " * 16
+        solver = os.fork()
+        if solver == 0:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            _solve(replies, current)
+            os._exit(0)
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        _, status = os.waitpid(solver, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+            return 0
+        number = current[:16].decode().strip()
+        if not number:
+            # It died of no question, so the next one would too.
+            return 1
+        os.write(replies, f"{number} unknown\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(_supervise(int(sys.argv[1])))

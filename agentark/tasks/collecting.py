@@ -1,0 +1,97 @@
+"""Answers of several parts: intervals, tuples, sets, lists, unions of intervals."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+MAX_ITEMS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    r"""Parts between brackets, or joined by commas, 'and', 'or', `\cup`."""
+
+    opening: str
+    """`(`, `[`, `{`, or empty where there are no brackets; `|` for a union."""
+    closing: str
+    items: tuple[str, ...]
+    alternatives: bool = False
+    """The parts have no order: a set, a union, or a list joined by 'or'."""
+
+
+_PAIRS: Final = {"(": ")", "[": "]", "\\{": "\\}", "\\lbrace": "\\rbrace", "\\langle": "\\rangle", "<": ">"}
+_TOKEN: Final = re.compile(
+    r"\\(?:[{}]|lbrace|rbrace|langle|rangle|cup|[A-Za-z]+|.)|[][(){},;]|\b(?:and|or)\b|\s+|[^][\\(){},;\s]", re.DOTALL
+)
+_OPENING: Final = frozenset(("(", "[", "{", "\\{", "\\lbrace", "\\langle"))
+_CLOSING: Final = frozenset((")", "]", "}", "\\}", "\\rbrace", "\\rangle"))
+
+
+def collection(text: str) -> Collection | None:
+    """Take an answer apart at its outermost separators.
+
+    Args:
+        text: An answer, typography removed.
+
+    Returns:
+        The parts, or None if the text is one thing.
+    """
+    tokens = _TOKEN.findall(text)
+    if unions := _split(tokens, frozenset(("\\cup", "U"))):
+        return Collection("|", "|", unions, alternatives=True)
+    brackets = _enclosing(tokens)
+    if brackets:
+        opening, closing = brackets
+        inner = _split(tokens[1:-1], frozenset((",", ";")))
+        is_set = opening in ("\\{", "\\lbrace", "{")
+        if inner or is_set:
+            items = inner or (("".join(tokens[1:-1]).strip(),) if tokens[1:-1] else ())
+            return Collection("{" if is_set else opening, "}" if is_set else closing, items, alternatives=is_set)
+        return None
+    if parts := _split(tokens, frozenset((",", ";", "and", "or"))):
+        return Collection("", "", parts, alternatives="or" in tokens)
+    return None
+
+
+def without_brackets(text: str) -> str:
+    """Strip brackets that hold one thing: `(A)` and `(5)` become `A` and `5`."""
+    for _ in range(4):
+        tokens = _TOKEN.findall(text)
+        brackets = _enclosing(tokens)
+        if brackets not in (("(", ")"), ("[", "]"), ("{", "}")) or _split(tokens[1:-1], frozenset((",", ";"))):
+            return text
+        text = "".join(tokens[1:-1]).strip()
+    return text
+
+
+def _enclosing(tokens: list[str]) -> tuple[str, str] | None:
+    if len(tokens) < 2 or tokens[0] not in _OPENING or tokens[-1] not in _CLOSING:
+        return None
+    depth = 0
+    for position, token in enumerate(tokens):
+        depth += (token in _OPENING) - (token in _CLOSING)
+        if depth <= 0 and position < len(tokens) - 1:
+            return None
+    round_or_square = tokens[0] in "([" and tokens[-1] in ")]"
+    matching = _PAIRS.get(tokens[0], "}") == tokens[-1]
+    return (tokens[0], tokens[-1]) if depth == 0 and (round_or_square or matching) else None
+
+
+def _split(tokens: list[str], separators: frozenset[str]) -> tuple[str, ...]:
+    """Split at the separators outside of all brackets; empty if there is no separator or an empty part."""
+    parts: list[str] = []
+    part: list[str] = []
+    depth, found, last = 0, False, ""
+    for token in tokens:
+        depth += (token in _OPENING) - (token in _CLOSING)
+        if depth == 0 and token in separators:
+            found = True
+            # "1, 2, and 3": a word right after a comma separates nothing more.
+            if token not in ("and", "or") or "".join(part).strip() or last not in (",", ";"):
+                parts.append("".join(part).strip())
+            part = []
+            last = token
+            continue
+        part.append(token)
+    parts.append("".join(part).strip())
+    return tuple(parts) if found and all(parts) and len(parts) <= MAX_ITEMS else ()
