@@ -78,7 +78,7 @@ class Reference(Spec):
 class Metadata(BaseModel):
     """The part of metav1.ObjectMeta that AgentArk reads; everything else is carried along."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     name: Name
     """Name of the resource."""

@@ -17,10 +17,7 @@ def doctor(store: StoreOption = "", as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
-        rows = [
-            ("ok" if finding.ok else "MISSING" if finding.needed else "-", finding.what, finding.found)
-            for finding in findings
-        ]
+        rows = [(_mark(finding), finding.what, finding.found) for finding in findings]
         typer.echo(columns([("", "WHAT", "FOUND"), *rows], indent=""))
         for finding in findings:
             if not finding.ok and finding.mend:

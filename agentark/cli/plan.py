@@ -6,6 +6,7 @@ import typer
 
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
 from agentark.cli.tables import columns, number
+from agentark.planning import Estimate
 from agentark.store import read_manifest
 
 
@@ -22,22 +23,22 @@ def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = Fa
         for pin in planned.pins.values():
             rows = f", {pin.rows} rows" if pin.rows is not None else ""
             typer.echo(f"  {pin.uri} is {pin.identity[:23]}{rows}")
-        rows_ = [("STAGE", "KEY", "STATE", "CALLS", "TOKENS", "TRAINING ROWS", "GPUS")]
+        table = [("STAGE", "KEY", "STATE", "CALLS", "TOKENS", "TRAINING ROWS", "GPUS")]
         for stage in planned.stages:
             state = "cached" if cached[stage.key] else "unavailable" if stage.unavailable else "to run"
-            bound = stage.estimate if state == "to run" else None
-            rows_.append(
+            bound = stage.estimate if state == "to run" else Estimate()
+            table.append(
                 (
                     stage.name,
                     stage.key,
                     state,
-                    number(bound and bound.calls),
-                    number(bound and bound.completion_tokens),
-                    number(bound and bound.training_rows),
-                    number(bound and bound.gpus),
+                    number(bound.calls),
+                    number(bound.completion_tokens),
+                    number(bound.training_rows),
+                    number(bound.gpus),
                 )
             )
-        typer.echo(columns(rows_, right_from=3))
+        typer.echo(columns(table, right_from=3))
         for stage in planned.stages:
             if stage.unavailable:
                 typer.echo(f"  {stage.name}: {stage.unavailable}")

@@ -16,12 +16,12 @@ GPU_DEVICE = Path("/dev/nvidia0")
 
 def build_engines(context: StageContext) -> list[Engine]:
     """One engine per distinct model of the stage, in the order that its protocol counts them."""
-    execution = Execution.model_validatejson.dumps(json.dumps(context.stage.settings["execution"]))
+    execution = Execution.model_validate_json(json.dumps(context.stage.settings["execution"]))
     if "model" in context.stage.inputs:
         return [weights_engine(context.input_output("model", "model"), execution)]
     engines: list[Engine] = []
     for settings in context.stage.settings["models"]:
-        teacher = Teacher.model_validatejson.dumps(json.dumps(settings))
+        teacher = Teacher.model_validate_json(json.dumps(settings))
         if teacher.endpoint is not None:
             engines.append(endpoint_engine(teacher.endpoint, execution))
         elif teacher.model is not None:

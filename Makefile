@@ -1,0 +1,39 @@
+# The targets that people and CI use alike.
+VENV := .venv
+PYTHON ?= python3
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+
+.PHONY: install dev quickstart test check format bench clean
+
+install: $(VENV)/.installed  ## The library, the CLI and what training needs.
+dev: $(VENV)/.dev            ## And what tests and checks need.
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+quickstart: install          ## Debate, distil and measure on this machine, in minutes.
+	$(VENV)/bin/agentark run -f examples/quickstart/distilljob.yaml
+
+test: dev                    ## Every test; servers that tests need are built once and cached.
+	$(VENV)/bin/python -m pytest
+
+check: dev                   ## Style, types, architecture.
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf .agentark .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

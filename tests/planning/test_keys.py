@@ -1,0 +1,188 @@
+"""Keys name results: what changes a result changes its stage's key and all below it, and nothing else does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentark.api import DistillJob, Resource, read_manifest
+from agentark.api.manifest import check_manifest
+from agentark.errors import InvalidInput
+from agentark.planning import Pin, Plan, addresses, plan
+
+JOB: dict[str, Any] = {
+    "apiVersion": "agentark.dev/v1alpha1",
+    "kind": "DistillJob",
+    "metadata": {"name": "job"},
+    "spec": {
+        "debate": {
+            "dataset": {"uri": "file:train.jsonl", "limit": 100},
+            "teacher": {"model": {"uri": "file:teacher"}},
+        },
+        "student": {"model": {"uri": "file:student"}},
+        "methods": ["RSFT", "DA"],
+        "evaluation": {
+            "suites": [{"name": "test", "dataset": {"uri": "file:test.jsonl"}}],
+            "controls": ["SelfConsistency", "Debate", "SelfReview", "OwnAnswers", "AnswerOnly"],
+        },
+    },
+}
+PINS = {
+    uri: Pin(uri=f"file:{uri}", identity=f"sha256:{uri}", rows=500)
+    for uri in ("train.jsonl", "test.jsonl", "teacher", "student")
+}
+
+
+def planned(tmp_path: Path, changes: dict[str, Any] | None = None, pins: dict[str, str] | None = None) -> Plan:
+    job = json.loads(json.dumps(JOB))
+    for path, value in (changes or {}).items():
+        *parents, last = path.split(".")
+        place = job
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = value
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump(job))
+    (resource,) = read_manifest(file)
+    found = {pin.uri: pin for pin in PINS.values()}
+    for uri, identity in (pins or {}).items():
+        found[uri] = found[uri].model_copy(update={"identity": identity})
+    return plan(resource, found)
+
+
+def keys(plan: Plan) -> dict[str, str]:
+    return {stage.name: stage.key for stage in plan.stages}
+
+
+def changed(tmp_path: Path, changes: dict[str, Any] | None = None, pins: dict[str, str] | None = None) -> set[str]:
+    before, after = keys(planned(tmp_path)), keys(planned(tmp_path, changes, pins))
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_every_input_is_a_stage_laid_out_before(tmp_path: Path) -> None:
+    seen: set[str] = set()
+    for stage in planned(tmp_path).stages:
+        assert set(stage.inputs.values()) <= seen, stage.name
+        seen.add(stage.key)
+
+
+def test_methods_are_applied_one_after_the_other(tmp_path: Path) -> None:
+    stages = {stage.name: stage for stage in planned(tmp_path).stages}
+    assert stages["distill/DA"].inputs["model"] == stages["distill/RSFT"].key
+    assert "model" not in stages["distill/RSFT"].inputs
+    assert stages["evaluate/test/student"].inputs["model"] == stages["distill/DA"].key
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.execution.concurrency", 7),
+        ("spec.debate.execution", {"concurrency": 3, "engine": "Transformers", "requestTimeoutSeconds": 9}),
+        ("spec.training.backend", "Job"),
+        ("spec.training.nodes", 2),
+        ("spec.training.gpusPerNode", 4),
+        ("spec.training.processesPerNode", 2),
+        ("spec.training.checkpointSteps", 5),
+        ("spec.store", {"uri": "file:elsewhere"}),
+        ("metadata.name", "other"),
+        ("metadata.labels", {"team": "a"}),
+    ],
+)
+def test_what_does_not_change_the_result_changes_no_key(tmp_path: Path, path: str, value: Any) -> None:
+    assert changed(tmp_path, {path: value}) == set()
+
+
+TRAINED = {"distill/RSFT", "distill/DA", "control/OwnAnswers", "control/AnswerOnly"}
+STUDENTS = {"evaluate/test/student", "evaluate/test/own-answers", "evaluate/test/answer-only", "compare"}
+CURATED = {"curate/RSFT", "curate/DA", "curate/OwnAnswers", "curate/AnswerOnly"}
+TEACHER_ON_TEST = {"evaluate/test/debate", "evaluate/test/self-review", "evaluate/test/self-consistency"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("spec.training.learningRate", "1e-4", TRAINED | STUDENTS),
+        ("spec.training.seed", 3, TRAINED | STUDENTS),
+        ("spec.curation.maxTraces", 2, {"curate/DA", "distill/DA", "evaluate/test/student", "compare"}),
+        ("spec.curation.form", "Both", CURATED | TRAINED | STUDENTS),
+        ("spec.debate.dataset.limit", 50, {"debate"} | CURATED | TRAINED | STUDENTS),
+        ("spec.debate.protocol.stopOnConsensus", False, {"debate"} | CURATED | TRAINED | STUDENTS | TEACHER_ON_TEST),
+        ("spec.evaluation.seed", 9, {"evaluate/test/base"} | TEACHER_ON_TEST | STUDENTS),
+    ],
+)
+def test_a_change_reaches_its_stage_and_all_below_and_nothing_else(
+    tmp_path: Path, path: str, value: Any, expected: set[str]
+) -> None:
+    assert changed(tmp_path, {path: value}) == expected
+
+
+def test_other_content_at_an_address_is_another_input(tmp_path: Path) -> None:
+    everything = set(keys(planned(tmp_path)))
+    base = {"evaluate/test/base"}
+    assert changed(tmp_path, pins={"file:teacher": "sha256:other"}) == everything - base
+    student = TRAINED | STUDENTS | base | {"evaluate/test/self-consistency"}
+    assert changed(tmp_path, pins={"file:student": "sha256:other"}) == student
+    assert changed(tmp_path, pins={"file:test.jsonl": "sha256:other"}) == everything - {"debate"}
+
+
+def test_the_place_of_equal_content_does_not_matter(tmp_path: Path) -> None:
+    job = planned(tmp_path).manifest
+    moved = json.loads(json.dumps(job).replace("file:teacher", "s3://models/teacher"))
+    file = tmp_path / "moved.yaml"
+    file.write_text(yaml.safe_dump(moved))
+    (resource,) = read_manifest(file)
+    pins = {pin.uri: pin for pin in PINS.values()}
+    pins["s3://models/teacher"] = pins["file:teacher"].model_copy(update={"uri": "s3://models/teacher"})
+    assert keys(plan(resource, pins)) == keys(planned(tmp_path))
+
+
+def test_equal_plans_share_a_run_and_different_ones_do_not(tmp_path: Path) -> None:
+    first = planned(tmp_path).run_id
+    assert planned(tmp_path, {"spec.execution.concurrency": 7}).run_id == first
+    assert planned(tmp_path, {"spec.training.epochs": "1"}).run_id != first
+
+
+def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:
+    stages = {stage.name: stage for stage in planned(tmp_path, {"spec.training.gpusPerNode": 8}).stages}
+    assert stages["debate"].estimate.calls == 100 * 16  # 5 agents, 3 rounds, one summariser: paper section 2
+    assert stages["debate"].estimate.completion_tokens == 100 * 16 * 1024
+    assert stages["distill/DA"].estimate.training_rows == 100 * 3 * 2
+    assert stages["distill/DA"].estimate.gpus == 8
+
+
+def test_what_a_later_version_brings_is_planned_and_marked(tmp_path: Path) -> None:
+    stages = {stage.name: stage for stage in planned(tmp_path, {"spec.methods": ["RSFT", "PAD"]}).stages}
+    assert "not available" in stages["distill/PAD"].unavailable
+    assert not stages["distill/RSFT"].unavailable
+
+
+def test_a_plan_survives_its_trip_through_json(tmp_path: Path) -> None:
+    first = planned(tmp_path)
+    assert Plan.model_validate_json(first.model_dump_json()) == first
+
+
+def test_addresses_are_all_data_sets_and_models(tmp_path: Path) -> None:
+    planned(tmp_path)
+    (resource,) = read_manifest(tmp_path / "job.yaml")
+    datasets, models = addresses(resource)
+    assert {item.uri for item in datasets} == {"file:train.jsonl", "file:test.jsonl"}
+    assert {item.uri for item in models} == {"file:teacher", "file:student"}
+
+
+def test_a_debate_can_be_referenced_within_the_manifest(tmp_path: Path) -> None:
+    job = json.loads(json.dumps(JOB))
+    debate = job["spec"].pop("debate")
+    job["spec"]["debateRef"] = {"name": "talk"}
+    run = {"apiVersion": job["apiVersion"], "kind": "DebateRun", "metadata": {"name": "talk"}, "spec": debate}
+    file = tmp_path / "both.yaml"
+    file.write_text(yaml.safe_dump_all([run, job]))
+    resources, found = check_manifest(file)
+    assert not found
+    others: dict[str, Resource] = {f"{item.kind}/{item.metadata.name}": item for item in resources}
+    pins = {pin.uri: pin for pin in PINS.values()}
+    referring = next(item for item in resources if isinstance(item, DistillJob))
+    assert keys(plan(referring, pins, others=others)) == keys(planned(tmp_path))
+    with pytest.raises(InvalidInput, match=r"spec\.debateRef names DebateRun 'talk', which is not in this manifest"):
+        plan(referring, pins)
