@@ -1,0 +1,9 @@
+"""Training a student on curated rows: R-SFT, DA, answer-only; one trainer, rows with weights.
+
+Importing this package loads no torch; `agentark.distill.training` does.
+"""
+
+from agentark.distill.checkpoints import Checkpoint, Checkpoints
+from agentark.distill.params import TrainParams, TrainResult
+
+__all__ = ["Checkpoint", "Checkpoints", "TrainParams", "TrainResult"]

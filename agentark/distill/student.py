@@ -1,0 +1,120 @@
+"""The student as files: loading what training starts from, writing what it ends with."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from agentark.errors import AgentArkError, InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a training starts from, without the weights."""
+
+    folder: Path
+    config: Any
+    tokenizer: Any
+    generation: Any
+    """Its generation settings, or None."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that the model can read."""
+        return int(self.config.get_text_config().max_position_embeddings)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Token ids that end an answer."""
+        named = self.generation.eos_token_id if self.generation is not None else None
+        named = named if isinstance(named, list) else [named]
+        return frozenset(one for one in [*named, self.tokenizer.eos_token_id] if one is not None)
+
+    @property
+    def pad(self) -> int:
+        """Token id for padding; what it is does not matter, padding is masked."""
+        ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
+        return next(int(one) for one in ids if one is not None)
+
+
+def read_base(folder: Path) -> Base:
+    """Read a model's configuration and tokenizer.
+
+    Raises:
+        InvalidInput: If the folder is not a causal language model that can be loaded.
+    """
+    with _loading(folder):
+        config = AutoConfig.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        has_generation = (folder / "generation_config.json").is_file()
+        generation = GenerationConfig.from_pretrained(folder) if has_generation else None
+    return Base(folder, config, tokenizer, generation)
+
+
+def load_weights(base: Base, folder: Path | None = None, *, dtype: torch.dtype = torch.float32) -> Any:
+    """Load the model, with other weights of the same shape where `folder` is given.
+
+    Raises:
+        InvalidInput: If it cannot be loaded.
+    """
+    with _loading(folder or base.folder):
+        return AutoModelForCausalLM.from_pretrained(folder or base.folder, config=base.config, dtype=dtype)
+
+
+def adapters(rank: int, alpha: int) -> LoraConfig | None:
+    """Adapters on every linear layer but the output; None for rank 0."""
+    if rank == 0:
+        return None
+    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def write_student(base: Base, checkpoint: Path, out: Path, *, lora: bool) -> None:
+    """Write a checkpoint as a plain model folder with tokenizer and chat template, whole or not at all.
+
+    Weights are stored in the type in which the base stores them; adapters are merged into them in 32 bits.
+
+    Raises:
+        InvalidInput: If `out` exists and is no model folder.
+        AgentArkError: If it cannot be written.
+    """
+    if out.exists() and not (out / "config.json").is_file():
+        raise InvalidInput(f"{out}: exists and is not a model folder; it is not replaced, name another one")
+    if lora:
+        model = PeftModel.from_pretrained(load_weights(base), checkpoint).merge_and_unload()
+    else:
+        model = load_weights(base, checkpoint)
+    model = model.to(base.config.dtype or torch.float32)
+    if base.generation is not None:
+        model.generation_config = base.generation
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        model.save_pretrained(partial)
+        base.tokenizer.save_pretrained(partial)
+        if out.exists():
+            shutil.rmtree(out)
+        partial.rename(out)
+    except (OSError, SafetensorError) as error:
+        raise AgentArkError(f"{out}: the student cannot be written: {error}; free space or fix the folder") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    if not (folder / "config.json").is_file():
+        raise InvalidInput(f"student model: {folder} holds no config.json, so it is not a model folder")
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise InvalidInput(f"student model: {folder} cannot be loaded: {error}") from error

@@ -1,0 +1,106 @@
+"""TRL's SFTTrainer with a weight per row, an exact order of rows, and evaluation by verified accuracy.
+
+Three overrides carry it: what a step's loss is divided by, the loss itself, and what "evaluate" means. The rest of the
+class keeps TRL from sending usage data and from writing model cards into a user's folders.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
+
+from agentark.distill.encoding import Encoded
+from agentark.distill.losses import IGNORED, weighted_nll, weighted_tokens
+
+
+class Example(TypedDict):
+    """One row as the collator takes it; the fields of `Encoded`."""
+
+    ids: list[int]
+    prompt: int
+    weight: float
+
+
+def ordered(rows: Sequence[Encoded], order: Sequence[int], *, multiple: int) -> Dataset:
+    """Rows in the order of training, filled up to whole steps with rows that weigh nothing.
+
+    Args:
+        rows: At least one row.
+        order: Indices of rows, repetitions included.
+        multiple: Rows of one step; the length of the result is a multiple of it.
+    """
+    # Two tokens, because nothing predicts the first one.
+    filler = Encoded(rows[0].ids[:2], 2, 0.0)
+    columns = {
+        "ids": [row.ids for row in [*rows, filler]],
+        "prompt": [row.prompt for row in [*rows, filler]],
+        "weight": [row.weight for row in [*rows, filler]],
+    }
+    return Dataset.from_dict(columns).select([*order, *[len(rows)] * (-len(order) % multiple)])
+
+
+class WeightedCollator:
+    """TRL's padding, with the rows' weights beside it."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self._pad = DataCollatorForLanguageModeling(pad_token_id=pad_token_id)
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """Return input_ids, attention_mask and labels, shape ``(B, T)``, and weights, shape ``(B,)``."""
+        batch: dict[str, Tensor] = self._pad([{"input_ids": one["ids"], "labels": _labels(one)} for one in examples])
+        batch["weights"] = torch.tensor([one["weight"] for one in examples], dtype=torch.float32)
+        return batch
+
+
+def _labels(example: Example) -> list[int]:
+    return [IGNORED] * example["prompt"] + example["ids"][example["prompt"] :]
+
+
+class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
+    """Minimises sum_i w_i sum_t nll_it / sum_i w_i n_i over each global batch, however it is split.
+
+    Args:
+        measure: Called with the student when an evaluation is due; gives accuracy in [0, 1] and number of questions.
+        arguments: As SFTTrainer's.
+    """
+
+    # The divisor already covers the whole global batch: Trainer must not divide by the accumulation steps again.
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *, measure: Callable[[Any], tuple[float, int]] | None, **arguments: Any) -> None:
+        self._measure = measure
+        super().__init__(**arguments)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
+        local = torch.stack([weighted_tokens(batch["labels"], batch["weights"]) for batch in batch_samples]).sum()
+        total: Tensor = self.accelerator.gather(local.to(device)).sum()
+        return total
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return this micro-batch's share of the step's loss; DDP averages over processes, hence the factor."""
+        weights = inputs.pop("weights")
+        outputs = model(**inputs, fused_lm_head=True)
+        loss = weighted_nll(outputs.log_probs, weights) / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *_arguments: Any, **_keywords: Any) -> dict[str, float]:
+        """Measure the student and keep the figure in the training's history."""
+        if self._measure is None:
+            return {}
+        accuracy, n = self._measure(self.model)
+        metrics = {"eval_accuracy": accuracy, "eval_n": float(n)}
+        self.state.log_history.append({**metrics, "step": self.state.global_step})
+        # Tells Trainer that this evaluation is done, or the end of the pass repeats it.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def create_model_card(self, *_arguments: Any, **_keywords: Any) -> None:
+        """Write none: the student's card is the pipeline's to write."""
+
+    def _send_telemetry(self) -> None:
+        """Send none."""
