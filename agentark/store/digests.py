@@ -4,6 +4,7 @@ The memory is one small JSON file in the user's cache folder. It only saves time
 be written, digests are computed again.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -115,5 +116,6 @@ def _remember(name: str, digest: str) -> None:
         partial.write_text(json.dumps(dict([*entries, (name, digest)]), indent=0))
         partial.replace(memory)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         _log.warning("%s: cannot be written, digests are not remembered: %s", memory, error.strerror)
+        with contextlib.suppress(OSError):  # what could not be made cannot be removed either
+            partial.unlink(missing_ok=True)

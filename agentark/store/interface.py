@@ -86,14 +86,15 @@ def checked(path: str) -> str:
     """Return `path` if it may name an object.
 
     Raises:
-        InvalidInput: If it is empty, absolute, has empty, '.' or '..' components or control characters, cannot be
-            encoded, or lies in the part that stores keep for themselves.
+        InvalidInput: If it is empty, absolute, has empty, '.' or '..' components, backslashes or control
+            characters, cannot be encoded, or lies in the part that stores keep for themselves.
     """
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") for part in parts):
         raise InvalidInput(f"store path {path!r}: must be relative, '/'-separated, without empty, '.' or '..' parts")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF for char in path):
-        raise InvalidInput(f"store path {path!r}: control characters and lone surrogates are not allowed")
+    # SeaweedFS takes '\' for '/'; XML listings cannot hold control characters.
+    if any(char == "\\" or ord(char) < 0x20 or ord(char) == 0x7F or 0xD800 <= ord(char) <= 0xDFFF for char in path):
+        raise InvalidInput(f"store path {path!r}: backslashes, control characters and lone surrogates are not allowed")
     if parts[0] == RESERVED:
         raise InvalidInput(f"store path {path!r}: {RESERVED!r} is kept for the store itself, choose another name")
     return path

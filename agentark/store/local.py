@@ -148,8 +148,8 @@ class LocalStore:
 
     def _publish(self, temporary: Path, target: Path, publish: Callable[[Path, Path], None]) -> None:
         for _ in range(_RACES):
-            _make_folder(target.parent)
-            with contextlib.suppress(FileNotFoundError):  # a `delete` pruned the still empty folder: make it again
+            with contextlib.suppress(FileNotFoundError):  # a `delete` pruned a still empty folder: make it again
+                _make_folder(target.parent)
                 publish(temporary, target)
                 return
         raise StoreError(f"store {self.uri}: the folder of {target} keeps vanishing; is something deleting it?")

@@ -25,7 +25,7 @@ from minio import Minio
 from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
 from agentark.errors import NotFound, StoreError
 from agentark.store.interface import RESERVED, Entry, checked, checked_folder
@@ -241,7 +241,7 @@ class S3Store:
 
 
 def _tried(operation: Callable[[], _T]) -> _T:
-    """Repeat what the pool's own retries cannot: bodies cut while they are read, and requests that are POSTs."""
+    """Repeat what the pool's own retries cannot mend: bodies cut while they are read, completions that were lost."""
     for pause_s in _pauses():
         time.sleep(pause_s)
         try:
@@ -250,7 +250,8 @@ def _tried(operation: Callable[[], _T]) -> _T:
             raise
         except S3Error as error:
             failure: Exception = error
-            if not is_passing(error.response.status):
+            # The answer to the end of a large upload was lost and the repeated request found it closed.
+            if error.code != "NoSuchUpload":
                 raise
         except HTTPError as error:
             failure = error
@@ -264,7 +265,9 @@ def _pauses() -> Iterator[float]:
         yield 0.2 * 2**number * random.uniform(0.5, 1.0)
 
 
-def _refusal(response: urllib3.BaseHTTPResponse) -> MinioException:
+def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
+    if is_passing(response.status):
+        return ResponseError(ResponseError.SPECIFIC_ERROR.format(status_code=response.status))
     try:
         return S3Error.fromxml(response)
     except (ParseError, ValueError):

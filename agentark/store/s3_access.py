@@ -65,6 +65,7 @@ def connect(
             backoff_factor=0.2,
             backoff_jitter=0.2,
             status_forcelist=_PASSING,
+            allowed_methods=None,  # POSTs as well: each of ours may be repeated
             respect_retry_after_header=False,
             redirect=0,
         ),
