@@ -1,5 +1,28 @@
-"""Accuracy with its uncertainty and its price."""
+"""Accuracy with its uncertainty and its price: subjects on the same questions, side by side."""
 
+from agentark.evaluate.comparing import Difference, Row, Table, compare, difference, render_text
+from agentark.evaluate.rounds import RoundScore, RoundTally, render_rounds, score_rounds
 from agentark.evaluate.statistics import Interval, mcnemar_exact, mean_interval, paired_bootstrap, wilson
+from agentark.evaluate.subjects import Subject, SubjectScore, score, split_samples
 
-__all__ = ["Interval", "mcnemar_exact", "mean_interval", "paired_bootstrap", "wilson"]
+__all__ = [
+    "Difference",
+    "Interval",
+    "RoundScore",
+    "RoundTally",
+    "Row",
+    "Subject",
+    "SubjectScore",
+    "Table",
+    "compare",
+    "difference",
+    "mcnemar_exact",
+    "mean_interval",
+    "paired_bootstrap",
+    "render_rounds",
+    "render_text",
+    "score",
+    "score_rounds",
+    "split_samples",
+    "wilson",
+]

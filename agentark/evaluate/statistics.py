@@ -1,7 +1,7 @@
 """Intervals and tests for accuracies measured on a few hundred to a few thousand questions.
 
-Pure functions over counts and per-question scores: nothing here knows of models, records or files. Plain Python, because
-evaluation must run where neither torch nor numpy is installed.
+Pure functions over counts and per-question scores: nothing here knows of models, records or files. Plain Python,
+because evaluation must run where neither torch nor numpy is installed.
 """
 
 import math
@@ -91,7 +91,7 @@ def mcnemar_exact(b: int, c: int) -> float:
     for i in range(min(b, c)):
         term = term * (n - i) // (i + 1)
         total += term
-    return min(1.0, 2 * total / 2**n)
+    return min(1.0, 2 * total / (1 << n))
 
 
 def paired_bootstrap(

@@ -1,0 +1,8 @@
+"""From debates to training sets: which traces are trained on, in which form, and a card that accounts for all."""
+
+from agentark.curate.card import Counts, DataCard
+from agentark.curate.curating import Curated, curate
+from agentark.curate.params import CurationParams
+from agentark.curate.rows import HeldOut, Row
+
+__all__ = ["Counts", "Curated", "CurationParams", "DataCard", "HeldOut", "Row", "curate"]
