@@ -10,7 +10,7 @@ from typing import Any
 from agentark.curate.params import CurationParams
 from agentark.curate.rows import Row
 from agentark.curate.selecting import TRACE_FILTERS
-from agentark.evaluate.rounds import RoundScore, render_rounds
+from agentark.debate.rounds import RoundScore, render_rounds
 
 SCHEMA_VERSION = 1
 

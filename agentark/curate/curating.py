@@ -25,9 +25,9 @@ from agentark.curate.rows import (
 from agentark.curate.selecting import TRACE_FILTERS, select
 from agentark.curate.traces import Trace, Verifier
 from agentark.debate.prompts import Prompts
+from agentark.debate.rounds import RoundTally
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
-from agentark.evaluate.rounds import RoundTally
 from agentark.tasks import Policy
 
 _CORRECTIVE = ("found", "with_critique", "with_peer_critique", "selected")

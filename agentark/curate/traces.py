@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from agentark.curate.critiques import PeerNames, number_of, turning_critique
 from agentark.debate.prompts import Prompts
+from agentark.debate.rounds import agent_rounds
 from agentark.debate.transcript import Record, Turn
-from agentark.evaluate.rounds import agent_rounds
 from agentark.tasks import Policy, grade
 
 
