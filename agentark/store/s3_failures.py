@@ -77,7 +77,7 @@ def _unreachable(error: BaseException | None) -> str:
     if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
         return "no answer in time"
     if isinstance(error, SSLError):
-        return "TLS failed"
+        return "TLS failed; a private authority's certificate goes into SSL_CERT_FILE"
     if isinstance(error, ResponseError):
         return str(error)
     if isinstance(error, HTTPError):

@@ -37,12 +37,14 @@ def binary() -> Path:
 
 
 @contextlib.contextmanager
-def minio(folder: Path) -> Iterator[S3Server]:
-    """Run MinIO with its data and log in `folder`."""
+def minio(folder: Path, *, certificates: Path | None = None) -> Iterator[S3Server]:
+    """Run MinIO with its data and log in `folder`; with `public.crt` and `private.key` in `certificates`, on TLS."""
     port, console = free_ports(2)
-    endpoint = f"http://{LOOPBACK}:{port}"
+    endpoint = f"{'https' if certificates else 'http'}://{LOOPBACK}:{port}"
+    authority = certificates / "public.crt" if certificates else None
     command = [binary(), "server", "--quiet", "--address", f"{LOOPBACK}:{port}"]
-    command += ["--console-address", f"{LOOPBACK}:{console}", folder / "data"]
+    command += ["--console-address", f"{LOOPBACK}:{console}", "--certs-dir", certificates or folder / "no-certificates"]
+    command += [folder / "data"]
     env = {
         "MINIO_ROOT_USER": ACCESS_KEY,
         "MINIO_ROOT_PASSWORD": SECRET_KEY,
@@ -52,10 +54,21 @@ def minio(folder: Path) -> Iterator[S3Server]:
     }
 
     def ready() -> bool:
-        return answers(f"{endpoint}/minio/health/ready") and takes_bucket(endpoint)
+        return answers(f"{endpoint}/minio/health/ready", authority) and takes_bucket(endpoint, authority)
 
     with serving(command, env=env, folder=folder, ready=ready, deadline_s=60) as process:
         yield S3Server("minio", endpoint, pid=process.pid)
+
+
+def certificate(folder: Path) -> Path:
+    """Make a self-signed certificate for loopback with Go's own generator: `public.crt` and `private.key`."""
+    root = subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True, check=True).stdout.strip()
+    generator = f"{root}/src/crypto/tls/generate_cert.go"
+    command = ["go", "run", generator, "-host", LOOPBACK, "-ca", "-ecdsa-curve", "P256", "-duration", "1h"]
+    subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    (folder / "cert.pem").rename(folder / "public.crt")
+    (folder / "key.pem").rename(folder / "private.key")
+    return folder
 
 
 def _version() -> str:

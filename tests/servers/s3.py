@@ -1,6 +1,7 @@
 """What the S3 servers of the tests have in common."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import urllib3
 from minio import Minio
@@ -22,25 +23,26 @@ class S3Server:
     pid: int = 0
 
 
-def client(endpoint: str) -> Minio:
+def client(endpoint: str, authority: Path | None = None) -> Minio:
     """Return a client for the bucket's set-up, apart from the code under test."""
     # Without retries: a server that is starting says "come back in 60 seconds", and the client would obey.
-    pool = urllib3.PoolManager(timeout=10.0, retries=False)
-    host = endpoint.removeprefix("http://")
-    return Minio(host, ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1", http_client=pool)
+    pool = urllib3.PoolManager(timeout=10.0, retries=False, ca_certs=authority and str(authority))
+    scheme, host = endpoint.split("://")
+    return Minio(host, ACCESS_KEY, SECRET_KEY, secure=scheme == "https", region="us-east-1", http_client=pool)
 
 
-def answers(url: str) -> bool:
+def answers(url: str, authority: Path | None = None) -> bool:
     """Say whether a GET of `url` gives a 2xx answer at once."""
     try:
-        return urllib3.request("GET", url, timeout=2.0, retries=False).status // 100 == 2
+        with urllib3.PoolManager(timeout=2.0, retries=False, ca_certs=authority and str(authority)) as pool:
+            return pool.request("GET", url).status // 100 == 2
     except urllib3.exceptions.HTTPError:
         return False
 
 
-def takes_bucket(endpoint: str) -> bool:
+def takes_bucket(endpoint: str, authority: Path | None = None) -> bool:
     """Make the tests' bucket; False while the server is not ready to."""
-    target = client(endpoint)
+    target = client(endpoint, authority)
     try:
         if not target.bucket_exists(BUCKET):
             target.make_bucket(BUCKET)
