@@ -1,0 +1,111 @@
+"""The OpenAI chat format: what is sent, and what comes back. Pure; knows no connection.
+
+Servers differ in what they return, so replies are read leniently where a field is missing and strictly where a wrong
+value would become data.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from agentark.llm.chat import Completion, FinishReason, Message, Sampling, split_reasoning
+
+_CHARACTERS_PER_TOKEN = 4  # Estimate for servers that report no usage.
+
+
+class Malformed(ValueError):
+    """A body with status 200 that is no chat completion."""
+
+
+class Answer(NamedTuple):
+    """A parsed chat completion."""
+
+    completions: tuple[Completion, ...]
+    prompt_tokens: int
+
+
+def request_body(model: str, messages: Sequence[Message], sampling: Sampling, n: int, seed: int) -> bytes:
+    """Write a chat request; fields at their neutral value are left out, as not every server knows them."""
+    body: dict[str, object] = {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "seed": seed,
+    }
+    if n > 1:
+        body["n"] = n
+    if sampling.top_p < 1:
+        body["top_p"] = sampling.top_p
+    if sampling.top_k:
+        body["top_k"] = sampling.top_k
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    return json.dumps(body).encode()
+
+
+def parse_reply(body: bytes, messages: Sequence[Message]) -> Answer:
+    """Read a chat completion.
+
+    A server reports the tokens of all its choices together; they are spread over them by their length, which keeps the
+    sum. A server that reports none is given one token for four characters.
+
+    Raises:
+        Malformed: If it is not JSON, holds no choices, or a choice has no text or was aborted by the server.
+    """
+    try:
+        reply = json.loads(body)
+        choices = sorted(reply["choices"], key=lambda choice: int(choice.get("index", 0)))
+        usage: Mapping[str, Any] = reply.get("usage") or {}
+        prompt_tokens = int(usage.get("prompt_tokens") or _estimate(sum(len(m.content) for m in messages)))
+        texts = [_text(choice) for choice in choices]
+        reasons = [_reason(choice) for choice in choices]
+        lengths = [len(text) + len(reasoning) for text, reasoning in texts]
+        counts = _spread(int(usage.get("completion_tokens") or _estimate(sum(lengths))), lengths)
+    except Malformed:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Malformed(f"the body is no chat completion ({type(error).__name__}: {error})") from error
+    if not choices:
+        raise Malformed("the chat completion holds no choices")
+    return Answer(
+        tuple(
+            Completion(text, reasoning, reason, count)
+            for (text, reasoning), reason, count in zip(texts, reasons, counts, strict=True)
+        ),
+        prompt_tokens,
+    )
+
+
+def _text(choice: Mapping[str, Any]) -> tuple[str, str]:
+    message = choice["message"]
+    content = message.get("content") or ""
+    reported = message.get("reasoning_content") or message.get("reasoning") or ""
+    if not isinstance(content, str) or not isinstance(reported, str):
+        raise Malformed("a choice's content is not a text")
+    text, found = split_reasoning(content)
+    return text, "\n".join(part for part in (reported, found) if part)
+
+
+def _reason(choice: Mapping[str, Any]) -> FinishReason:
+    reason = choice.get("finish_reason")
+    if reason in ("abort", "error"):
+        raise Malformed(f"the server ended a choice with finish_reason {reason!r}")
+    return "length" if reason == "length" else "stop"
+
+
+def _spread(total: int, lengths: Sequence[int]) -> list[int]:
+    """Split a number in proportion to lengths; the parts are whole and sum up to it."""
+    whole = sum(lengths)
+    shares = lengths if whole else [1] * len(lengths)
+    whole = whole or len(lengths)
+    counts, seen, given = [], 0, 0
+    for length in shares:
+        seen += length
+        counts.append(round(total * seen / whole) - given)
+        given += counts[-1]
+    return counts
+
+
+def _estimate(characters: int) -> int:
+    return -(-characters // _CHARACTERS_PER_TOKEN)
