@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agentark.api import DistillJobSpec, Execution
-from agentark.debate import solve_text
+from agentark.debate.prompts import solve_text
 from agentark.errors import InvalidInput
 from agentark.execution.engines import weights_engine
 from agentark.execution.results import student_stage

@@ -19,7 +19,6 @@ from agentark.store import Progress, Store, read_manifest, read_progress
 State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted", "Skipped"]
 
 _POLL_S = 0.2
-_LOG_TAIL = 4000
 _PR_SET_PDEATHSIG = 1
 DIE_WITH_PARENT = "AGENTARK_DIE_WITH_PARENT"
 """Environment variable that tells a stage's process to end with the one that started it, launchers in between too."""
@@ -169,7 +168,7 @@ class _Executor:
             return StageStatus(stage, "Done", seconds)
         work = work_folder(self.store, stage)
         outcome = read_outcome(work)
-        code, message = outcome or (returncode, _tail(work / "log.txt"))
+        code, message = outcome or (returncode, _last_line(work / "log.txt"))
         if code == 75 or (self.stopping and outcome is None):
             return StageStatus(stage, "Interrupted", seconds, message=message, exit_code=75)
         message = message or f"the process ended with {_ending(returncode)}"
@@ -215,11 +214,13 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _tail(log: Path) -> str:
+def _last_line(log: Path) -> str:
+    """What an unforeseen error said last, and where the rest stands; empty when it said nothing."""
     try:
-        return log.read_text(errors="replace")[-_LOG_TAIL:].strip()
+        lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
+    return f"{lines[-1]} (all of it: {log})" if lines else ""
 
 
 def _ending(returncode: int) -> str:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentark.tasks.sources import open_lines
-
 from agentark.errors import InvalidInput
 from agentark.planning import Pin
 from agentark.store import sha256_file
 from agentark.tasks import Question, read_questions, task
+from agentark.tasks.sources import open_lines
 
 
 def stage_questions(pin: Pin, *, task_name: str, limit: int | None) -> Iterator[Question]:

@@ -115,22 +115,24 @@ def prompts_from(params: dict[str, str]) -> Prompts:
 
 
 def _sized(context: StageContext, params: dict[str, Any]) -> dict[str, Any]:
-    """Self-consistency at the debate's price: as many samples as single passes fit into the debate's tokens."""
+    """Self-consistency at the debate's price: as many samples as the debate's tokens pay for.
+
+    The samples of a question share its prompt, which engines read, and we count, once.
+    """
     if params["agents"] != "EqualTokens":
         return params
-    debate = _tokens_per_question(context, "debate")
-    single = _tokens_per_question(context, "single")
-    samples = max(1, min(MAX_EQUAL_TOKENS_SAMPLES, round(debate / single)))
-    return params | {"agents": samples}
+    prompt, completion = _tokens_per_question(context, "single")
+    samples = round((sum(_tokens_per_question(context, "debate")) - prompt) / completion)
+    return params | {"agents": max(1, min(MAX_EQUAL_TOKENS_SAMPLES, samples))}
 
 
-def _tokens_per_question(context: StageContext, role: str) -> float:
+def _tokens_per_question(context: StageContext, role: str) -> tuple[float, float]:
     manifest = context.input_manifest(role)
-    tokens = manifest.usage["prompt_tokens"] + manifest.usage["completion_tokens"]
+    prompt, completion = manifest.usage["prompt_tokens"], manifest.usage["completion_tokens"]
     questions = manifest.metrics["questions"]
-    if not isinstance(questions, int) or questions < 1 or tokens <= 0:
-        raise InvalidInput(f"stage {role}: its manifest counts {questions} questions and {tokens} tokens")
-    return tokens / questions
+    if not isinstance(questions, int) or questions < 1 or completion <= 0:
+        raise InvalidInput(f"stage {role}: its manifest counts {questions} questions and {completion} tokens")
+    return prompt / questions, completion / questions
 
 
 def _count(questions: Iterator[Question]) -> int:

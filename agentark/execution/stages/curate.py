@@ -1,12 +1,11 @@
 """The `curate` stage: verified traces of a debate become rows to train on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agentark.curate import CurationParams, curate
 from agentark.debate import read_records
-from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.questions import stage_questions
 from agentark.execution.stages.answering import prompts_from
@@ -25,7 +24,7 @@ def run(context: StageContext) -> StageResult:
         _counted(context, records, total if isinstance(total, int) else 0),
         params=CurationParams(
             method=params["method"],
-            max_traces=params.get("maxTraces", 1),
+            max_traces=params.get("maxTraces", 3),
             forms=params["form"],
             held_out=float(params["heldOutFraction"]),
             max_chars=params["maxTraceCharacters"],
@@ -35,20 +34,18 @@ def run(context: StageContext) -> StageResult:
         policy=task(params["task"]).policy,
         evaluation_questions=_evaluation_questions(context),
     )
-    if not curated.rows:
-        raise InvalidInput(
-            f"no trace of the debate passed the selection for {params['method']}; its data card counts why: "
-            f"{json.dumps(curated.card['counts'])}. Use more questions, a stronger teacher, or looser filters"
-        )
     outputs = {
         "rows": put_bytes(
-            context.store, context.output_path("rows.jsonl"), _lines(curated.rows), rows=len(curated.rows)
+            context.store,
+            context.output_path("rows.jsonl"),
+            _lines(row.as_json() for row in curated.rows),
+            rows=len(curated.rows),
         ),
-        "card": put_bytes(context.store, context.output_path("card.json"), _pretty(curated.card)),
-        "card.md": put_bytes(context.store, context.output_path("card.md"), curated.markdown.encode()),
+        "card": put_bytes(context.store, context.output_path("card.json"), _pretty(curated.card.as_json())),
+        "card.md": put_bytes(context.store, context.output_path("card.md"), curated.card.as_markdown().encode()),
     }
     if curated.held_out:
-        held_out = _lines(curated.held_out)
+        held_out = _lines(row.as_json() for row in curated.held_out)
         outputs["held_out"] = put_bytes(
             context.store, context.output_path("held_out.jsonl"), held_out, rows=len(curated.held_out)
         )
@@ -68,7 +65,7 @@ def _evaluation_questions(context: StageContext) -> Iterator[str]:
             yield question.text
 
 
-def _lines(rows: Any) -> bytes:
+def _lines(rows: Iterable[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
