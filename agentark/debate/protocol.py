@@ -113,7 +113,7 @@ async def discuss(
     while held < rounds:
         await sender.send(_first_requests(team) if held == 0 else _review_requests(team, held, protocol.peers))
         held += 1
-        groups = vote(sender.turns[-len(team) :], policy)
+        groups = await _voted(sender.turns[-len(team) :], policy)
         if protocol.stop_on_consensus and _unanimous(groups, team):
             break
     consensus = _unanimous(groups, team)
@@ -168,6 +168,13 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+async def _voted(turns: Sequence[Turn], policy: Policy) -> list[list[Turn]]:
+    """Vote without holding up the other questions: the symbolic checker may think for seconds."""
+    if policy.symbolic and len({turn.vote for turn in turns}) > 1:
+        return await asyncio.to_thread(vote, turns, policy)
+    return vote(turns, policy)
 
 
 class _Sender:
