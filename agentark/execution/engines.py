@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from agentark.api import Endpoint, Execution, SecretKey, Teacher
@@ -44,6 +45,20 @@ def endpoint_engine(endpoint: Endpoint, execution: Execution) -> Engine:
         max_connections=execution.concurrency,
         deadline_s=execution.request_timeout_seconds,
     )
+
+
+async def check_engines(engines: Sequence[Engine]) -> None:
+    """Ask every server whether it is there and serves its model, before the first question is paid for.
+
+    Raises:
+        InvalidInput: The address, the model's name or the key is wrong.
+        EngineError: The server does not answer.
+    """
+    from agentark.llm.http import HttpEngine
+
+    for engine in engines:
+        if isinstance(engine, HttpEngine):
+            await engine.check()
 
 
 def weights_engine(folder: Path, execution: Execution) -> Engine:

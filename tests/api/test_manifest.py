@@ -48,9 +48,10 @@ def test_all_errors_of_all_documents_come_at_once_with_their_lines(tmp_path: Pat
     assert found == [
         "9: spec.methods[0]: found \"RSTF\"; accepted: RSFT, DA, PAD, AnswerOnly; did you mean 'RSFT'?",
         "10: spec.metods: unknown field; did you mean 'methods'?",
-        "14: kind: found \"DebatRun\"; accepted: DebateRun, PRMTraining, DistillJob, ModelRelease; did you mean 'DebateRun'?",
+        '14: kind: found "DebatRun"; accepted: DebateRun, PRMTraining, DistillJob, ModelRelease; '
+        "did you mean 'DebateRun'?",
         '18: apiVersion: found "agentark.dev/v1"; accepted: agentark.dev/v1alpha1',
-        '20: metadata.name: found "UPPER"; a name has lower-case letters, digits and \'-\', and starts and ends with a '
+        "20: metadata.name: found \"UPPER\"; a name has lower-case letters, digits and '-', and starts and ends with a "
         "letter or digit",
         "22: spec.dataset.limit: found 0; input should be greater than or equal to 1",
         "23: spec.teacher: give exactly one of 'model' and 'endpoint'",
@@ -89,7 +90,7 @@ def test_an_alias_bomb_is_refused_quickly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["nothing.yaml", "."])
 def test_a_missing_manifest_is_named(tmp_path: Path, missing: str) -> None:
-    with pytest.raises(InvalidManifest, match="give (the path of a manifest|one file) with -f"):
+    with pytest.raises(InvalidManifest, match=r"give (the path of a manifest|one file) with -f"):
         read_manifest(tmp_path / missing)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from agentark.debate import DebateProtocol, Prompts, Summary, run_questions
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
-from agentark.execution.engines import build_engines
+from agentark.execution.engines import build_engines, check_engines
 from agentark.execution.questions import stage_questions
 from agentark.llm import Engine, Sampling
 from agentark.store import Output
@@ -66,6 +66,7 @@ async def _ask(
 
     watching = asyncio.create_task(watch())
     try:
+        await check_engines(engines)
         return await run_questions(
             questions,
             protocol=protocol,

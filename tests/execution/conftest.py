@@ -1,0 +1,81 @@
+"""A folder with a manifest, a local OpenAI-compatible server, and the command line as a user calls it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """A user's folder."""
+
+    folder: Path
+
+    def write(self, name: str, content: Any) -> Path:
+        path = self.folder / name
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    def questions(self, count: int, name: str = "questions.jsonl") -> None:
+        rows = [{"id": f"q{i}", "question": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(count)]
+        (self.folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "agentark", *arguments]
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        """Run the command line; its output and errors together."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == expect, out + err
+        return out + err
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """Start `benchmarks/server.py` with some options; returns its base URL."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> str:
+        command = [sys.executable, str(ROOT / "benchmarks" / "server.py"), *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(timeout=10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def debate_run(url: str, *, model: str = "test", **spec: Any) -> dict[str, Any]:
+    """A DebateRun of three agents and two rounds through a server."""
+    return {
+        "apiVersion": "agentark.dev/v1alpha1",
+        "kind": "DebateRun",
+        "metadata": {"name": "talk"},
+        "spec": {
+            "dataset": {"uri": "file:questions.jsonl"},
+            "teacher": {"endpoint": {"baseUrl": url, "model": model}},
+            "protocol": {"agents": 3, "rounds": 2, "tie": "First"},
+            **spec,
+        },
+    }
