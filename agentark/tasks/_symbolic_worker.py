@@ -43,11 +43,17 @@ def _parse(text: str) -> Any:
         parsed = latex2sympy(text)
     except Exception:  # the reader raises bare exceptions of many kinds for what it cannot read
         return None
-    if isinstance(parsed, sympy.Basic):
-        # Decimals are exact as written, and i is the imaginary unit.
-        parsed = parsed.replace(lambda e: e.is_Float, lambda e: sympy.Rational(str(e)))
-        parsed = parsed.xreplace({sympy.Symbol("i"): sympy.I, sympy.Symbol("i", real=True): sympy.I})
-    return parsed
+    if isinstance(parsed, sympy.MatrixBase):
+        return parsed.applyfunc(_exact)
+    return _exact(parsed) if isinstance(parsed, sympy.Basic) else parsed
+
+
+def _exact(expression: Any) -> Any:
+    """Take decimals as written, and i for the imaginary unit."""
+    import sympy
+
+    exact = expression.replace(lambda e: e.is_Float, lambda e: sympy.Rational(str(e)))
+    return exact.xreplace({sympy.Symbol("i"): sympy.I, sympy.Symbol("i", real=True): sympy.I})
 
 
 def _same(a: Any, b: Any) -> bool | None:

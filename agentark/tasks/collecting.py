@@ -50,6 +50,8 @@ def collection(text: str) -> Collection | None:
         return None
     if parts := _split(tokens, frozenset((",", ";", "and", "or"))):
         return Collection("", "", parts, alternatives="or" in tokens)
+    if tokens.count("\\pm") == 1:
+        return Collection("", "", tuple(text.replace("\\pm", sign).strip() for sign in "+-"), alternatives=True)
     return None
 
 

@@ -22,6 +22,8 @@ _ASSIGNMENT: Final = re.compile(
     r"^\s*((?:[A-Za-z]|\\[a-z]+)(?:_\{?\w\}?)?(?:\s?\([a-z]\))?)\s*(?:=|:=|\\in(?![a-z]))\s*(?=[^=])"
 )
 
+_INEQUALITY: Final = re.compile(r"[<>]|\\(?:le|ge|leq|geq|lt|gt)(?![a-z])")
+
 
 def equal(answer: str, gold: str, policy: Policy) -> bool:
     """Whether two answers are the same under a policy; symmetric, bounded in time, raises for no text.
@@ -73,7 +75,9 @@ class _Comparison:
             return equal_quantities(a, b, policy)
         if _squeezed(left) == _squeezed(right):
             return True
-        if policy.kind == "number" or not policy.symbolic or (first is None) != (second is None):
+        if policy.kind == "number" or not policy.symbolic:
+            return False
+        if (first is None) != (second is None) and not (_INEQUALITY.search(left) or _INEQUALITY.search(right)):
             return False
         return self._same_symbols(left, right)
 

@@ -19,7 +19,8 @@ _BOX: Final = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*(\{?)")
 _HASHES: Final = re.compile(r"####[ \t]*([^\n]*)")
 _MARKER: Final = re.compile(
     r"^[ \t>*_]*A[*_]*[ \t]*:[*_ \t]*"
-    r"|\banswer\b[*_ \t]*(?:to\s+(?:the|this)\s+(?:question|problem)\s*)?(?:(?:is|was|would\s+be|equals)\b[*_ \t]*:?|[:=])"
+    r"|\banswer\b[*_ \t]*(?:to\s+(?:the|this)\s+(?:question|problem)\s*)?"
+    r"(?:(?:is|was|would\s+be|equals)\b[*_ \t]*:?|[:=])"
     r"[*_ \t]*(?:that\s+)?\n?",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -110,7 +111,9 @@ def _after_hashes(body: str) -> str:
 def _refined(fragment: str, policy: Policy) -> str:
     """Cut a marked statement down to the quantity, where a number is wanted and the statement holds one."""
     fragment = unwrap(fragment)[:MAX_ANSWER]
-    if marker := _MARKER.match(fragment) or re.match(r"the\s+(?:final\s+)?answer\s+is:?\s+(?=\S)", fragment, re.IGNORECASE):
+    if marker := _MARKER.match(fragment) or re.match(
+        r"the\s+(?:final\s+)?answer\s+is:?\s+(?=\S)", fragment, re.IGNORECASE
+    ):
         fragment = unwrap(fragment[marker.end() :]) or fragment
     if policy.kind == "text" or quantity(plain(fragment), policy) is not None:
         return fragment

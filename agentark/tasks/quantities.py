@@ -53,20 +53,25 @@ _MEASURES: Final = {
 }
 _SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _IRREGULAR: Final = {"feet": "foot", "inches": "inch", "pennies": "cent", "centuries": "century", "people": "person"}
+# fmt: off
 _ONES: Final = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)
+# fmt: on
+_TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _WORDS: Final = {
     **{word: n for n, word in enumerate(_ONES)},
     **{word: 10 * n for n, word in enumerate(_TENS, start=2)},
 }
 # Words after a number that are part of the mathematics, not a unit of it.
-_NOT_UNITS: Final = frozenset(
-    "and or to sqrt sin cos tan cot sec csc log ln lg exp pi mod plus minus times over divided squared cubed choose "
-    "infinity infty inf nan if where for is are x y z".split()
-)
+# fmt: off
+_NOT_UNITS: Final = frozenset((
+    "and", "or", "to", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "pi", "mod",
+    "plus", "minus", "times", "over", "divided", "squared", "cubed", "choose", "infinity", "infty", "inf", "nan",
+    "if", "where", "for", "is", "are", "x", "y", "z",
+))
+# fmt: on
 _CURRENCY: Final = re.compile(r"^([-+]?)\s*(?:US\s?)?([$€£₹¥])\s*(?=[-+.\d\\])")
 _NUMBER_AND_UNIT: Final = re.compile(
     r"(?P<number>.*[\d)}.])(?P<gap>\s*)"
@@ -108,9 +113,7 @@ def quantity(text: str, policy: Policy) -> Quantity | None:
     return _with_unit(number, unit, currency, parts, policy)
 
 
-def _with_unit(
-    number: Fraction, unit: str, currency: str, parts: re.Match[str], policy: Policy
-) -> Quantity | None:
+def _with_unit(number: Fraction, unit: str, currency: str, parts: re.Match[str], policy: Policy) -> Quantity | None:
     scale, unit = _scale(unit)
     if currency and unit and canonical(unit) not in _MONEY:
         # "$18 per day", "$5 each": the amount counts, what it is paid for does not change the unit.

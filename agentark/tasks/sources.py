@@ -87,7 +87,7 @@ def _file_lines(path: Path, shown: str) -> Iterator[bytes]:
 
 def _opener(name: str, shown: str) -> Callable[[Path], IO[bytes]]:
     if name.endswith(".jsonl.gz"):
-        return lambda path: gzip.open(path, "rb")
+        return lambda path: io.BufferedReader(gzip.GzipFile(path))
     if name.endswith(".jsonl.zst"):
         return _open_zstd
     if name.endswith((".jsonl", ".json")):

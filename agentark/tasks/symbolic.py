@@ -27,11 +27,15 @@ MAX_LENGTH: Final = 200
 MAX_REMEMBERED: Final = 4096
 
 _WORKER: Final = Path(__file__).with_name("_symbolic_worker.py")
-_FUNCTIONS: Final = frozenset(
-    "frac sqrt sin cos tan cot sec csc log ln exp arcsin arccos arctan arcsinh arctanh arccosh sinh cosh tanh binom begin "
-    "end pmatrix bmatrix matrix vmatrix cdot times div infty alpha beta gamma delta theta lambda sigma omega phi psi "
-    "epsilon mathbb int sum prod lim pmod mod max min gcd lcm overline leq geq neq lfloor rfloor lceil rceil".split()
-)
+# fmt: off
+_FUNCTIONS: Final = frozenset((
+    "frac", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "arcsin", "arccos", "arctan",
+    "arcsinh", "arctanh", "arccosh", "sinh", "cosh", "tanh", "binom", "begin", "end", "pmatrix", "bmatrix", "matrix",
+    "vmatrix", "cdot", "times", "div", "infty", "alpha", "beta", "gamma", "delta", "theta", "lambda", "sigma",
+    "omega", "phi", "psi", "epsilon", "mathbb", "int", "sum", "prod", "lim", "pmod", "mod", "max", "min", "gcd",
+    "lcm", "overline", "leq", "geq", "neq", "lfloor", "rfloor", "lceil", "rceil",
+))
+# fmt: on
 _WORD: Final = re.compile(r"[A-Za-z]{3,}")
 _POWER: Final = re.compile(r"\^|\*\*")
 # An exponent of five digits, a tower of three powers, or a factorial of a long number is never an honest answer.
@@ -95,6 +99,8 @@ def _spelled(text: str) -> str:
     text = re.sub(r"(?<![A-Za-z\\])(sqrt)\s*\(([^()]*)\)", r"\\sqrt{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])(sqrt)\s*(\d+)", r"\\sqrt{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])(sin|cos|tan|log|ln|exp)(?![A-Za-z])", r"\\\1", text)
+    text = re.sub(r"\\frac\s*(\d)\s*(?=[\d{])", r"\\frac{\1}", text)
+    text = re.sub(r"(\\frac\{[^{}]*\}|\\sqrt)\s*(\d)", r"\1{\2}", text)
     text = text.replace("**", "^").replace("*", "\\cdot ")
     return " ".join(text.split())
 
