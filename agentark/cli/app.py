@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from agentark.cli import ask, doctor, grade, plan, run_manifest, runs, show, stage, transcript, validate
@@ -20,15 +19,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("validate")(validate.validate)
-app.command("plan")(plan.plan)
-app.command("run")(run_manifest.run)
-app.command("runs")(runs.runs)
-app.command("show")(show.show)
-app.command("transcript")(transcript.transcript)
-app.command("ask")(ask.ask)
-app.command("grade")(grade.grade)
-app.command("doctor")(doctor.doctor)
+app.command("validate", short_help="Check manifests; list every error at once.")(validate.validate)
+app.command("plan", short_help="Show the stages, what is cached, what the rest may cost.")(plan.plan)
+app.command("run", short_help="Run a manifest; go on where an earlier run stopped.")(run_manifest.run)
+app.command("runs", short_help="List the runs of a store.")(runs.runs)
+app.command("show", short_help="Show the results of a run.")(show.show)
+app.command("transcript", short_help="Read a debate.")(transcript.transcript)
+app.command("ask", short_help="Ask the student of a run.")(ask.ask)
+app.command("grade", short_help="Grade rows of a file.")(grade.grade)
+app.command("doctor", short_help="Check what can run on this machine.")(doctor.doctor)
 app.command("stage", hidden=True)(stage.stage)
 
 
@@ -36,20 +35,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line; errors become one line on standard error and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        code = typer.main.get_command(app).main(list(arguments), prog_name="agentark", standalone_mode=False)
-        return code if isinstance(code, int) else 0
+        typer.main.get_command(app).main(list(arguments), prog_name="agentark")
     except AgentArkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 75
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has seen enough.
-        sys.stderr.close()
-        return 0
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0
+    return 0

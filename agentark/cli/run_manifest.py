@@ -55,6 +55,8 @@ def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, St
     try:
         with Display(plan, quiet=as_json) as display:
             statuses = run_plan(plan, store, jobs=jobs, observe=display.update, should_stop=lambda: bool(signals))
+    except KeyboardInterrupt:
+        raise Interrupted("stopped at once; run the same command again to go on from here") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -38,7 +38,7 @@ def test_grading_a_file(tmp_path: Path) -> None:
     rows = [{"prediction": r"so \boxed{1,000}", "gold": "1000"}, {"prediction": "no idea", "gold": "3", "id": "b"}]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [sys.executable, "-m", "agentark", "grade", str(file)]
+    command = [sys.executable, "-m", "agentark", "grade", str(file), "--task", "gsm8k"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert first["correct"] is True
