@@ -18,7 +18,7 @@ _NOTES = (
     "luck.",
     "p: how often two equally good subjects would differ this much by chance (McNemar's exact test); below 0.01 is "
     'strong evidence. "-" where a question was sampled several times: read the interval of the gain instead.',
-    "calls, tokens (read + written), seconds (for one answer, the requests of a round in parallel): mean per question.",
+    "calls, tokens (read + written), seconds (of this machine, many questions at once): mean per question.",
 )
 _DEBATE_NOTE = 'of debate: accuracy and tokens as shares of those of "{debate}".'
 
@@ -195,7 +195,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         p,
         f"{score.calls:.3g}",
         f"{score.prompt_tokens:.0f}+{score.completion_tokens:.0f}",
-        f"{score.latency_s:.3g}" if score.latency_s < 1000 else f"{score.latency_s:.0f}",
+        f"{score.seconds:.2g}" if score.seconds < 10 else f"{score.seconds:.0f}",
         "-" if row.debate_accuracy_share is None else f"{100 * row.debate_accuracy_share:.0f}",
         "-" if row.debate_token_share is None else f"{100 * row.debate_token_share:.3g}",
     )
@@ -215,7 +215,7 @@ def _row_json(row: Row) -> dict[str, Any]:
     score = row.score
     fields = (
         "name", "label", "decoding", "n", "samples", "correct", "accuracy", "unanswered", "prompt_tokens",
-        "completion_tokens", "tokens", "calls", "latency_s", "busy_s",
+        "completion_tokens", "tokens", "calls", "latency_s", "busy_s", "seconds",
     )  # fmt: skip
     out: dict[str, Any] = {name: getattr(score, name) for name in fields}
     out["interval"] = score.interval._asdict()

@@ -25,6 +25,8 @@ class Subject:
     """Its answers; read once, one at a time."""
     samples: int = 1
     """Records it has of each question, >= 1: more than one where decoding is sampled repeatedly."""
+    wall_s: float = 0.0
+    """Seconds in which all its answers were made on this machine; 0 where nobody measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ class SubjectScore:
     """Seconds on the critical path: the slowest request of each round, rounds one after the other."""
     busy_s: float
     """Seconds of all requests added up."""
+    seconds: float
+    """Seconds of the machine: `Subject.wall_s` per answer, or `latency_s` where it was not measured. Batched engines
+    answer many questions at once, so this can be far below the latency."""
     per_question: Mapping[str, float]
     """Score by question id, 0..1."""
 
@@ -108,6 +113,7 @@ def score(subject: Subject, policy: Policy) -> SubjectScore:
         calls=calls / total,
         latency_s=latency / total,
         busy_s=busy / total,
+        seconds=subject.wall_s / total if subject.wall_s else latency / total,
         per_question=per_question,
     )
 

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from agentark.debate import DebateProtocol, Prompts, Summary, run_questions
 from agentark.errors import InvalidInput
@@ -29,19 +30,35 @@ def run(context: StageContext) -> StageResult:
     protocol = protocol_from(_sized(context, params["protocol"]))
     pin = context.pin(context.stage.settings["dataset"])
     total = _count(stage_questions(pin, task_name=params["task"], limit=params["limit"]))
-    started = time.monotonic()
+    clock = _Clock(context.work / "seconds")
     questions = stage_questions(pin, task_name=params["task"], limit=params["limit"])
-    summary = asyncio.run(_ask(context, questions, total, protocol, policy, int(params["protocol"].get("seed", 0))))
-    seconds = time.monotonic() - started
+    with clock:
+        summary = asyncio.run(_ask(context, questions, total, protocol, policy, int(params["protocol"].get("seed", 0))))
     outputs = _outputs(context, protocol)
     usage = {
         "calls": float(summary.calls),
         "prompt_tokens": float(summary.prompt_tokens),
         "completion_tokens": float(summary.completion_tokens),
-        "seconds": seconds,
+        "seconds": clock.seconds,
     }
     metrics: dict[str, Any] = {"questions": summary.questions, "failed": summary.failed, "agents": protocol.agents}
     return StageResult(outputs, metrics=metrics, usage=usage)
+
+
+class _Clock:
+    """Seconds spent on a stage, those of interrupted attempts on this machine included."""
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self.seconds = float(memory.read_text()) if memory.exists() else 0.0
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds += time.monotonic() - self._started
+        self._memory.write_text(f"{self.seconds:.3f}")
 
 
 async def _ask(

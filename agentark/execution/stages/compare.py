@@ -38,7 +38,7 @@ def run(context: StageContext) -> StageResult:
             manifest = context.input_manifest(f"{suite}/{name}")
             prefix = stage_path(manifest.kind, manifest.key, "records")
             records = read_records(context.store, prefix)
-            scored = score(Subject(name, label(name, manifest), records), policy)
+            scored = score(Subject(name, label(name, manifest), records, wall_s=manifest.usage["seconds"]), policy)
             scores.append(scored)
             if name in ("debate", "self-review"):
                 rounds[name] = score_rounds(read_records(context.store, prefix), policy)

@@ -1,0 +1,1 @@
+"""The local executor, the stages it runs, and what a run leaves for people."""
