@@ -117,5 +117,5 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_damaged_layout_is_named(tmp_path: Path) -> None:
     (tmp_path / "layout.json").write_text("{")
-    with pytest.raises(StoreError, match="layout.json is damaged"), open_journal(tmp_path, shard_size=1):
+    with pytest.raises(StoreError, match=r"layout\.json is damaged"), open_journal(tmp_path, shard_size=1):
         pass

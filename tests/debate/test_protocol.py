@@ -9,7 +9,7 @@ from agentark.debate.protocol import request_seed
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, Message
 from agentark.llm.testing import ScriptedEngine
-from agentark.tasks import NUMBER, Question
+from agentark.tasks import Question
 from tests.debate.conftest import PROMPTS, Listener
 
 Hold = Callable[..., Awaitable[Record]]
@@ -138,9 +138,9 @@ async def test_roles_and_engines_per_agent(hold: Hold) -> None:
 
 async def test_costs_are_counted_once(hold: Hold) -> None:
     record = await hold(Listener([[1, 1, 1]]))
-    words = len("Solve What is {peers} + 1?".split())
+    words = len(["Solve", "What", "is", "{peers}", "+", "1?"])
     assert [turn.prompt_tokens for turn in record.turns] == [words, 0, 0]
-    assert (record.prompt_tokens, record.completion_tokens) == (words, 3 * len("Step 1: \\boxed{1}".split()))
+    assert (record.prompt_tokens, record.completion_tokens) == (words, 3 * len(["Step", "1:", "\\boxed{1}"]))
 
 
 async def test_reasoning_is_kept_but_not_shown(hold: Hold) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentark.debate import DebateProtocol, Record, read_records, read_shard
+from agentark.debate import DebateProtocol, read_records, read_shard
 from agentark.debate.transcript import shard_path, write_shard
 from agentark.errors import AgentArkError, EngineError, Interrupted, InvalidInput, StoreError
 from agentark.llm.chat import Message, Reply, Sampling
@@ -198,7 +198,7 @@ async def test_a_bad_row_stops_the_run_and_loses_no_finished_call(run: Run) -> N
         raise InvalidInput("train.jsonl:7: field 'answer' is missing")
 
     engine = ScriptedEngine(disagreeing)
-    with pytest.raises(InvalidInput, match="train.jsonl:7"):
+    with pytest.raises(InvalidInput, match=r"train\.jsonl:7"):
         await run(rows(), engine)
     rest = ScriptedEngine(disagreeing)
     summary = await run(many(8), rest)
