@@ -94,9 +94,9 @@ def write_student(base: Base, checkpoint: Path, out: Path, *, lora: bool) -> Non
     model = model.to(base.config.dtype or torch.float32)
     if base.generation is not None:
         model.generation_config = base.generation
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         model.save_pretrained(partial)
         base.tokenizer.save_pretrained(partial)
         if out.exists():

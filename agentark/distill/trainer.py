@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import torch
 from datasets import Dataset
 from torch import Tensor
+from transformers import TrainerControl
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from agentark.distill.encoding import Encoded
@@ -69,6 +70,7 @@ class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
     # The divisor already covers the whole global batch: Trainer must not divide by the accumulation steps again.
     loss_is_scaled_for_ga = True
+    control: TrainerControl
 
     def __init__(self, *, measure: Callable[[Any], tuple[float, int]] | None, **arguments: Any) -> None:
         self._measure = measure

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.sft_config import SFTConfig
 
@@ -188,8 +189,25 @@ def _run(
             callbacks=[supervisor],
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        with _without_warning_of_tied_weights(base):
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer.state
+
+
+@contextmanager
+def _without_warning_of_tied_weights(base: Base) -> Iterator[None]:
+    """Trainer reports an output layer that shares the embedding's weights as missing from each checkpoint it loads."""
+    logger = logging.getLogger("transformers.trainer")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in record.getMessage()
+
+    if base.config.get_text_config().tie_word_embeddings:
+        logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 @contextmanager
@@ -197,19 +215,19 @@ def _failures(arguments: SFTConfig, fitted: Fitted) -> Iterator[None]:
     """Say what to do about a lack of memory or disk."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        lacks_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        if not lacks_memory:
-            raise
-        rows, longest = arguments.per_device_train_batch_size, max(len(row.ids) for row in fitted.rows)
-        raise AgentArkError(
-            f"training: out of memory on {arguments.device} with {rows} rows of up to {longest} tokens at once; "
-            "lower maxLengthTokens, train adapters (lora), use BFloat16, or take a larger device"
-        ) from error
-    except OSError as error:
-        raise AgentArkError(
-            f"training: cannot write below {arguments.output_dir}: {error}; free space there and run it again"
-        ) from error
+    except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            rows, longest = arguments.per_device_train_batch_size, max(len(row.ids) for row in fitted.rows)
+            raise AgentArkError(
+                f"training: out of memory on {arguments.device} with {rows} rows of up to {longest} tokens at once; "
+                "lower maxLengthTokens, train adapters (lora), use BFloat16, or take a larger device"
+            ) from error
+        # torch.save reports a write that failed as a RuntimeError of its zip writer.
+        if isinstance(error, OSError | SafetensorError) or "inline_container" in str(error):
+            raise AgentArkError(
+                f"training: cannot write below {arguments.output_dir}: {error}; free space there and run it again"
+            ) from error
+        raise
 
 
 def _restore(checkpoints: Checkpoints, identity: str, folder: Path, arguments: SFTConfig) -> Checkpoint | None:

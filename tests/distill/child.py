@@ -1,0 +1,26 @@
+"""A training in a process of its own, to be killed or run under torchrun: ``python -m tests.distill.child FOLDER``."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from agentark.distill import TrainParams
+from tests.distill.world import Training
+
+
+def main(folder: Path) -> None:
+    given = json.loads((folder / "given.json").read_text())
+    training = Training(
+        folder,
+        model=Path(given["model"]),
+        rows=Path(given["rows"]),
+        held_out=Path(given["held_out"]) if given["held_out"] else None,
+        params=TrainParams(**given["params"]),
+    )
+    result = training.run(on_progress=lambda step, _total, _metrics: print(f"step {step}", flush=True))
+    print(json.dumps(asdict(result)), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

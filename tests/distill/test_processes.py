@@ -1,0 +1,78 @@
+"""Trainings in processes of their own: killed, several at once, and what an import costs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.distill.world import Training, sums
+
+REPOSITORY = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+Make = Callable[..., Training]
+
+
+def child(*command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=REPOSITORY,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_model: Path) -> None:
+    changes: dict[str, Any] = {"model": dropping_model, "epochs": 10, "evals": 1, "save_steps": 8}
+    undisturbed = training("whole", **changes)
+    expected = json.loads(json.dumps(undisturbed.run().losses))
+    killed = training("killed", **changes)
+    first = child("-m", "tests.distill.child", str(killed.for_child()))
+    assert first.stdout is not None
+    assert "step 12\n" in iter(first.stdout.readline, ""), first.communicate()[1]
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert not killed.out.exists()
+    result = finished(child("-m", "tests.distill.child", str(killed.folder)))
+    assert result["resumed_from"] >= 8
+    assert result["losses"] == expected
+    assert (killed.out / "model.safetensors").read_bytes() == (undisturbed.out / "model.safetensors").read_bytes()
+
+
+def test_two_processes_train_as_one(training: Make) -> None:
+    changes: dict[str, Any] = {"rows": sums(11), "batch_size": 6, "evals": 2}
+    alone, shared = training("one", **changes), training("two", **changes)
+    expected = alone.run()
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1", "--rdzv_backend")
+    with child(*torchrun, "c10d", "-m", "tests.distill.child", str(shared.for_child())) as process:
+        out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert len(results) == 2
+    for result in results:
+        assert result["world_size"] == 2
+        assert [loss for _, loss in result["losses"]] == pytest.approx([loss for _, loss in expected.losses], abs=1e-5)
+        assert result["accuracy"] == json.loads(json.dumps(expected.accuracy))
+        assert result["best_step"] == expected.best_step
+    assert (shared.out / "model.safetensors").is_file()
+
+
+def test_the_package_loads_no_torch() -> None:
+    code = "import sys, agentark.distill; assert not {'torch', 'transformers', 'trl'} & set(sys.modules)"
+    process = child("-c", code)
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
