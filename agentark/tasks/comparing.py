@@ -15,7 +15,7 @@ from agentark.tasks.policy import Policy
 from agentark.tasks.quantities import equal_quantities, quantity, split_unit
 
 MAX_NESTING: Final = 3
-CHECKER_SECONDS: Final = 0.4
+CHECKER_SECONDS: Final = 0.3
 """Processor seconds that one comparison may spend in the symbolic checker, all parts together."""
 
 _ASSIGNMENT: Final = re.compile(

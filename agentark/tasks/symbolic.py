@@ -38,8 +38,8 @@ _FUNCTIONS: Final = frozenset((
 # fmt: on
 _WORD: Final = re.compile(r"[A-Za-z]{3,}")
 _POWER: Final = re.compile(r"\^|\*\*")
-# An exponent of five digits, a tower of three powers, or a factorial of a long number is never an honest answer.
-_EXPLOSIVE: Final = re.compile(r"(?:\^|\*\*)[\s{(]*-?\d{5}|\d{5,}[\s)}]*!|!\s*!")
+# An exponent of five digits, a tower of numbers, or a factorial of a long number is never an honest answer.
+_EXPLOSIVE: Final = re.compile(r"\^[\s{(]*-?\d{5}|\^[\s{(]*\d+[\s)}]*\^[\s{(]*\d|\d{5,}[\s)}]*!|!\s*!")
 
 
 class Verdict(NamedTuple):
