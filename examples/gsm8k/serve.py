@@ -20,6 +20,9 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 DEFAULT_MODEL = Path(".agentark/models/SmolLM2-135M-Instruct")
+WHOLE_PREFILL = ("--no-enable-chunked-prefill",)
+"""Read a prompt in one step: vLLM 0.32 on a CPU dies ("CPU Generator does not use offset") when it reads the prompt of
+a request that has a seed in two. Needs --max-num-batched-tokens of at least --max-model-len."""
 START_SECONDS = 600
 STOP_SECONDS = 20
 
@@ -33,9 +36,10 @@ def command(model: Path, name: str, port: int, max_model_len: int) -> list[str]:
         "--port": str(port),
         "--dtype": "float32",  # 16-bit arithmetic is emulated on many CPUs
         "--max-model-len": str(max_model_len),
+        "--max-num-batched-tokens": str(max_model_len),
     }
     words = [word for option in options.items() for word in option]
-    return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager", *words]
+    return [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager", *WHOLE_PREFILL, *words]
 
 
 def environment(cache_gib: int) -> dict[str, str]:
