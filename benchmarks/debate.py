@@ -183,7 +183,7 @@ def throughput(options: argparse.Namespace) -> dict[str, Any]:
     from server import load, request_bodies
 
     with Server("--latency-s", str(options.latency_s)) as server, tempfile.TemporaryDirectory() as name:
-        bodies = request_bodies(max(20 * options.parallel, int(5 * options.parallel / options.latency_s)))
+        bodies = request_bodies(10 * options.parallel)
         best = [asyncio.run(load(server.url, bodies, options.parallel)).rate]
         started, busy = time.perf_counter(), time.process_time()
         summary = asyncio.run(debate_over_http(Path(name), options.questions, server.url, options.parallel))
@@ -310,7 +310,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     defaults: dict[Callable[[argparse.Namespace], dict[str, Any]], dict[str, Any]] = {
         kill: {"kills": 20, "questions": 2000, "seed": 0},
-        throughput: {"questions": 1500, "parallel": 256, "latency_s": 0.5},
+        throughput: {"questions": 1500, "parallel": 256, "latency_s": 1.0},
         faults: {"questions": 1000, "parallel": 256, "rate": 0.05, "seed": 0},
         memory: {"questions": 20_000},
         cost: {"questions": 2000},

@@ -9,6 +9,7 @@ question.
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -149,12 +150,16 @@ def vote(turns: Sequence[Turn], policy: Policy) -> list[list[Turn]]:
         if not turn.vote:
             continue
         for group in groups:
-            if turn.vote == group[0].vote or equal(turn.vote, group[0].vote, policy):
+            if turn.vote == group[0].vote or _equal(turn.vote, group[0].vote, policy):
                 group.append(turn)
                 break
         else:
             groups.append([turn])
     return sorted(groups, key=len, reverse=True)
+
+
+# The same few answers meet again in every round of a question.
+_equal = functools.lru_cache(maxsize=4096)(equal)
 
 
 def request_seed(seed: int, question_id: str, round_index: int, agent: int) -> int:

@@ -21,7 +21,7 @@ from agentark.store import Store
 
 SCHEMA_VERSION = 1
 
-_ZSTD_LEVEL = 6
+_ZSTD_LEVEL = 3
 
 Template = Literal["system", "solve", "solution", "review", "summarise"]
 DecidedBy = Literal["Consensus", "Majority", "Summariser", "Single", "None"]
