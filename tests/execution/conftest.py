@@ -36,7 +36,7 @@ class Workplace:
     def run(self, *arguments: str, expect: int = 0) -> str:
         """Run the command line; its output and errors together."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == expect, out + err
         return out + err
 
