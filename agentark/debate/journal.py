@@ -135,11 +135,7 @@ class JournalledEngine:
             reply = await self._engine.chat(messages, sampling=sampling, n=n, seed=seed)
             # No await between the engine's return and this line: see the module's guarantee.
             self._journal.append(digest, reply)
-        # Whoever waits for this slot sends first, and so do the waiters of all replies that came with this one (hence
-        # two turns of the loop): the server works meanwhile, instead of idling while replies are read and compared.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return reply
+            return reply
 
     async def aclose(self) -> None:
         """Do nothing: the engine belongs to whoever opened it."""
