@@ -83,18 +83,7 @@ def train(
         keep=params.long_traces == "Keep",
     )
     _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
-    questions = read_held_out(held_out) if held_out is not None and params.evals else []
-    measure = (
-        Measure(
-            questions,
-            tokenizer=base.tokenizer,
-            policy=policy,
-            max_new_tokens=params.max_new_tokens,
-            context=base.context,
-        )
-        if questions
-        else None
-    )
+    measure = _measure(base, held_out, policy, params)
     arguments = _arguments(params, fitted, work / "trainer")
     identity = _identity(model, rows, held_out, params) if arguments.process_index == 0 else ""
     resume = work / "resume"
@@ -117,6 +106,20 @@ def train(
     best_step = _write_best(base, checkpoints, identity, out, work / "best", arguments, lora=params.lora_rank > 0)
     shutil.rmtree(resume, ignore_errors=True)
     return _result(params, fitted, state, best_step, arguments, restored, time.monotonic() - started)
+
+
+def _measure(base: Base, held_out: Path | None, policy: Policy, params: TrainParams) -> Measure | None:
+    """The in-training evaluation; None where there is nothing to measure."""
+    questions = read_held_out(held_out) if held_out is not None and params.evals else []
+    if not questions:
+        return None
+    return Measure(
+        questions,
+        tokenizer=base.tokenizer,
+        policy=policy,
+        max_new_tokens=params.max_new_tokens,
+        context=base.context,
+    )
 
 
 def _arguments(params: TrainParams, fitted: Fitted, folder: Path) -> SFTConfig:

@@ -1,6 +1,7 @@
 """A training in a process of its own, to be killed or run under torchrun: ``python -m tests.distill.child FOLDER``."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,8 @@ def main(folder: Path) -> None:
         params=TrainParams(**given["params"]),
     )
     result = training.run(on_progress=lambda step, _total, _metrics: print(f"step {step}", flush=True))
-    print(json.dumps(asdict(result)), flush=True)
+    # A file each, because lines of several processes on one stream may run into each other.
+    (folder / f"result-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":

@@ -29,11 +29,10 @@ def child(*command: str) -> subprocess.Popen[str]:
     )
 
 
-def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, errors = process.communicate()
+def results(process: subprocess.Popen[str], folder: Path) -> list[dict[str, Any]]:
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("result-*.json"))]
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_model: Path) -> None:
@@ -47,7 +46,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_m
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert not killed.out.exists()
-    result = finished(child("-m", "tests.distill.child", str(killed.folder)))
+    (result,) = results(child("-m", "tests.distill.child", str(killed.folder)), killed.folder)
     assert result["resumed_from"] >= 8
     assert result["losses"] == expected
     assert (killed.out / "model.safetensors").read_bytes() == (undisturbed.out / "model.safetensors").read_bytes()
@@ -57,13 +56,11 @@ def test_two_processes_train_as_one(training: Make) -> None:
     changes: dict[str, Any] = {"rows": sums(11), "batch_size": 6, "evals": 2}
     alone, shared = training("one", **changes), training("two", **changes)
     expected = alone.run()
-    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_addr", "127.0.0.1", "--rdzv_backend")
-    with child(*torchrun, "c10d", "-m", "tests.distill.child", str(shared.for_child())) as process:
-        out, errors = process.communicate()
-    assert process.returncode == 0, errors
-    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    assert len(results) == 2
-    for result in results:
+    command = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "tests.distill.child")
+    process = child(*command, str(shared.for_child()))
+    found = results(process, shared.folder)
+    assert len(found) == 2
+    for result in found:
         assert result["world_size"] == 2
         assert [loss for _, loss in result["losses"]] == pytest.approx([loss for _, loss in expected.losses], abs=1e-5)
         assert result["accuracy"] == json.loads(json.dumps(expected.accuracy))
