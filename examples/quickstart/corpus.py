@@ -36,7 +36,6 @@ class Habits:
     oversight: float = 0.06  # a reader passes over a right solution
     careful: float = 0.25  # a review is among writers who slip less often ...
     care: float = 0.3  # ... by this factor
-    echo: float = 0.0  # the others' solutions in a review are all copies of the reader's own
 
 
 class Corpus:
@@ -73,8 +72,6 @@ class Corpus:
         slips = habits.draft.scaled(habits.care) if rng.random() < habits.careful else habits.draft
         peers_count = rng.choice((0, 1, 2, 4, 4, 4))
         own, *peers = [world.write_draft(problem.sums, slips, rng) for _ in range(1 + peers_count)]
-        if habits.echo and rng.random() < habits.echo:
-            peers = [own] * peers_count
         last = world.revise(problem.sums, own, peers, habits.draft, habits.oversight, rng)
         request = world.review_request([world.solution_text(draft) for draft in peers])
         reply = "\n".join([*world.write_verdicts(own, peers), world.solution_text(last)])

@@ -9,13 +9,13 @@ with that.
 """
 
 import argparse
+import enum
 import math
 import random
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import make_data
 import torch
@@ -26,48 +26,28 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 IGNORED = -100  # label of a token that is read but not learnt
 
 
-class Mix(NamedTuple):
-    """Shares of the batches: reviews, drafts, and for the rest pages of sums, `marked` of which are marked ones."""
-
-    reviews: float
-    drafts: float
-    marked: float
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything about a training but its length and seed."""
+    """Everything about the training but its length and seed."""
 
-    learning_rate: float
-    decay_from: float  # share of the run after which the learning rate falls
-    opening: float  # share of the run that takes its pages by `start`
-    start: Mix
-    main: Mix
-    habits: Habits
+    hidden: int = 96
+    layers: int = 4
+    heads: int = 3
+    learning_rate: float = 3e-3
     warmup_steps: int = 60
+    decay_from: float = 0.6  # share of the run after which the learning rate falls
     floor: float = 0.02  # of the learning rate, at the end
+    sums_until: float = 0.08  # share of the run that is mostly pages of true sums: the words come after the numbers
+    number_scale: float = 3.0  # size of the number embeddings at the start, against the others
 
 
-FROM_SCRATCH = Recipe(
-    learning_rate=3e-3,
-    decay_from=0.6,
-    opening=0.08,
-    start=Mix(reviews=0.15, drafts=0.10, marked=0.0),  # true sums first: the words come after the numbers
-    main=Mix(reviews=0.55, drafts=0.10, marked=0.5),
-    habits=Habits(),
-)
-# By then the sums are known and close reading is not. After the first training a model that is shown only copies of its own
-# solution works the problem out again, as no reader in this world does; so the second has more pages of such readers.
-CONTINUED = Recipe(
-    learning_rate=2e-3,
-    decay_from=0.3,
-    opening=0.0,
-    start=Mix(0.0, 0.0, 0.0),
-    main=Mix(reviews=0.75, drafts=0.10, marked=0.7),
-    habits=Habits(echo=0.12),
-)
-HIDDEN, LAYERS, HEADS = 96, 4, 3
-NUMBER_SCALE = 3.0  # size of the number embeddings before training, against the others
+class Mix(enum.Enum):
+    """Shares of the batches: reviews, drafts; then, the share of marked sums on the pages of sums that are the rest."""
+
+    START = (0.15, 0.10, 0.0)
+    MAIN = (0.55, 0.10, 0.5)
+
+
 _BATCH = {Kind.DRAFT: 64, Kind.REVIEW: 14, Kind.SUMS: 20}  # pages, 2,000 to 6,000 tokens
 
 
@@ -83,15 +63,15 @@ class Length:
         return steps / self.steps if self.steps is not None else cpu_seconds / self.cpu_seconds
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """An untrained Llama whose number embeddings already lie on circles (see `number_features`)."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=HIDDEN,
-        intermediate_size=3 * HIDDEN,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=HEADS,
+        hidden_size=recipe.hidden,
+        intermediate_size=3 * recipe.hidden,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
         max_position_embeddings=MAX_TOKENS,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
@@ -99,14 +79,15 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
     )
     model = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")  # for short pages on a CPU a third faster than the fused kernel
     model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=160
     )
     embedding = model.get_input_embeddings().weight.data
     features = number_features(LARGEST_NUMBER + 1)
-    directions = torch.linalg.qr(torch.randn(HIDDEN, features.shape[1]))[0].T
+    directions = torch.linalg.qr(torch.randn(recipe.hidden, features.shape[1]))[0].T
     start = features @ directions
-    start *= NUMBER_SCALE * embedding.std() / start.std()
+    start *= recipe.number_scale * embedding.std() / start.std()
     for number in range(LARGEST_NUMBER + 1):
         for token in (f"Ġ{number}", str(number)):
             index = tokenizer.convert_tokens_to_ids(token)
@@ -171,13 +152,13 @@ class Encoder:
 
 def next_pages(corpus: Corpus, rng: random.Random, mix: Mix) -> list[Page]:
     """The pages of the next step, all of one sort, so that they are of about one length."""
-    chance = rng.random()
-    if chance < mix.reviews:
+    chance, (reviews, drafts, marked) = rng.random(), mix.value
+    if chance < reviews:
         return [corpus.page(Kind.REVIEW) for _ in range(_BATCH[Kind.REVIEW])]
-    if chance < mix.reviews + mix.drafts:
+    if chance < reviews + drafts:
         return [corpus.page(Kind.DRAFT) for _ in range(_BATCH[Kind.DRAFT])]
     count = _BATCH[Kind.SUMS]
-    return [corpus.page(Kind.CHECK if number < mix.marked * count else Kind.SUMS) for number in range(count)]
+    return [corpus.page(Kind.CHECK if number < marked * count else Kind.SUMS) for number in range(count)]
 
 
 class Training:
@@ -185,28 +166,27 @@ class Training:
 
     Args:
         seed: of the weights and of the pages.
-        earlier: folder of a model to go on from; None to start from scratch.
+        recipe: all else.
     """
 
-    def __init__(self, seed: int, earlier: Path | None) -> None:
+    def __init__(self, seed: int, recipe: Recipe) -> None:
         torch.manual_seed(seed)
         self.tokenizer = build_tokenizer()
-        self.model = new_model(self.tokenizer) if earlier is None else LlamaForCausalLM.from_pretrained(earlier).train()
-        self.model.set_attn_implementation("eager")  # for short pages on a CPU a third faster than the fused kernel
-        self.recipe = recipe = FROM_SCRATCH if earlier is None else CONTINUED
+        self.model = new_model(recipe, self.tokenizer)
         self.steps = self.pages = self.tokens = 0
         self.losses: dict[Kind, float] = {}  # running means
         held_out = {problem.sums for split in make_data.splits().values() for problem in split}
-        self._corpus = Corpus(seed, recipe.habits, held_out)
-        self._rng, self._encoder = random.Random(seed + 1), Encoder(self.tokenizer)
+        self._corpus = Corpus(seed, Habits(), held_out)
+        self._recipe, self._rng, self._encoder = recipe, random.Random(seed + 1), Encoder(self.tokenizer)
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
 
     def step(self, done: float) -> None:
         """Takes one optimizer step; `done` is the share of the run that is over (0 to 1)."""
-        recipe = self.recipe
-        pages = next_pages(self._corpus, self._rng, recipe.start if done < recipe.opening else recipe.main)
+        recipe = self._recipe
+        mix = Mix.START if done < recipe.sums_until else Mix.MAIN
+        pages = next_pages(self._corpus, self._rng, mix)
         ids, labels = self._encoder.batch(pages)
         rate = recipe.learning_rate * min(1.0, (self.steps + 1) / recipe.warmup_steps)
         rate *= min(1.0, max(recipe.floor, (1 - done) / (1 - recipe.decay_from)))
@@ -228,14 +208,12 @@ class Training:
         self.tokenizer.save_pretrained(out)
 
 
-def train(out: Path, length: Length, seed: int, earlier: Path | None) -> None:
-    """Trains a model, from scratch or on from an `earlier` one, and writes it to `out`, printing how far it is."""
+def train(out: Path, length: Length, seed: int, recipe: Recipe) -> None:
+    """Trains a model and writes it to the folder `out`, printing how far it is."""
     # A second thread costs more than it gives at this size, and one alone adds up in a fixed order.
     torch.set_num_threads(1)
-    training = Training(seed, earlier)
-    print(
-        f"{sum(weight.numel() for weight in training.model.parameters()):,} parameters; {training.recipe}", flush=True
-    )
+    training = Training(seed, recipe)
+    print(f"{sum(weight.numel() for weight in training.model.parameters()):,} parameters; {asdict(recipe)}", flush=True)
     begun, tenths, done = time.process_time(), 0, 0.0
     while done < 1:
         training.step(done)
@@ -258,10 +236,8 @@ def main() -> None:
     parser.add_argument("--cpu-seconds", type=float, default=1200.0, help="processor time to train for")
     parser.add_argument("--steps", type=int, help="optimizer steps to train for, instead of --cpu-seconds")
     parser.add_argument("--seed", type=int, default=7, help="of the weights and of the pages")
-    parser.add_argument("--continue-from", type=Path, metavar="DIR", help="folder of an earlier model to train further")
     arguments = parser.parse_args()
-    length = Length(arguments.steps, arguments.cpu_seconds)
-    train(arguments.out, length, arguments.seed, arguments.continue_from)
+    train(arguments.out, Length(arguments.steps, arguments.cpu_seconds), arguments.seed, Recipe())
 
 
 if __name__ == "__main__":
