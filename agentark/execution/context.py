@@ -1,6 +1,7 @@
 """What a stage gets to work with, and what it hands back."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,8 +57,8 @@ class StageContext:
 
     def input_output(self, role: str, name: str) -> Path:
         """A file or folder made by the stage above, fetched into the work folder and checked by its digest."""
-        target = self.work / "inputs" / role.replace("/", "-") / name
         output = self.input_manifest(role).outputs[name]
+        target = self.work / "inputs" / role.replace("/", "-") / output.path.rsplit("/", 1)[-1]
         if target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +72,8 @@ class StageResult:
     outputs: dict[str, Output]
     metrics: dict[str, JsonValue] = field(default_factory=dict)
     usage: dict[str, float] = field(default_factory=dict)
+    clean_up: Callable[[], object] = lambda: None
+    """Frees what was only needed to resume; called once the result is committed."""
 
 
 def local_path(pin: Pin) -> Path:

@@ -61,7 +61,7 @@ def _work(plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, i
         result = _runner(stage.kind)(context)
     if not is_main:
         return None
-    return commit(
+    manifest = commit(
         store,
         StageManifest(
             kind=stage.kind,
@@ -77,6 +77,8 @@ def _work(plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, i
             finished_at=_now(),
         ),
     )
+    result.clean_up()
+    return manifest
 
 
 def _runner(kind: str) -> Callable[[StageContext], StageResult]:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from agentark.distill import TrainParams
-
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.weights import model_folder
 from agentark.store.outputs import put_bytes, put_folder
@@ -31,6 +30,7 @@ def run(context: StageContext) -> StageResult:
     def progress(step: int, total: int, metrics: Mapping[str, float]) -> None:
         context.progress.update(done=step, total=total, metrics=dict(metrics))
 
+    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"))
     result = train(
         model=model,
         rows=rows,
@@ -39,7 +39,7 @@ def run(context: StageContext) -> StageResult:
         out=context.work / "student",
         work=context.work / "trainer",
         params=train_params(params, save_steps=context.stage.settings["checkpointSteps"]),
-        checkpoints=Checkpoints(context.store, context.shared_path("checkpoints")),
+        checkpoints=checkpoints,
         on_progress=progress,
         should_stop=context.stop.is_set,
     )
@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
     metrics |= {"best_step": result.best_step, "world_size": result.world_size}
     usage = {"seconds": result.seconds, "training_tokens": float(result.train_tokens)}
     usage["device_seconds"] = result.seconds * result.world_size
-    return StageResult(outputs, metrics=metrics, usage=usage)
+    return StageResult(outputs, metrics=metrics, usage=usage, clean_up=checkpoints.clear)
 
 
 def train_params(params: Mapping[str, Any], *, save_steps: int) -> TrainParams:
