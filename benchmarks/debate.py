@@ -79,7 +79,7 @@ def run_child(folder: Path, count: int) -> subprocess.Popen[bytes]:
 def child(options: argparse.Namespace) -> None:
     """Debate with an engine that writes every call it finished to a log."""
     log = options.folder / "calls.jsonl"
-    engine = ScriptedEngine(reply, latency_s=0.004, wait=True, call_log=log)
+    engine = ScriptedEngine(reply, latency_s=0.05, wait=True, call_log=log)
     asyncio.run(debate(options.folder, options.questions, engine, concurrency=64))
 
 
