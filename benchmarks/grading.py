@@ -115,7 +115,7 @@ def _text(rng: random.Random) -> str:
     return f"\\boxed{{{text}}}" if rng.random() < 0.5 else text
 
 
-def fuzz(count: int, seed: int) -> dict[str, float]:
+def fuzz(count: int, seed: int, limit_s: float) -> dict[str, float]:
     """Grade hostile pairs under all policies in turn; seconds of wall time for each pair."""
     started = time.perf_counter()
     symbolic.start()
@@ -130,14 +130,14 @@ def fuzz(count: int, seed: int) -> dict[str, float]:
             raised += 1
             print(f"raised {error!r} on {prediction[:200]!r} against {gold[:200]!r}", file=sys.stderr)
         seconds.append(time.perf_counter() - before)
-        if seconds[-1] > 0.6:
+        if seconds[-1] > limit_s:
             print(f"{seconds[-1]:.2f} s: {prediction[:160]!r} against {gold[:160]!r}", file=sys.stderr)
     ordered = sorted(seconds)
     return {
         "count": count,
         "seed": seed,
         "raised": raised,
-        "over_1_s": sum(s > 1 for s in seconds),
+        "over_limit": sum(s > limit_s for s in seconds),
         "max_s": round(ordered[-1], 4),
         "p99_s": round(ordered[int(0.99 * (len(ordered) - 1))], 5),
         "total_s": round(sum(seconds), 1),
@@ -175,13 +175,16 @@ def main() -> int:
     fuzzing = commands.add_parser("fuzz")
     fuzzing.add_argument("--count", type=int, default=100_000)
     fuzzing.add_argument("--seed", type=int, default=7)
+    fuzzing.add_argument(
+        "--limit-s", type=float, default=1.0, help="wall seconds; more on a machine that is overloaded"
+    )
     arguments = parser.parse_args()
     if arguments.command == "recorded":
         result = recorded(arguments.file)
         failed = result["disagreements"]
     else:
-        result = fuzz(arguments.count, arguments.seed)
-        failed = result["raised"] + result["over_1_s"]
+        result = fuzz(arguments.count, arguments.seed, arguments.limit_s)
+        failed = result["raised"] + result["over_limit"]
     print(json.dumps(result))
     return 1 if failed else 0
 

@@ -185,11 +185,12 @@ def _supervise(parent: int) -> int:
     for pair in (("x>3", r"(3,\infty)"), (r"2\leq x<5", "[2,5)"), ("y=2x+1", "2x-y+1=0")):
         same(*pair)
     current = mmap.mmap(-1, 16)
-    solver = 0
+    solver, supervisor = 0, os.getpid()
 
     def leave_with_parent(*_: object) -> None:
-        # The pipe's end tells too, but not while another child of the parent holds it open.
-        if os.getppid() != parent:
+        # The pipe's end tells too, but not while another child of the parent holds it open. Never in a solver: its
+        # parent is the supervisor, and its variable `solver` is 0, which would mean the whole group.
+        if os.getpid() == supervisor and os.getppid() != parent:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(solver, signal.SIGKILL)
             os._exit(0)

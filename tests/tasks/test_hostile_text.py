@@ -19,7 +19,7 @@ ALGEBRA = ("x^2+2x+1", "(x+1)^2")
 
 
 def test_3000_fuzzed_texts_neither_raise_nor_hang() -> None:
-    command = [sys.executable, "benchmarks/grading.py", "fuzz", "--count", "3000", "--seed", "11"]
+    command = [sys.executable, "benchmarks/grading.py", "fuzz", "--count", "3000", "--seed", "11", "--limit-s", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -61,7 +61,7 @@ def test_bombs_are_bounded(bomb: str) -> None:
 def test_the_checker_survives_a_question_that_kills_it() -> None:
     symbolic.start()
     supervisor = symbolic.worker_pid()
-    assert symbolic.compare("\\int_0^1 x^2 dx\\int_0^1 x^2 dx", "1/0", limit_s=0.2).equal is None
+    assert symbolic.compare("x^{2^n}y^{3^n}", "\\binom{90}{n}", limit_s=0.01).equal is None
     assert equal("(y+1)^2", "y^2+2y+1", MATH)
     assert symbolic.worker_pid() == supervisor
 
