@@ -316,7 +316,7 @@ def main() -> None:
         cost: {"questions": 2000},
     }
     for run, values in defaults.items():
-        command = commands.add_parser(run.__name__, help=(run.__doc__ or "").splitlines()[0])
+        command = commands.add_parser(run.__name__, help=(run.__doc__ or "").splitlines()[0].replace("%", "%%"))
         for name, default in values.items():
             command.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
         command.add_argument("--json", action="store_true")

@@ -79,11 +79,13 @@ class ScriptedEngine:
         finally:
             self.in_flight -= 1
         self.calls += 1
+        prompt_tokens = sum(_tokens(message.content) for message in messages)
+        reply = Reply(completions, prompt_tokens, self._latency_s, self._model)
         if self._log is not None:
             line = {"pid": os.getpid(), "digest": request_digest(messages, sampling, n, seed), "n": n}
+            # Last of all: a call counts as finished when the caller has its reply.
             os.write(self._log, (json.dumps(line) + "\n").encode())
-        prompt_tokens = sum(_tokens(message.content) for message in messages)
-        return Reply(completions, prompt_tokens, self._latency_s, self._model)
+        return reply
 
     async def aclose(self) -> None:
         """Close the call log."""
