@@ -1,5 +1,6 @@
 """What a stage gets to work with, and what it hands back."""
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -58,7 +59,9 @@ class StageContext:
     def input_output(self, role: str, name: str) -> Path:
         """A file or folder made by the stage above, fetched into the work folder and checked by its digest."""
         output = self.input_manifest(role).outputs[name]
-        target = self.work / "inputs" / role.replace("/", "-") / output.path.rsplit("/", 1)[-1]
+        # The processes of a distributed training start at once: each fetches into a folder of its own.
+        folder = "inputs" if self.is_main else f"inputs-{os.environ['RANK']}"
+        target = self.work / folder / role.replace("/", "-") / output.path.rsplit("/", 1)[-1]
         if target.exists():
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
