@@ -18,7 +18,7 @@ _LABELS = {
     "self-review": "own solution shown as the peers'",
     "student": "STUDENT, single pass",
     "student-sampled": "STUDENT, single pass, sampled",
-    "own-answers": "trained on own answers, no debate",
+    "own-answers": "trained without debate",
     "answer-only": "trained on answers only",
 }
 
