@@ -38,7 +38,8 @@ def results(process: subprocess.Popen[str], folder: Path) -> list[dict[str, Any]
 def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_model: Path) -> None:
     changes: dict[str, Any] = {"model": dropping_model, "epochs": 10, "evals": 1, "save_steps": 8}
     undisturbed = training("whole", **changes)
-    expected = json.loads(json.dumps(undisturbed.run().losses))
+    # In a process of its own as well: what ran before in this one (threads, flags of torch) can change the last bit.
+    (expected,) = results(child("-m", "tests.distill.child", str(undisturbed.for_child())), undisturbed.folder)
     killed = training("killed", **changes)
     first = child("-m", "tests.distill.child", str(killed.for_child()))
     assert first.stdout is not None
@@ -48,7 +49,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_m
     assert not killed.out.exists()
     (result,) = results(child("-m", "tests.distill.child", str(killed.folder)), killed.folder)
     assert result["resumed_from"] >= 8
-    assert result["losses"] == expected
+    assert result["losses"] == expected["losses"]
     assert (killed.out / "model.safetensors").read_bytes() == (undisturbed.out / "model.safetensors").read_bytes()
 
 
