@@ -310,7 +310,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     defaults: dict[Callable[[argparse.Namespace], dict[str, Any]], dict[str, Any]] = {
         kill: {"kills": 20, "questions": 2000, "seed": 0},
-        throughput: {"questions": 1000, "parallel": 256, "latency_s": 2.0},
+        throughput: {"questions": 2000, "parallel": 256, "latency_s": 0.5},
         faults: {"questions": 1000, "parallel": 256, "rate": 0.05, "seed": 0},
         memory: {"questions": 20_000},
         cost: {"questions": 2000},
