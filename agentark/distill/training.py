@@ -30,6 +30,7 @@ from agentark.distill.student import Base, adapters, load_weights, read_base, wr
 from agentark.distill.supervision import Supervisor
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.processes import leaving_process_group
 from agentark.store import sha256_file, sha256_tree
 from agentark.tasks import Policy
 
@@ -38,6 +39,7 @@ _log = logging.getLogger(__name__)
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
+@leaving_process_group()
 def train(
     *,
     model: Path,

@@ -245,7 +245,8 @@ def _make_folder(folder: Path) -> None:
         try:
             item.mkdir()
         except FileExistsError as error:
-            if not item.is_dir():
+            # Asked once: a `delete` may have pruned it since (FileNotFoundError), another writer made it anew.
+            if not modes.S_ISDIR(item.stat().st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
         _sync_folder(item.parent)
 
