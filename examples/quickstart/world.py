@@ -82,20 +82,20 @@ class Slips:
 NO_SLIPS = Slips(0.0, 0.0)
 
 
-def make_problem(rng: random.Random) -> Problem:
-    """Draws a problem of 2 to 4 operations whose values all stay within 1 to 60."""
+def make_problem(rng: random.Random, operations: tuple[int, int] = (2, 4)) -> Problem:
+    """Draws a problem of so many operations, least and most, whose values all stay within 1 to 60."""
     start = rng.randint(3, LARGEST_START)
     name, item = rng.choice(_NAMES), rng.choice(_ITEMS)
-    sentences, operations, value = [f"{name} has {start} {item}."], [], start
-    for _ in range(rng.randint(2, 4)):
+    sentences, drawn, value = [f"{name} has {start} {item}."], list[Operation](), start
+    for _ in range(rng.randint(*operations)):
         operation, value = _next_operation(value, rng)
-        operations.append(operation)
+        drawn.append(operation)
         phrase = rng.choice(_GAINS if operation.sign == "+" else _LOSSES)
         other = rng.choice([another for another in _NAMES if another != name])
         act = "doubles them" if operation.sign == "*" else phrase.format(amount=operation.amount, other=other)
         sentences.append(f"{_PRONOUNS[name]} {act}.")
     sentences.append(f"How many {item} now?")
-    return Problem(" ".join(sentences), Sums(start, tuple(operations)), value)
+    return Problem(" ".join(sentences), Sums(start, tuple(drawn)), value)
 
 
 def _next_operation(value: int, rng: random.Random) -> tuple[Operation, int]:
