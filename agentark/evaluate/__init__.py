@@ -2,8 +2,8 @@
 
 from agentark.debate.rounds import RoundScore, RoundTally, render_rounds, score_rounds
 from agentark.evaluate.comparing import Difference, Row, Table, compare, difference, render_text
-from agentark.evaluate.statistics import Interval, mcnemar_exact, mean_interval, paired_bootstrap, wilson
 from agentark.evaluate.subjects import Subject, SubjectScore, score, split_samples
+from agentark.statistics import Interval, mcnemar_exact, mean_interval, paired_bootstrap, wilson
 
 __all__ = [
     "Difference",

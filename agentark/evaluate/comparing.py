@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentark.errors import InvalidInput
-from agentark.evaluate.statistics import Interval, mcnemar_exact, paired_bootstrap
 from agentark.evaluate.subjects import SubjectScore, refuse_different_questions
+from agentark.statistics import Interval, mcnemar_exact, paired_bootstrap
 
 _WIDTH = 120
 _HEADINGS = ("", "accuracy %", "gain, points", "p", "calls", "tokens", "seconds", "acc.", "tokens")

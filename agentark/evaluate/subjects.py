@@ -7,7 +7,7 @@ from typing import Literal
 
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
-from agentark.evaluate.statistics import Interval, mean_interval
+from agentark.statistics import Interval, mean_interval
 from agentark.tasks import Policy, equal
 
 _NAMED = 5  # question ids named in an error
