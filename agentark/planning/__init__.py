@@ -1,6 +1,7 @@
 """From a manifest to a graph of stages with content-addressed keys; torch-free, used by CLI and operator alike."""
 
-from agentark.planning.graph import addresses, plan
+from agentark.planning.addresses import addresses
+from agentark.planning.graph import plan
 from agentark.planning.pinning import pin_addresses
 from agentark.planning.stage import STAGE_VERSIONS, Estimate, Pin, Plan, Resources, Stage, canonical_json, stage_key
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from agentark.api import Dataset, Model, Resource, StoreSource
 from agentark.errors import InvalidInput, NotFound
-from agentark.planning.graph import addresses
+from agentark.planning.addresses import addresses
 from agentark.planning.stage import Pin
 from agentark.store import Store, open_store, sha256_file, sha256_tree
 

@@ -1,0 +1,23 @@
+"""The addresses that a resource names, whose identity a plan needs."""
+
+from agentark.api import Dataset, DebateRunSpec, DistillJobSpec, Model, ModelRelease, PRMTraining, Resource
+
+
+def addresses(resource: Resource) -> tuple[list[Dataset], list[Model]]:
+    """All data sets and all models whose identity a plan needs."""
+    if isinstance(resource, ModelRelease):
+        return [], []
+    spec = resource.spec
+    debate = spec if isinstance(spec, DebateRunSpec) else spec.debate
+    datasets: list[Dataset] = []
+    models: list[Model] = []
+    if debate is not None:
+        datasets.append(debate.dataset)
+        teachers = [debate.teacher, *(agent.teacher for agent in debate.protocol.team if agent.teacher)]
+        models += [teacher.model for teacher in teachers if teacher.model]
+    if isinstance(spec, DistillJobSpec):
+        datasets += [suite.dataset for suite in spec.evaluation.suites]
+        models.append(spec.student.model)
+    elif isinstance(resource, PRMTraining) and resource.spec.model is not None:
+        models.append(resource.spec.model)
+    return datasets, models
