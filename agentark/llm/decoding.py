@@ -29,6 +29,8 @@ class Prompt:
     sampling: Sampling
     n: int
     seed: int
+    first: int = 0
+    """Index of the first completion; another request may draw the ones before it, with the same seed."""
 
     @property
     def tokens(self) -> int:
@@ -41,6 +43,8 @@ class Finished(NamedTuple):
 
     prompt: int
     completions: tuple[Completion, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    """What was sampled for each, the token that ended it included."""
 
 
 @dataclass(slots=True)
@@ -98,7 +102,7 @@ class Batch:
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
         self._rows = [_Row(prompt, index, []) for prompt in order for index in range(prompts[prompt].n)]
         self._live: list[int] = list(range(len(self._rows)))
-        self._done: dict[int, dict[int, Completion]] = {prompt: {} for prompt in order}
+        self._done: dict[int, dict[int, tuple[Completion, tuple[int, ...]]]] = {prompt: {} for prompt in order}
         self._rules = Rules([prompts[row.prompt].sampling for row in self._rows], self._device)
         self._uniform = _numbers(self._rows, prompts)
         self._step = 0
@@ -164,9 +168,10 @@ class Batch:
                 live.append(position)
                 continue
             done = self._done[row.prompt]
-            done[row.index] = completion
+            done[row.index] = (completion, tuple(row.tokens))
             if len(done) == self._prompts[row.prompt].n:
-                finished.append(Finished(row.prompt, tuple(done[index] for index in range(len(done)))))
+                completions, sampled = zip(*(done[index] for index in range(len(done))), strict=True)
+                finished.append(Finished(row.prompt, completions, sampled))
         self._live = live
         if live:
             self._advance(chosen)
@@ -301,7 +306,9 @@ def _numbers(rows: Sequence[_Row], prompts: Sequence[Prompt]) -> torch.Tensor:
     for position, row in enumerate(rows):
         prompt = prompts[row.prompt]
         if prompt.sampling.temperature:
-            table[position, : prompt.sampling.max_tokens] = uniforms(prompt.seed, row.index, prompt.sampling.max_tokens)
+            table[position, : prompt.sampling.max_tokens] = uniforms(
+                prompt.seed, prompt.first + row.index, prompt.sampling.max_tokens
+            )
     return table
 
 

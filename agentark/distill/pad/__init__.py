@@ -1,0 +1,9 @@
+"""PAD, process-aware distillation: policy-gradient training on verified answers and on scored steps.
+
+Importing this package loads no torch; `agentark.distill.pad.training` does.
+"""
+
+from agentark.distill.pad.guards import Guards
+from agentark.distill.pad.params import PadParams, PadResult, PadStep, Scored, StepScorer
+
+__all__ = ["Guards", "PadParams", "PadResult", "PadStep", "Scored", "StepScorer"]

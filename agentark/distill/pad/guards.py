@@ -1,0 +1,153 @@
+"""When a run games its reward: figures of each batch of roll-outs, and thresholds on their course.
+
+Pure; knows neither trainer nor model. Every guard compares the mean over the last batches with the first batch (which
+the start itself has sampled) or with a fixed threshold, so a single odd batch stops nothing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agentark.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Thresholds; None switches a guard off.
+
+    Raises:
+        InvalidInput: If a value is out of its range.
+    """
+
+    step_drift: float | None = 1.5
+    """Most that the steps per answer may grow or shrink, as a factor > 1."""
+    length_drift: float | None = 2.0
+    """Most that the tokens per answer may grow or shrink, as a factor > 1."""
+    disagreement: float | None = 0.6
+    """Largest share of (right, wrong) pairs in which the wrong answer's steps score higher, in (0, 1); 0.5 is chance.
+    """
+    spread: float | None = 0.01
+    """Smallest standard deviation of the process reward among answers to one question that do not agree, > 0."""
+    kl: float | None = 1.0
+    """Largest divergence from the start per token, in nats, > 0; measured where the loss has a KL term."""
+    window: int = 3
+    """Batches of roll-outs over which the figures are averaged, >= 1."""
+
+    def __post_init__(self) -> None:
+        def within(value: float | None, low: float, high: float) -> bool:
+            return value is None or low < value < high
+
+        for name, good, accepted in (
+            ("step_drift", within(self.step_drift, 1, math.inf), "more than 1, or none"),
+            ("length_drift", within(self.length_drift, 1, math.inf), "more than 1, or none"),
+            ("disagreement", within(self.disagreement, 0, 1), "between 0 and 1, or none"),
+            ("spread", within(self.spread, 0, math.inf), "more than 0, or none"),
+            ("kl", within(self.kl, 0, math.inf), "more than 0, or none"),
+            ("window", self.window >= 1, "1 or more"),
+        ):
+            if not good:
+                raise InvalidInput(f"PAD guards: {name} is {getattr(self, name)!r}; accepted: {accepted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the guards look at, of one batch of roll-outs."""
+
+    length: float
+    """Mean tokens per answer."""
+    step_count: float | None = None
+    """Mean steps per answer; None without step scores."""
+    pairs: int = 0
+    """Pairs of a right and a wrong answer to one question, both with step scores."""
+    discordant: float = 0.0
+    """Pairs in which the wrong answer's process reward is the higher one; ties count half."""
+    contested: int = 0
+    """Questions whose answers were not all of one verdict (without gold: not all the same)."""
+    spread: float | None = None
+    """Mean over those of the standard deviation of the process reward."""
+    kl: float | None = None
+    """Mean divergence from the start per token, in nats."""
+
+
+_FEWEST_PAIRS = 30  # Of chance alone, fewer would pass the threshold now and then.
+_FEWEST_CONTESTED = 3
+
+
+def breach(history: Sequence[Figures], guards: Guards) -> str:
+    """Say why the run has to stop now.
+
+    Args:
+        history: Figures of all batches so far, the first one sampled by the start.
+        guards: The thresholds.
+
+    Returns:
+        A sentence with figure and threshold; empty if nothing is wrong.
+    """
+    if len(history) < guards.window:
+        return ""
+    recent = history[-guards.window :]
+    reasons = (
+        _spread(recent, guards.spread),
+        _disagreement(recent, guards.disagreement),
+        _drift("steps per answer", history, recent, lambda one: one.step_count, guards.step_drift),
+        _drift("tokens per answer", history, recent, lambda one: one.length, guards.length_drift),
+        _kl(recent, guards.kl),
+    )
+    return next((reason for reason in reasons if reason), "")
+
+
+def _spread(recent: Sequence[Figures], threshold: float | None) -> str:
+    contested = sum(one.contested for one in recent if one.spread is not None)
+    if threshold is None or contested < _FEWEST_CONTESTED:
+        return ""
+    found = sum(one.contested * one.spread for one in recent if one.spread is not None) / contested
+    if found >= threshold:
+        return ""
+    return (
+        f"reward variance collapse: the process reward differs by {found:.2g} among answers that do not agree "
+        f"(threshold {threshold:g}), so it says nothing about them; train a better process reward model"
+    )
+
+
+def _disagreement(recent: Sequence[Figures], threshold: float | None) -> str:
+    pairs = sum(one.pairs for one in recent)
+    if threshold is None or pairs < _FEWEST_PAIRS:
+        return ""
+    found = sum(one.discordant for one in recent) / pairs
+    if found <= threshold:
+        return ""
+    return (
+        f"PRM-verifier disagreement: in {found:.0%} of {pairs} pairs the wrong answer's steps score higher than the "
+        f"right one's (threshold {threshold:.0%}); check the process reward model and its labels"
+    )
+
+
+def _drift(
+    what: str,
+    history: Sequence[Figures],
+    recent: Sequence[Figures],
+    of: Callable[[Figures], float | None],
+    threshold: float | None,
+) -> str:
+    first = of(history[0])
+    values = [value for value in map(of, recent) if value is not None]
+    if threshold is None or not first or not values:
+        return ""
+    now = sum(values) / len(values)
+    if first / threshold <= now <= first * threshold:
+        return ""
+    kind = "step count drift" if what.startswith("steps") else "length drift"
+    return (
+        f"{kind}: {now:.3g} {what} where the start has {first:.3g} (threshold: a factor of {threshold:g}); the reward "
+        "may favour length rather than right steps"
+    )
+
+
+def _kl(recent: Sequence[Figures], threshold: float | None) -> str:
+    values = [one.kl for one in recent if one.kl is not None]
+    if threshold is None or not values or sum(values) / len(values) <= threshold:
+        return ""
+    return (
+        f"KL: {sum(values) / len(values):.3g} nats per token from the start (threshold {threshold:g}); lower the "
+        "learning rate or raise kl"
+    )

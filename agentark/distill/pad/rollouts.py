@@ -1,0 +1,99 @@
+"""Sampling the answers of a step: in this process, row by row from seeds, so that a resumed run samples the same ones.
+
+vLLM's two ways are TRL's own; here is only what TRL has to be told for them.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from agentark.distill.pad.params import PadParams
+from agentark.errors import InvalidInput
+from agentark.llm.chat import Message, Sampling
+from agentark.llm.decoding import Batch, Prompt, check_context, encode
+
+_BATCH_TOKENS = 65_536
+
+
+def vllm_arguments(params: PadParams) -> dict[str, Any]:
+    """Settings of TRL's trainer for roll-outs by vLLM; none for in-process roll-outs.
+
+    Raises:
+        InvalidInput: If vLLM is asked for and not installed.
+    """
+    if params.rollouts == "InProcess":
+        return {}
+    if find_spec("vllm") is None:
+        raise InvalidInput(
+            f"PAD: rollouts is {params.rollouts}, but vllm is not installed here; install agentark[vllm] (it needs a "
+            "CUDA GPU), or take InProcess"
+        )
+    if params.rollouts == "VLLMColocate":
+        return {"use_vllm": True, "vllm_mode": "colocate"}
+    return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": params.vllm_url}
+
+
+class InProcessRollouts:
+    """TRL's `rollout_func`: samples with the trainer's own model.
+
+    Each answer depends on the weights, the question, the seed, the batch's number and the answer's place in the batch
+    of all processes: neither on how often the training was interrupted nor on the number of processes.
+
+    Args:
+        tokenizer: The student's.
+        sampling: Temperature and longest answer.
+        group: Answers per question.
+        seed: Of the training.
+    """
+
+    def __init__(self, tokenizer: Any, *, sampling: Sampling, group: int, seed: int) -> None:
+        self._tokenizer = tokenizer
+        self._sampling = sampling
+        self._group = group
+        self._seed = seed
+
+    def __call__(self, prompts: Sequence[Sequence[Mapping[str, str]]], trainer: Any) -> dict[str, Any]:
+        """Sample one answer for each prompt; a question comes as often as it has answers on this process."""
+        requests = self._requests(prompts, trainer.accelerator.process_index * len(prompts), trainer.state.global_step)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        training = model.training
+        model.eval()
+        try:
+            # The arithmetic of the training, or the samples would come from another policy than the one that learns.
+            with trainer.accelerator.autocast():
+                completions = _sample(model, self._tokenizer, requests)
+        finally:
+            model.train(training)
+        return {
+            "prompt_ids": [list(request.ids) for request in requests for _ in range(request.n)],
+            "completion_ids": [list(ids) for ids in completions],
+            "logprobs": None,  # On policy: TRL computes what it needs with the gradient.
+        }
+
+    def _requests(self, prompts: Sequence[Sequence[Mapping[str, str]]], start: int, step: int) -> list[Prompt]:
+        """One request per question, for those of its answers that fall to this process."""
+        requests, row = [], 0
+        while row < len(prompts):
+            question, first = divmod(start + row, self._group)
+            n = min(self._group - first, len(prompts) - row)
+            messages = [Message(turn["role"], turn["content"]) for turn in prompts[row]]  # type: ignore[arg-type]
+            seed = (self._seed << 64) + (step << 32) + question
+            requests.append(Prompt(encode(self._tokenizer, messages), self._sampling, n, seed, first))
+            row += n
+        return requests
+
+
+def _sample(model: Any, tokenizer: Any, requests: Sequence[Prompt]) -> list[tuple[int, ...]]:
+    """Token ids of all completions, in the order of the requests."""
+    sampled: list[tuple[tuple[int, ...], ...]] = [()] * len(requests)
+    for request in requests:
+        check_context(model, request)
+    waiting = sorted(range(len(requests)), key=lambda index: requests[index].tokens, reverse=True)
+    while waiting:
+        size = max(1, _BATCH_TOKENS // requests[waiting[0]].tokens)
+        taken, waiting = waiting[:size], waiting[size:]
+        batch = Batch(model, tokenizer, [requests[index] for index in taken])
+        while batch.active:
+            for done in batch.step():
+                sampled[taken[done.prompt]] = done.tokens
+    return [ids for completions in sampled for ids in completions]

@@ -1,0 +1,94 @@
+"""TRL's GRPOTrainer with an advantage per token.
+
+One override carries it: TRL's loss takes a ``(B, T)`` advantage as it is. The rest of the class measures the student
+and keeps TRL from sending usage data and from writing model cards into a user's folders.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from transformers import TrainerControl
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from agentark.distill.pad.assessing import Assessed, Assessor, advantages, figures, process_rewards, summary
+from agentark.distill.pad.params import PadParams
+
+
+class PadTrainer(GRPOTrainer):  # type: ignore[misc]
+    """Maximises the clipped surrogate with PAD's advantages.
+
+    Args:
+        params: Weights, baseline, aggregation.
+        assessor: What an answer is worth.
+        measure: Called with the student when an evaluation is due; gives accuracy in [0, 1] and number of questions.
+        arguments: As GRPOTrainer's.
+    """
+
+    control: TrainerControl
+
+    def __init__(
+        self,
+        *,
+        params: PadParams,
+        assessor: Assessor,
+        measure: Callable[[Any], tuple[float, int]] | None,
+        **arguments: Any,
+    ) -> None:
+        self._params = params
+        self._assessor = assessor
+        self._measure = measure
+        self._assessed: list[Assessed] = []
+        super().__init__(reward_funcs=self._outcomes, **arguments)
+
+    def _outcomes(
+        self,
+        prompts: Sequence[Sequence[Mapping[str, str]]],
+        completion_ids: Sequence[Sequence[int]],
+        gold: Sequence[str | None],
+        **_: Any,
+    ) -> list[float]:
+        """TRL's reward function: called once per batch of roll-outs, with what is assessed here for good."""
+        self._assessed = self._assessor(prompts, completion_ids, gold)
+        return [one.outcome for one in self._assessed]
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        # Groups may span processes, so they are compared over all of them.
+        everyone = gather_object(self._assessed)
+        process = process_rewards(everyone, self._params)
+        start = self.accelerator.process_index * len(inputs)
+        mine = advantages(everyone, process, self._params, slice(start, start + len(inputs)))
+        tokens = torch.zeros(output["completion_ids"].shape)
+        for row, values in zip(tokens, mine, strict=True):
+            row[: len(values)] = torch.from_numpy(values)
+        output["advantages"] = tokens.to(output["completion_ids"].device)
+        self._note(everyone, process)
+        return output
+
+    def _note(self, everyone: Sequence[Assessed], process: Sequence[Any]) -> None:
+        """Put the batch into this step's log, from which guards and curves are read, also after an interruption."""
+        found = figures(everyone, process, self._params.group)
+        point = summary(0, everyone, process, found)._asdict()
+        for name, value in {**asdict(found), **point}.items():
+            if name not in ("kl", "step"):  # TRL logs the divergence itself, once the loss is known.
+                self._metrics["train"][f"pad/{name}"] = [float("nan") if value is None else float(value)]
+
+    def evaluate(self, *_arguments: Any, **_keywords: Any) -> dict[str, float]:
+        """Measure the student and keep the figure in the training's history."""
+        if self._measure is None:
+            return {}
+        accuracy, n = self._measure(self.model)
+        metrics = {"eval_accuracy": accuracy, "eval_n": float(n)}
+        self.state.log_history.append({**metrics, "step": self.state.global_step})
+        # Tells Trainer that this evaluation is done, or the end of the pass repeats it.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def create_model_card(self, *_arguments: Any, **_keywords: Any) -> None:
+        """Write none: the student's card is the pipeline's to write."""
+
+    def _send_telemetry(self) -> None:
+        """Send none."""
