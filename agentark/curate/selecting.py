@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agentark.curate.critiques import PeerNames
-from agentark.curate.operations import distance, operations
 from agentark.curate.params import CurationParams
 from agentark.curate.traces import Trace
+from agentark.tasks.operations import distance, operations
 
 TRACE_FILTERS = {
     "truncated": "cut off at the token limit",

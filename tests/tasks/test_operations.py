@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from agentark.curate.operations import distance, operations
+from agentark.tasks.operations import distance, operations
 
 
 @pytest.mark.parametrize(
