@@ -41,6 +41,16 @@ class HeldOut(BaseModel):
     gold: Annotated[str, Field(min_length=1)]
 
 
+class Question(BaseModel):
+    """One question to be answered over and over; without gold its answers cannot be verified."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: Annotated[str, Field(min_length=1)]
+    prompt: Annotated[list[Turn], Field(min_length=1)]
+    gold: Annotated[str, Field(min_length=1)] | None
+
+
 def read_rows(path: Path) -> list[Row]:
     """Read training rows from JSON lines (``.jsonl``, ``.jsonl.zst``).
 
@@ -63,6 +73,15 @@ def read_held_out(path: Path) -> list[HeldOut]:
         InvalidInput: If the file is missing or a line is not such a question.
     """
     return list(_read(path, HeldOut))
+
+
+def read_questions(path: Path) -> list[Question]:
+    """Read questions for PAD from JSON lines; an empty file gives none.
+
+    Raises:
+        InvalidInput: If the file is missing or a line is not such a question.
+    """
+    return list(_read(path, Question))
 
 
 def _read(path: Path, kind: type[_Item]) -> Iterator[_Item]:

@@ -79,10 +79,14 @@ class Supervisor(TrainerCallback):  # type: ignore[misc]
                     "if it happens at step 1, the student model itself is damaged"
                 )
         if state.is_world_process_zero:
-            metrics = {"loss": logs["loss"], "learning_rate": rate}
-            if accuracy := _accuracies(state):
-                metrics["accuracy"] = accuracy[max(accuracy)]
-            self._on_progress(step, state.max_steps, metrics)
+            self._on_progress(step, state.max_steps, self._metrics(state, logs))
+
+    def _metrics(self, state: TrainerState, logs: Mapping[str, float]) -> dict[str, float]:
+        """What progress shows of a step."""
+        metrics = {"loss": logs["loss"], "learning_rate": logs["learning_rate"]}
+        if accuracy := _accuracies(state):
+            metrics["accuracy"] = accuracy[max(accuracy)]
+        return metrics
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Move the checkpoint that the trainer has just written into the store."""

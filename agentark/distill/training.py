@@ -9,18 +9,17 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.sft_config import SFTConfig
 
+from agentark.distill.attempts import failures, restore, without_warning_of_tied_weights
 from agentark.distill.checkpoints import Checkpoint, Checkpoints, best_first
 from agentark.distill.encoding import Fitted, encode, fit, micro_batch, order
 from agentark.distill.measuring import Measure
@@ -89,7 +88,7 @@ def train(
     arguments = _arguments(params, fitted, work / "trainer")
     identity = _identity(model, rows, held_out, params) if arguments.process_index == 0 else ""
     resume = work / "resume"
-    restored = _restore(checkpoints, identity, resume, arguments)
+    restored = restore(checkpoints, identity, resume, arguments)
     steps = params.total_steps(len(fitted.rows))
     if restored is not None and restored.step >= steps:
         state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
@@ -182,7 +181,7 @@ def _run(
     """Train to the end, or to where the supervisor stops it; return the trainer's state."""
     transformers.set_seed(params.seed)
     places = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
-    with _failures(arguments, fitted):
+    with failures(arguments, max(len(row.ids) for row in fitted.rows)):
         trainer = WeightedSFTTrainer(
             measure=measure,
             model=load_weights(base),
@@ -194,61 +193,9 @@ def _run(
             callbacks=[supervisor],
         )
         trainer.remove_callback(PrinterCallback)
-        with _without_warning_of_tied_weights(base):
+        with without_warning_of_tied_weights(base):
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer.state
-
-
-@contextmanager
-def _without_warning_of_tied_weights(base: Base) -> Iterator[None]:
-    """Trainer reports an output layer that shares the embedding's weights as missing from each checkpoint it loads."""
-    logger = logging.getLogger("transformers.trainer")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in record.getMessage()
-
-    if base.config.get_text_config().tie_word_embeddings:
-        logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
-
-
-@contextmanager
-def _failures(arguments: SFTConfig, fitted: Fitted) -> Iterator[None]:
-    """Say what to do about a lack of memory or disk."""
-    try:
-        yield
-    except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            rows, longest = arguments.per_device_train_batch_size, max(len(row.ids) for row in fitted.rows)
-            raise AgentArkError(
-                f"training: out of memory on {arguments.device} with {rows} rows of up to {longest} tokens at once; "
-                "lower maxLengthTokens, train adapters (lora), use BFloat16, or take a larger device"
-            ) from error
-        # torch.save reports a write that failed as a RuntimeError of its zip writer.
-        if isinstance(error, OSError | SafetensorError) or "inline_container" in str(error):
-            raise AgentArkError(
-                f"training: cannot write below {arguments.output_dir}: {error}; free space there and run it again"
-            ) from error
-        raise
-
-
-def _restore(checkpoints: Checkpoints, identity: str, folder: Path, arguments: SFTConfig) -> Checkpoint | None:
-    """Put the latest undamaged checkpoint into `folder` on every machine."""
-    found: list[Checkpoint | None] = [None]
-    if arguments.process_index == 0:
-        found = [checkpoints.restore_first(checkpoints.find(identity), folder)]
-        if found[0] is not None:
-            _log.info("going on from the checkpoint of step %d", found[0].step)
-    if arguments.world_size > 1:
-        torch.distributed.broadcast_object_list(found, src=0, device=arguments.device)
-        elsewhere = arguments.local_process_index == 0 and arguments.process_index != 0
-        if found[0] is not None and elsewhere and not checkpoints.restore(found[0], folder):
-            raise AgentArkError(f"training: checkpoint {found[0].name} was damaged while it was read; run it again")
-        torch.distributed.barrier()
-    return found[0]
 
 
 def _write_best(

@@ -101,9 +101,7 @@ class Assessor:
         if self._scorer is None:
             return dict.fromkeys(asked)
         found = self._scorer([prompt for prompt, _ in asked], [text for _, text in asked])
-        return {
-            key: [(step.end, float(step.score)) for step in steps] for key, steps in zip(asked, found, strict=True)
-        }
+        return {key: [(step.end, float(step.score)) for step in steps] for key, steps in zip(asked, found, strict=True)}
 
 
 def _on_tokens(

@@ -1,0 +1,80 @@
+"""One attempt at a training: where it goes on from, and what its failures mean to a user."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import TrainingArguments
+
+from agentark.distill.checkpoints import Checkpoint, Checkpoints
+from agentark.distill.student import Base
+from agentark.errors import AgentArkError
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def without_warning_of_tied_weights(base: Base) -> Iterator[None]:
+    """Trainer reports an output layer that shares the embedding's weights as missing from each checkpoint it loads."""
+    logger = logging.getLogger("transformers.trainer")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in record.getMessage()
+
+    if base.config.get_text_config().tie_word_embeddings:
+        logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+@contextmanager
+def failures(arguments: TrainingArguments, longest: int) -> Iterator[None]:
+    """Say what to do about a lack of memory or disk.
+
+    Args:
+        arguments: Of the trainer.
+        longest: Most tokens of a row.
+
+    Raises:
+        AgentArkError: In place of what torch and the file system raise.
+    """
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            rows = arguments.per_device_train_batch_size
+            raise AgentArkError(
+                f"training: out of memory on {arguments.device} with {rows} rows of up to {longest} tokens at once; "
+                "lower maxLengthTokens, train adapters (lora), use BFloat16, or take a larger device"
+            ) from error
+        # torch.save reports a write that failed as a RuntimeError of its zip writer.
+        if isinstance(error, OSError | SafetensorError) or "inline_container" in str(error):
+            raise AgentArkError(
+                f"training: cannot write below {arguments.output_dir}: {error}; free space there and run it again"
+            ) from error
+        raise
+
+
+def restore(checkpoints: Checkpoints, identity: str, folder: Path, arguments: TrainingArguments) -> Checkpoint | None:
+    """Put the latest undamaged checkpoint of this training into `folder` on every machine; None if there is none.
+
+    Raises:
+        AgentArkError: If it is damaged while other machines read it.
+    """
+    found: list[Checkpoint | None] = [None]
+    if arguments.process_index == 0:
+        found = [checkpoints.restore_first(checkpoints.find(identity), folder)]
+        if found[0] is not None:
+            _log.info("going on from the checkpoint of step %d", found[0].step)
+    if arguments.world_size > 1:
+        torch.distributed.broadcast_object_list(found, src=0, device=arguments.device)
+        elsewhere = arguments.local_process_index == 0 and arguments.process_index != 0
+        if found[0] is not None and elsewhere and not checkpoints.restore(found[0], folder):
+            raise AgentArkError(f"training: checkpoint {found[0].name} was damaged while it was read; run it again")
+        torch.distributed.barrier()
+    return found[0]
