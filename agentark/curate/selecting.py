@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agentark.curate.critiques import PeerNames
 from agentark.curate.params import CurationParams
 from agentark.curate.traces import Trace
+from agentark.tasks.critiques import PeerNames
 from agentark.tasks.operations import distance, operations
 
 TRACE_FILTERS = {

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentark.curate.critiques import PeerNames, number_of, turning_critique
 from agentark.debate.prompts import Prompts
 from agentark.debate.rounds import agent_rounds
 from agentark.debate.transcript import Record, Turn
 from agentark.tasks import Policy, grade
+from agentark.tasks.critiques import PeerNames, number_of, turning_critique
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def last_tokens(offsets: Sequence[tuple[int, int]], steps: Sequence[Step]) -> li
     """Find the token that holds each step's last character.
 
     Args:
-        offsets: Start and end character of each token, as fast tokenizers give them; empty ones, as special tokens have,
+        offsets: Start and end character of each token, as fast tokenizers give them; empty ones (special tokens)
             are passed over.
         steps: Steps of the same text.
 
