@@ -68,6 +68,30 @@ def mean_interval(values: Sequence[float], *, samples: int = 1, confidence: floa
     return _score_interval(mean, effective, confidence)
 
 
+def ratio_interval(hits: Sequence[float], totals: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Compute an interval of ``sum(hits) / sum(totals)`` where what is counted comes in groups.
+
+    The agents of one debate, or the steps of one answer, are not independent; the questions are. So the linearised
+    variance of the ratio over the questions, ``sum((h - r·t)²) / sum(t)²``, is turned into an effective number of
+    counts, at most the number there is, which goes into Wilson's formula.
+
+    Args:
+        hits: One number a question, 0 to its total.
+        totals: What the hits are counted among, one number a question; questions with 0 have no say.
+        confidence: Coverage, between 0 and 1 (exclusive).
+
+    Raises:
+        InvalidInput: If there is nothing to count among, or a number of hits is not between 0 and its total.
+    """
+    whole = math.fsum(totals)
+    if len(hits) != len(totals) or whole <= 0 or not all(0 <= h <= t for h, t in zip(hits, totals, strict=True)):
+        raise InvalidInput("ratio_interval: give as many hits as totals, each 0 to its total, and one total above 0")
+    ratio = math.fsum(hits) / whole
+    variance = math.fsum((h - ratio * t) ** 2 for h, t in zip(hits, totals, strict=True)) / whole**2
+    effective = whole if variance == 0 else min(whole, ratio * (1 - ratio) / variance)
+    return _score_interval(ratio, effective, confidence)
+
+
 def mcnemar_exact(b: int, c: int) -> float:
     """Compute the two-sided p of McNemar's exact test.
 
