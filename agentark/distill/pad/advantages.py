@@ -58,7 +58,7 @@ def group_advantages(rewards: Array, group: int, *, epsilon: float = OUTCOME_EPS
     """
     grouped = rewards.reshape(-1, group)
     deviations, spread = _deviations(grouped)
-    return np.nan_to_num(deviations / (spread + epsilon)).reshape(-1)
+    return np.asarray(np.nan_to_num(deviations / (spread + epsilon)).reshape(-1))
 
 
 def leave_one_out(rewards: Array, group: int) -> Array:
@@ -67,7 +67,7 @@ def leave_one_out(rewards: Array, group: int) -> Array:
     known = np.sum(~np.isnan(grouped), axis=1, keepdims=True)
     deviations, _ = _deviations(grouped)
     # The mean without r lies as much further from r as the mean with it is weighed by n / (n - 1).
-    return np.nan_to_num(deviations * known / np.maximum(known - 1, 1)).reshape(-1)
+    return np.asarray(np.nan_to_num(deviations * known / np.maximum(known - 1, 1)).reshape(-1))
 
 
 def _deviations(grouped: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""What the sampled answers are worth: verified outcome, format, scored steps; and the advantages and figures of a batch.
+"""What sampled answers are worth: verified outcome, format, scored steps; a batch's advantages and figures.
 
 No torch: answers come as token ids and go as plain numbers, which travel between processes.
 """
