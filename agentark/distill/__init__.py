@@ -3,7 +3,7 @@
 Importing this package loads no torch; `agentark.distill.training` does.
 """
 
-from agentark.distill.checkpoints import Checkpoint, Checkpoints
 from agentark.distill.params import TrainParams, TrainResult
+from agentark.training.checkpoints import Checkpoint, Checkpoints
 
 __all__ = ["Checkpoint", "Checkpoints", "TrainParams", "TrainResult"]

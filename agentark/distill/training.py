@@ -19,19 +19,26 @@ import transformers
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.sft_config import SFTConfig
 
-from agentark.distill.attempts import failures, restore, without_warning_of_tied_weights
-from agentark.distill.checkpoints import Checkpoint, Checkpoints, best_first
 from agentark.distill.encoding import Fitted, encode, fit, micro_batch, order
 from agentark.distill.measuring import Measure
 from agentark.distill.params import StepAccuracy, StepLoss, TrainParams, TrainResult
 from agentark.distill.rows import read_held_out, read_rows
-from agentark.distill.student import Base, adapters, load_weights, read_base, write_student
-from agentark.distill.supervision import Supervisor
+from agentark.distill.student import (
+    Base,
+    adapters,
+    load_weights,
+    read_base,
+    without_warning_of_tied_weights,
+    write_student,
+)
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
 from agentark.processes import leaving_process_group
 from agentark.store import sha256_file, sha256_tree
 from agentark.tasks import Policy
+from agentark.training.attempts import failures, restore
+from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
+from agentark.training.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from agentark.distill.pad.guards import Figures, breach
 from agentark.distill.pad.params import PadParams, PadStep
-from agentark.distill.supervision import Supervisor
+from agentark.training.supervision import Supervisor
 
 _STOPPED = "pad/stopped"
 

@@ -23,8 +23,6 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.grpo_config import GRPOConfig
 
-from agentark.distill.attempts import failures, restore, without_warning_of_tied_weights
-from agentark.distill.checkpoints import Checkpoint, Checkpoints, best_first
 from agentark.distill.encoding import micro_batch
 from agentark.distill.measuring import Measure
 from agentark.distill.pad.assessing import Assessor
@@ -34,13 +32,22 @@ from agentark.distill.pad.supervising import PadSupervisor, read_curves, read_st
 from agentark.distill.pad.trainer import PadTrainer
 from agentark.distill.params import StepAccuracy
 from agentark.distill.rows import HeldOut, Question, read_questions
-from agentark.distill.student import Base, adapters, load_weights, read_base, write_student
+from agentark.distill.student import (
+    Base,
+    adapters,
+    load_weights,
+    read_base,
+    without_warning_of_tied_weights,
+    write_student,
+)
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
 from agentark.llm.chat import Message, Sampling
 from agentark.llm.decoding import encode
 from agentark.processes import leaving_process_group
 from agentark.store import sha256_file, sha256_tree
 from agentark.tasks import Policy
+from agentark.training.attempts import failures, restore
+from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from agentark.tasks import task
 
 def run(context: StageContext) -> StageResult:
     """Train from the student before (or the base) and keep the best checkpoint."""
-    from agentark.distill.checkpoints import Checkpoints
     from agentark.distill.training import train
+    from agentark.training.checkpoints import Checkpoints
 
     params = context.stage.params
     inputs = context.stage.inputs

@@ -9,27 +9,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import TrainingArguments
 
-from agentark.distill.checkpoints import Checkpoint, Checkpoints
-from agentark.distill.student import Base
 from agentark.errors import AgentArkError
+from agentark.training.checkpoints import Checkpoint, Checkpoints
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def without_warning_of_tied_weights(base: Base) -> Iterator[None]:
-    """Trainer reports an output layer that shares the embedding's weights as missing from each checkpoint it loads."""
-    logger = logging.getLogger("transformers.trainer")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in record.getMessage()
-
-    if base.config.get_text_config().tie_word_embeddings:
-        logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
 
 
 @contextmanager

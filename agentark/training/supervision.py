@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from agentark.distill.checkpoints import Checkpoints
 from agentark.errors import AgentArkError
+from agentark.training.checkpoints import Checkpoints
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from agentark.distill import Checkpoint, Checkpoints
-from agentark.distill.checkpoints import best_first
 from agentark.store import Store, open_store
+from agentark.training.checkpoints import best_first
 
 
 @pytest.fixture
