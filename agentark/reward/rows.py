@@ -55,6 +55,8 @@ class PRMRow(_Value):
     """In order, disjoint."""
     correct: bool | None = None
     """Whether the final answer is right, by the grader; None where there is no gold answer."""
+    answer: str = ""
+    """Its final answer as the grader reads it; empty for none."""
     held_out: bool = False
     """Not trained on: for thresholds, calibration and reports."""
 

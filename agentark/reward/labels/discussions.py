@@ -21,6 +21,8 @@ class Turn:
     correct: bool | None
     """Whether the final answer is right by the label in use (gold or consensus); None where there is none."""
     truncated: bool
+    answer: str = ""
+    """The final answer as the grader reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Candidate:
     critique_end: int = 0
     """Where the critique ends and the last solution begins, 0 for a plain solution."""
     attempt_correct: bool | None = None
+    answer: str = ""
     held_out: bool = field(default=False)
 
     @cached_property
@@ -82,7 +85,15 @@ def candidates(discussion: Discussion, *, rule: SplitRule, corrections: bool) ->
         corrections: Also the monologues of an attempt, what the agent then said of it, and its next solution.
     """
     plain = (
-        Candidate(discussion.id, discussion.prompt, turn.solution, turn.correct, rule, held_out=discussion.held_out)
+        Candidate(
+            discussion.id,
+            discussion.prompt,
+            turn.solution,
+            turn.correct,
+            rule,
+            answer=turn.answer,
+            held_out=discussion.held_out,
+        )
         for turn in discussion.turns
         if not turn.truncated and turn.solution.strip()
     )
@@ -105,6 +116,7 @@ def _monologues(discussion: Discussion, rule: SplitRule) -> Iterator[Candidate]:
             attempt_end=len(head),
             critique_end=len(head) + len(said),
             attempt_correct=before.correct,
+            answer=after.answer,
             held_out=discussion.held_out,
         )
 

@@ -157,5 +157,6 @@ def _row(text: Candidate, labels: Mapping[Source, Sequence[float | None]]) -> PR
         rule=text.rule,
         steps=tuple(steps),
         correct=text.correct,
+        answer=text.answer,
         held_out=text.held_out,
     )
