@@ -87,10 +87,10 @@ def breach(history: Sequence[Figures], guards: Guards) -> str:
         return ""
     recent = history[-guards.window :]
     reasons = (
-        _spread(recent, guards.spread),
-        _disagreement(recent, guards.disagreement),
         _drift("steps per answer", history, recent, lambda one: one.step_count, guards.step_drift),
         _drift("tokens per answer", history, recent, lambda one: one.length, guards.length_drift),
+        _disagreement(recent, guards.disagreement),
+        _spread(recent, guards.spread),
         _kl(recent, guards.kl),
     )
     return next((reason for reason in reasons if reason), "")
