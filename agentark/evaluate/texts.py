@@ -142,9 +142,7 @@ def _bert_score(
     predictions: Sequence[str], references: Sequence[Sequence[str]], encoder: Path | None, layer: int, device: str
 ) -> TextScore:
     if encoder is None:
-        raise InvalidInput(
-            "BERTScore needs an encoder: give the folder of a model, such as roberta-large"
-        )
+        raise InvalidInput("BERTScore needs an encoder: give the folder of a model, such as roberta-large")
     layers = layer or _checked_encoder(encoder)
     try:
         from bert_score import BERTScorer
