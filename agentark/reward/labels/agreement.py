@@ -6,6 +6,7 @@ takes a way nobody verified is left without a label. Calling it bad instead is w
 quickstart's world, where this rule is wrong for one in a thousand.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from agentark.reward.labels.discussions import Candidate, Discussion
@@ -15,28 +16,41 @@ from agentark.tasks.operations import operations
 class VerifiedTraces:
     """What the solutions with a right answer calculate.
 
+    A right answer can be reached by two errors that cancel, so verified traces may contradict each other. Then the
+    result that more of them have counts, each agent's last such trace once; of a draw nothing is known.
+
     Args:
         discussion: Its turns with `correct` True are the verified traces, truncated ones left out.
     """
 
     def __init__(self, discussion: Discussion) -> None:
-        traces = {turn.solution for turn in discussion.turns if turn.correct and not turn.truncated}
-        calculations = {one for trace in traces for one in _calculations(trace)}
-        self._good = calculations
-        self._done = {_operation(one) for one in calculations}
+        last = {
+            turn.agent: turn.solution
+            for turn in sorted(discussion.turns, key=lambda turn: turn.round)
+            if turn.correct and not turn.truncated
+        }
+        verified = [turn.solution for turn in discussion.turns if turn.correct and not turn.truncated]
+        votes: dict[str, Counter[str]] = {}
+        for trace in [*dict.fromkeys(verified), *last.values()]:
+            for one in set(_calculations(trace)):
+                votes.setdefault(_operation(one), Counter())[one] += 1
+        self._result = {operation: _winner(found) for operation, found in votes.items()}
 
     def __bool__(self) -> bool:
         """Whether there is any trace to agree with."""
-        return bool(self._good)
+        return bool(self._result)
 
     def judge(self, words: str) -> bool | None:
         """Say whether a step's calculations agree with the traces (True), contradict one (False) or neither (None)."""
-        calculations = _calculations(words)
-        if any(one not in self._good and _operation(one) in self._done for one in calculations):
+        said = [(one, self._result.get(_operation(one))) for one in _calculations(words)]
+        if any(known is not None and known != one for one, known in said):
             return False
-        if calculations and all(one in self._good for one in calculations):
-            return True
-        return None
+        return True if said and all(known is not None for _, known in said) else None
+
+
+def _winner(votes: Counter[str]) -> str | None:
+    (best, most), *others = votes.most_common(2)
+    return best if not others or most > others[0][1] else None
 
 
 def agreement(discussion: Discussion, texts: Iterable[Candidate]) -> list[list[float | None]]:
