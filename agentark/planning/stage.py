@@ -6,15 +6,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StageKind = Literal["debate", "curate", "prm", "distill", "evaluate", "compare", "release"]
+StageKind = Literal["debate", "curate", "steps", "prm", "distill", "evaluate", "compare", "release"]
 
 STAGE_VERSIONS: dict[str, int] = {
     "debate": 1,
     "curate": 1,
+    "steps": 1,
     "prm": 1,
     "distill": 1,
     "evaluate": 1,
-    "compare": 1,
+    "compare": 2,
     "release": 1,
 }
 """Raised when the code of a stage gives other results for the same parameters (default prompts count as code)."""

@@ -8,6 +8,11 @@ from typing import Any
 
 import pytest
 
+from agentark.errors import InvalidInput
+from agentark.evaluate.judging import QUALITIES
+from agentark.execution.scoring import judgement, read_answers
+from agentark.llm.testing import ScriptedEngine
+
 ROOT = Path(__file__).resolve().parents[2]
 SUMMARIES = ROOT / "tests" / "data" / "qmsum" / "summaries.jsonl"
 BASE = ROOT / "examples" / "quickstart" / "base"
@@ -61,7 +66,18 @@ def test_mistakes_are_named(arguments: tuple[str, ...], stdin: str, message: str
     assert message in call("-", *arguments, code=2, stdin=stdin).stderr
 
 
-def test_a_judge_that_cannot_judge_is_refused() -> None:
-    row = {"question": "How many?", "prediction": "Step 1: 1 + 1 = 2"}
-    done = call("-", "--metrics", "Judge", "--judge", str(BASE), "--repeats", "1", code=2, stdin=json.dumps(row))
-    assert "none of 1 replies was the JSON asked for" in done.stderr
+def test_a_judges_report_by_subject_and_a_judge_that_cannot_judge() -> None:
+    rows = [
+        {"id": str(i), "subject": subject, "question": f"{i} + 1?", "prediction": f"{i} + 1 = {i + extra}"}
+        for i in range(5)
+        for subject, extra in (("base", 2), ("student", 1))
+    ]
+    answers = read_answers([json.dumps(row).encode() for row in rows])
+    scores = json.dumps({str(place): dict.fromkeys(QUALITIES, 2 + place) for place in (1, 2)})
+    found = judgement(answers, ScriptedEngine(lambda *_: scores), repeats=4, judges_own="base")
+    assert set(found.means) == {"base", "student"}
+    assert found.position is not None and found.position.value == -1
+    with pytest.raises(InvalidInput, match="none of 10 replies was the JSON asked for"):
+        judgement(answers, ScriptedEngine(lambda *_: "Both are good."), repeats=2)
+    with pytest.raises(InvalidInput, match="'teacher' is none of 'base', 'student'"):
+        judgement(answers, ScriptedEngine(lambda *_: scores), repeats=2, judges_own="teacher")

@@ -6,6 +6,8 @@ from typing import Any
 
 from agentark.debate import read_records
 from agentark.evaluate import Subject, compare, render_rounds, render_text, score, score_rounds
+from agentark.evaluate.abilities import Abilities, abilities, render_abilities
+from agentark.evaluate.correcting import SelfCorrection, render_corrections, self_correction
 from agentark.execution.context import StageContext, StageResult
 from agentark.store import StageManifest, stage_path
 from agentark.store.outputs import put_bytes
@@ -22,6 +24,8 @@ _LABELS = {
     "answer-only": "trained on answers only",
 }
 
+_TOLD = ("base", "student")  # of whose single passes the text tells; the JSON has all
+
 
 def run(context: StageContext) -> StageResult:
     """Grade, compare, write the table as JSON and as text."""
@@ -34,6 +38,8 @@ def run(context: StageContext) -> StageResult:
         policy = task(params["suites"][suite]["task"]).policy
         scores = []
         rounds: dict[str, Any] = {}
+        corrections: dict[str, SelfCorrection] = {}
+        shown: dict[str, Abilities] = {}
         for name in names:
             manifest = context.input_manifest(f"{suite}/{name}")
             prefix = stage_path(manifest.kind, manifest.key, "records")
@@ -42,15 +48,24 @@ def run(context: StageContext) -> StageResult:
             scores.append(scored)
             if name in ("debate", "self-review"):
                 rounds[name] = score_rounds(read_records(context.store, prefix), policy)
+                corrections[name] = self_correction(read_records(context.store, prefix), policy)
+            elif manifest.metrics["agents"] == 1:
+                shown[name] = abilities(record.turns[0].text for record in read_records(context.store, prefix))
             done += 1
             context.progress.update(done=done, total=subjects)
         table = compare(scores, names[0], debate="debate" if "debate" in names else "", seed=params["seed"])
         suites[suite] = table.as_json() | {
-            "rounds": {name: [asdict(found) for found in tallied] for name, tallied in rounds.items()}
+            "rounds": {name: [asdict(found) for found in tallied] for name, tallied in rounds.items()},
+            "self_correction": {name: measured.as_json() for name, measured in corrections.items()},
+            "abilities": {name: measured.as_json() for name, measured in shown.items()},
         }
         text = f"Suite {suite}: {table.questions:,} questions\n\n{render_text(table)}"
         if "debate" in rounds:
             text += f"\nThe debate, round by round\n{render_rounds(rounds['debate'])}"
+            text += f"\nWhat agents did after reading their peers\n{render_corrections(corrections['debate'])}"
+        told = {name: shown[name] for name in _TOLD if name in shown}
+        if told:
+            text += f"\nWhat the single passes show\n{render_abilities(told)}"
         texts.append(text)
     results = json.dumps({"suites": suites}, indent=1, ensure_ascii=False).encode()
     outputs = {
