@@ -1,4 +1,4 @@
-"""A PAD training in a process of its own, to be stopped or run under torchrun: ``python -m tests.distill.pad_child``."""
+"""A PAD training in a process of its own, to be stopped or torchrun: ``python -m tests.distill.pad_child``."""
 
 import json
 import os

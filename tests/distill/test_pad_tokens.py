@@ -48,7 +48,7 @@ def test_prefixes_decode_to_what_the_ends_say(byte_level: PreTrainedTokenizerFas
         # Any cut of an ASCII text into tokens, not only the tokenizer's own.
         text = "".join(draw.choices("Step 1: so\n3+47=\\{}", k=20))
         ids = [token for character in text for token in byte_level.encode(character)]
-        ids += byte_level.encode(text) + [byte_level.eos_token_id]
+        ids += [*byte_level.encode(text), byte_level.eos_token_id]
         ends = check(byte_level, ids)
         for place in range(len(ids)):
             assert ends[place] == len(byte_level.decode(ids[: place + 1], skip_special_tokens=True))

@@ -14,9 +14,9 @@ from agentark.distill.pad.assessing import Assessor
 from agentark.distill.pad.losses import clipped_surrogate, kl_k3, token_mean
 from agentark.distill.pad.rollouts import InProcessRollouts
 from agentark.distill.pad.trainer import PadTrainer
+from agentark.distill.student import load_weights, read_base
 from agentark.llm.chat import Sampling
 from agentark.tasks import task
-from agentark.distill.student import load_weights, read_base
 from tests.distill.pad_world import count_digits, question
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are using 'rollout_func'")
