@@ -6,7 +6,21 @@ from collections.abc import Sequence
 
 import typer
 
-from agentark.cli import ask, doctor, grade, plan, run_manifest, runs, score, show, stage, transcript, validate
+from agentark.cli import (
+    ask,
+    doctor,
+    grade,
+    locate,
+    plan,
+    run_manifest,
+    runs,
+    score,
+    show,
+    stage,
+    study,
+    transcript,
+    validate,
+)
 from agentark.errors import AgentArkError
 
 EXIT_CODES = """Exit codes: 0 done; 1 the work failed (running again may help); 2 the manifest, data or arguments are
@@ -28,6 +42,8 @@ app.command("transcript", short_help="Read a debate.")(transcript.transcript)
 app.command("ask", short_help="Ask the student of a run.")(ask.ask)
 app.command("grade", short_help="Grade rows of a file.")(grade.grade)
 app.command("score", short_help="Score open answers, gold solutions, reasoning.")(score.score)
+app.command("study", short_help="Compare runs over one setting, as a figure.")(study.study)
+app.command("locate", short_help="Do a run's models find a planted wrong step?")(locate.locate)
 app.command("doctor", short_help="Check what can run on this machine.")(doctor.doctor)
 app.command("stage", hidden=True)(stage.stage)
 

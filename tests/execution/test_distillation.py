@@ -47,3 +47,16 @@ def test_a_manifest_becomes_a_student_and_a_change_runs_only_what_it_reaches(pla
         place.run("ask", "quickstart", "Ann has 12 pens. She finds 3. How many pens now?", "--json").splitlines()[-1]
     )
     assert asked["tokens"] > 0 and "Step 1:" in asked["text"]
+
+    small = again["results"]["suites"]["small"]
+    assert set(small["abilities"]) == {"base", "student"}
+    assert small["abilities"]["student"]["right_calculations"]["of"] > 24
+    assert small["self_correction"]["debate"]["broken"]["interval"] is not None
+    assert "What the single passes show" in shown and "sycophancy" in shown
+
+    place.run("study", document["run_id"], again["run_id"], "--by", "training.learningRate", "--out", "rates.svg")
+    assert "STUDENT, single pass" in (place.folder / "rates.svg").read_text()
+    located = json.loads(
+        place.run("locate", "quickstart", "--base", str(QUICKSTART / "base"), "--limit", "5", "--json")
+    )
+    assert set(located) == {"base", "student"} and located["student"]["named"]["of"] == 5

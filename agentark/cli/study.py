@@ -1,0 +1,45 @@
+"""`agentark study`: several runs as one table and one figure."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.tables import columns
+
+
+def study(
+    runs: Annotated[list[str], typer.Argument(help="Names or ids of finished runs, two or more to see anything.")],
+    by: Annotated[str, typer.Option("--by", help="Field of the manifest that differs, e.g. debate.protocol.agents.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Figure to write: .svg, .png or .pdf; one a suite if several.")
+    ] = None,
+    subjects: Annotated[str, typer.Option("--subjects", help="Whose accuracy: names with commas. [default: all]")] = "",
+    store: StoreOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show how accuracy changes with one setting over several runs."""
+    from agentark.evaluate.figures import draw
+    from agentark.execution import studies
+    from agentark.store import read_run
+
+    opened, _ = store_of(None, store)
+    records = [read_run(opened, run) for run in runs]
+    wanted = [name.strip() for name in subjects.split(",") if name.strip()]
+    found = studies.study(opened, records, by, subjects=wanted)
+    for one in found:
+        if out is not None:
+            file = out if len(found) == 1 else out.with_stem(f"{out.stem}-{one.suite}")
+            draw(one.series, file, title=one.suite, x_label=by)
+        if not as_json:
+            rows = [(by, *(series.label for series in one.series))]
+            for index, point in enumerate(one.series[0].points):
+                here = (series.points[index] for series in one.series)
+                cells = (f"{100 * p.value:.1f} [{100 * p.low:.1f} {100 * p.high:.1f}]" for p in here)
+                rows.append((point.x if isinstance(point.x, str) else f"{point.x:g}", *cells))
+            typer.echo(f"Suite {one.suite}: accuracy %, 95 % interval (of several runs: lowest and highest)\n")
+            typer.echo(columns(rows, right_from=1, indent="") + "\n")
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found]))
