@@ -1,6 +1,6 @@
 """Train against reward models that can be gamed, and see who notices.
 
-    python benchmarks/reward_hacking.py --steps 15
+    python benchmarks/reward_hacking.py
 
 Runs PAD on the quickstart's world with a scorer that loves length, one that is constant, one that is inverted, and a
 faithful one, each built from the world's own arithmetic. Prints one line per scorer (step and reason of the guard's
@@ -24,6 +24,11 @@ from agentark.llm.chat import Message
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 REASONS = {"faithful": "", "length": "drift", "constant": "variance collapse", "inverted": "disagreement"}
 """Part of the reason that the guard has to give."""
+
+CALM: dict[str, Any] = {"steps": 15, "learning_rate": 2e-4}
+# The base writes as many steps as a question asks for; only an eager run at a high temperature finds out how to write
+# more. Without gold answers, so that no verifier contradicts first.
+EAGER: dict[str, Any] = {"steps": 40, "learning_rate": 1e-3, "temperature": 1.3, "scheduler": "constant"}
 
 
 class Step(NamedTuple):
@@ -95,12 +100,16 @@ def _world() -> dict[str, Any]:
     return _loaded
 
 
-def write_questions(folder: Path, name: str, count: int) -> Path:
-    """The first questions of one of the quickstart's files, as PAD reads them."""
+def write_questions(folder: Path, name: str, count: int, *, gold: bool = True) -> Path:
+    """The first questions of one of the quickstart's files, as PAD reads them, with or without their answers."""
     rows = [json.loads(line) for line in (QUICKSTART / "data" / f"{name}.jsonl").read_text().splitlines()[:count]]
     path = folder / f"{name}.jsonl"
     path.write_text("".join(
-        json.dumps({"id": one["id"], "prompt": [{"role": "user", "content": one["question"]}], "gold": one["answer"]})
+        json.dumps({
+            "id": one["id"],
+            "prompt": [{"role": "user", "content": one["question"]}],
+            "gold": one["answer"] if gold else None,
+        })
         + "\n"
         for one in rows
     ))  # fmt: skip
@@ -116,7 +125,7 @@ def run(name: str, params: PadParams, held_out: int, folder: Path) -> PadResult:
 
     return train_pad(
         model=QUICKSTART / "base",
-        questions=write_questions(folder, "train", 200),
+        questions=write_questions(folder, "train", 200, gold=name != "length"),
         held_out=write_questions(folder, "dev", held_out),
         policy=task("gsm8k").policy,
         scorer=SCORERS[name],
@@ -131,10 +140,7 @@ def run(name: str, params: PadParams, held_out: int, folder: Path) -> PadResult:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--held-out", type=int, default=200)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the roll-outs")
     parser.add_argument("--only", choices=REASONS, help="one of the scorers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--outcome-weight", type=float, default=0.0, help="0: the process reward alone, as hacked")
@@ -144,9 +150,7 @@ def main() -> int:
         if given.only not in (None, name):
             continue
         params = PadParams(
-            steps=given.steps,
-            learning_rate=given.learning_rate,
-            temperature=given.temperature,
+            **(EAGER if name == "length" else CALM),
             max_new_tokens=96,
             outcome_weight=given.outcome_weight,
             evals=3,

@@ -115,19 +115,9 @@ def train_pad(
             on_progress=on_progress,
             should_stop=should_stop,
         )
-        with failures(arguments, longest + sampling.max_tokens), _known_warning():
-            trainer = PadTrainer(
-                params=params,
-                assessor=Assessor(base.tokenizer, base.ends, policy, scorer),
-                measure=measure,
-                model=_start(base, params),
-                args=arguments,
-                train_dataset=ordered(asked, params),
-                processing_class=base.tokenizer,
-                peft_config=adapters(params.lora_rank, params.lora_alpha),
-                callbacks=[supervisor],
-                rollout_func=_rollouts(base, sampling, params),
-            )
+        assessor = Assessor(base.tokenizer, base.ends, policy, scorer)
+        with failures(arguments, longest + sampling.max_tokens):
+            trainer = _trainer(base, asked, sampling, params, arguments, assessor, measure, supervisor)
             state = _run(trainer, base, resume if restored else None)
         if supervisor.stopped and not read_stop(state.log_history):
             raise Interrupted(f"training stopped after step {state.global_step} of {params.steps}; run it again")
@@ -189,10 +179,32 @@ def ordered(questions: Sequence[Question], params: PadParams) -> Dataset:
     return Dataset.from_dict(columns).select(places[:total])
 
 
-def _start(base: Base, params: PadParams) -> Any:
-    """The student before its first step."""
+def _trainer(
+    base: Base,
+    questions: Sequence[Question],
+    sampling: Sampling,
+    params: PadParams,
+    arguments: GRPOConfig,
+    assessor: Assessor,
+    measure: Measure | None,
+    supervisor: PadSupervisor,
+) -> PadTrainer:
     transformers.set_seed(params.seed)
-    return load_weights(base)
+    with _known_warning():
+        trainer = PadTrainer(
+            params=params,
+            assessor=assessor,
+            measure=measure,
+            model=load_weights(base),
+            args=arguments,
+            train_dataset=ordered(questions, params),
+            processing_class=base.tokenizer,
+            peft_config=adapters(params.lora_rank, params.lora_alpha),
+            callbacks=[supervisor],
+            rollout_func=_rollouts(base, sampling, params),
+        )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _rollouts(base: Base, sampling: Sampling, params: PadParams) -> InProcessRollouts | None:
@@ -266,7 +278,6 @@ def _known_warning() -> Iterator[None]:
 
 def _run(trainer: PadTrainer, base: Base, resume: Path | None) -> Any:
     """Train to the end, or to where the supervisor stops it; return the trainer's state."""
-    trainer.remove_callback(PrinterCallback)
     with without_warning_of_tied_weights(base):
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer.state
