@@ -28,7 +28,7 @@ REASONS = {"faithful": "", "length": "drift", "constant": "variance collapse", "
 CALM: dict[str, Any] = {"steps": 15, "learning_rate": 2e-4}
 # The base writes as many steps as a question asks for; only an eager run at a high temperature finds out how to write
 # more. Without gold answers, so that no verifier contradicts first.
-EAGER: dict[str, Any] = {"steps": 40, "learning_rate": 1e-3, "temperature": 1.3, "scheduler": "constant"}
+EAGER: dict[str, Any] = {"steps": 60, "learning_rate": 1e-3, "temperature": 1.3, "scheduler": "constant"}
 
 
 class Step(NamedTuple):
