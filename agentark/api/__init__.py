@@ -5,7 +5,8 @@ from agentark.api.debaterun import DebateRunSpec, Execution, Prompts, Protocol, 
 from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Suite
 from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
 from agentark.api.modelrelease import ModelReleaseSpec
-from agentark.api.prmtraining import PRMTrainingSpec
+from agentark.api.pad import PAD, PADGuards, PRMEndpoint
+from agentark.api.prmtraining import MonteCarlo, PRMTrainingSpec
 from agentark.api.resources import (
     KINDS,
     DebateRun,
@@ -21,6 +22,7 @@ from agentark.api.training import Training
 __all__ = [
     "API_VERSION",
     "KINDS",
+    "PAD",
     "Curation",
     "Dataset",
     "DebateRun",
@@ -36,6 +38,9 @@ __all__ = [
     "Model",
     "ModelRelease",
     "ModelReleaseSpec",
+    "MonteCarlo",
+    "PADGuards",
+    "PRMEndpoint",
     "PRMTraining",
     "PRMTrainingSpec",
     "Prompts",

@@ -52,6 +52,9 @@ def _bounded(low: str, high: str) -> AfterValidator:
 Fraction = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0", "1")]
 """A decimal string from 0 to 1, such as "0.1"."""
 
+Threshold = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0.01", "1")]
+"""A decimal string from 0.01 to 1, such as "0.8"."""
+
 Temperature = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0", "2")]
 """A decimal string from 0 (greedy) to 2."""
 

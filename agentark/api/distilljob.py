@@ -4,14 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Seed, Spec
+from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Seed, Spec, Threshold
 from agentark.api.debaterun import DebateRunSpec, Execution
+from agentark.api.pad import PAD
 from agentark.api.prmtraining import PRMTrainingSpec
 from agentark.api.sources import Dataset, Model, StoreSource
 from agentark.api.training import Training
 
 Method = Literal["RSFT", "DA", "PAD", "AnswerOnly"]
-Control = Literal["SelfConsistency", "Debate", "SelfReview", "AnswerOnly", "OwnAnswers"]
+Control = Literal["SelfConsistency", "Debate", "SelfReview", "AnswerOnly", "OwnAnswers", "OutcomeOnly"]
 
 
 class Student(Spec):
@@ -32,6 +33,11 @@ class Curation(Spec):
     """Longer traces are left out and counted."""
     held_out_fraction: Fraction = "0.1"
     """Part of the questions kept out of training, for in-training evaluation."""
+    labels: Literal["Gold", "Consensus"] = "Gold"
+    """What counts as right: the data set's answers, or what the agents agree on. With Consensus the data set needs no
+    answers, and those it has only measure the labels."""
+    consensus_threshold: Threshold = "0.8"
+    """Consensus only: least part of the agents that must end with the same answer; other questions are left out."""
 
 
 class Suite(Spec):
@@ -50,7 +56,8 @@ class Evaluation(Spec):
     """Question sets."""
     controls: list[Control] = ["SelfConsistency", "Debate"]
     """Shown beside base and student: a vote of the base at the debate's token cost, the debate, a debate whose agents
-    see only their own solution, students of the answers alone, and of the base's own correct answers without debate."""
+    see only their own solution, students of the answers alone, of the base's own correct answers without debate, and
+    (OutcomeOnly) of the same methods with PAD's step rewards left out."""
     decoding: Annotated[list[Literal["Greedy", "Sampled"]], Field(min_length=1)] = ["Greedy"]
     """How single passes are decoded; Sampled takes the debate's sampling."""
     seed: Seed = 1
@@ -96,6 +103,8 @@ class DistillJobSpec(Spec):
     """The debate that gives the traces."""
     debate_ref: Reference | None = None
     """Or a DebateRun of this namespace."""
+    pad: PAD | None = None
+    """How PAD trains, where it is among the methods; defaults apply when left out."""
     prm: PRMTrainingSpec | None = None
     """The process reward model for PAD; defaults apply when left out."""
     prm_ref: Reference | None = None
@@ -123,8 +132,6 @@ class DistillJobSpec(Spec):
     def _sources(self) -> Self:
         if (self.debate is None) == (self.debate_ref is None):
             raise ValueError("give exactly one of 'debate' and 'debateRef'")
-        if self.prm is not None and self.prm_ref is not None:
-            raise ValueError("give one of 'prm' and 'prmRef', not both")
         if self.release is not None:
             suites = {suite.name for suite in self.evaluation.suites}
             unknown = sorted({gate.suite for gate in self.release.gates} - suites)
@@ -132,4 +139,47 @@ class DistillJobSpec(Spec):
                 raise ValueError(
                     f"release.gates name unknown suites: {', '.join(unknown)}; there are: {', '.join(sorted(suites))}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _process_rewards(self) -> Self:
+        given = [name for name, value in (("prm", self.prm), ("prmRef", self.prm_ref)) if value is not None]
+        if "PAD" not in self.methods:
+            given += ["pad"] if self.pad is not None else []
+            given += ["evaluation.controls: OutcomeOnly"] if "OutcomeOnly" in self.evaluation.controls else []
+            if given:
+                raise ValueError(
+                    f"{' and '.join(given)} given, but methods are {', '.join(self.methods)}; add PAD to methods, or "
+                    "remove it"
+                )
+            return self
+        pad = self.pad or PAD()
+        given += ["pad.prmEndpoint"] if pad.prm_endpoint is not None else []
+        if len(given) > 1:
+            raise ValueError(f"give one of {' and '.join(given)}, not both")
+        if [name for name in given if name != "pad.prmEndpoint"] and not pad.needs_prm:
+            raise ValueError(f'{given[0]} is given, but pad.processWeight is "0": no step would be scored; remove one')
+        return self
+
+    @model_validator(mode="after")
+    def _same_questions_held_out(self) -> Self:
+        own = self.prm.held_out_fraction if self.prm else None
+        if own is not None and float(own) < float(self.curation.held_out_fraction):
+            raise ValueError(
+                f'prm.heldOutFraction "{own}" is less than curation.heldOutFraction '
+                f'"{self.curation.held_out_fraction}": the model would be trained on questions that are held out; '
+                "leave it out, or give at least as much"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _processes(self) -> Self:
+        processes = self.training.nodes * self.training.processes
+        pad = self.pad or PAD()
+        answers = pad.prompts_per_step * pad.group
+        if "PAD" in self.methods and answers % processes:
+            raise ValueError(
+                f"pad.promptsPerStep x pad.group is {answers} answers, which {processes} processes cannot share "
+                "equally; give a multiple"
+            )
         return self

@@ -4,10 +4,28 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import PositiveDecimal, Reference, Spec
-from agentark.api.debaterun import DebateRunSpec
-from agentark.api.sources import Model, StoreSource
+from agentark.api.base import Fraction, PositiveDecimal, Reference, Spec, Temperature
+from agentark.api.debaterun import DebateRunSpec, Execution
+from agentark.api.pad import SplitRule
+from agentark.api.sources import Endpoint, Model, StoreSource
 from agentark.api.training import Training
+
+LabelSource = Literal["Agreement", "Corrective", "MonteCarlo", "Judge"]
+
+
+class MonteCarlo(Spec):
+    """Labels by finishing a solution from each of its steps: the share that ends right."""
+
+    rollouts: Annotated[int, Field(ge=1, le=256)] = 8
+    """Continuations per step; the teacher that debated writes them."""
+    temperature: Temperature = "0.7"
+    """Sampling temperature of the continuations, above 0."""
+
+    @model_validator(mode="after")
+    def _sampled(self) -> Self:
+        if float(self.temperature) == 0:
+            raise ValueError('temperature is "0": all continuations would be the same; give more than 0')
+        return self
 
 
 class PRMTrainingSpec(Spec):
@@ -18,18 +36,33 @@ class PRMTrainingSpec(Spec):
     debate: DebateRunSpec | None = None
     """Or the debate itself."""
     model: Model | None = None
-    """Backbone; the student by default when embedded in a DistillJob."""
-    loss: Literal["Contrastive", "CrossEntropy"] = "Contrastive"
-    """Contrastive over the steps of one question (paper eq. 7), or binary cross-entropy."""
+    """Backbone; by default the student when embedded in a DistillJob, else the weights that debated."""
+    steps: Literal["Auto"] | SplitRule = "Auto"
+    """How a solution is split into steps: at "Step 2:" or "2.", at empty lines, at line ends, or after sentences. Auto
+    takes the first of these that splits most solutions, and records which."""
+    labels: Annotated[list[LabelSource], Field(min_length=1, max_length=4)] = ["Agreement", "Corrective"]
+    """Where step labels come from: agreement with verified solutions of the same debate, steps that a critique named
+    and the agent then mended, continuations from each step, or a judge. The last two cost calls."""
+    monte_carlo: MonteCarlo | None = None
+    """How continuations are drawn; for labels with MonteCarlo."""
+    judge: Endpoint | None = None
+    """The server that judges steps; for labels with Judge."""
+    loss: Literal["Contrastive", "CrossEntropy", "Representation"] = "Contrastive"
+    """Contrastive over the steps of one question (paper eq. 7), binary cross-entropy, or the contrastive loss plus one
+    on the steps' hidden representations."""
     temperature: PositiveDecimal = "0.1"
     """Temperature of the contrastive loss."""
-    labels: Annotated[list[Literal["Agreement", "Corrective", "MonteCarlo", "Judge"]], Field(min_length=1)] = [
-        "Agreement",
-        "Corrective",
-    ]
-    """Where step labels come from."""
+    representation_weight: PositiveDecimal | None = None
+    """Weight of the representation term, 0.5 by default; for the loss Representation."""
+    head_fraction: Fraction = "0.2"
+    """First part of the steps, in which only the head and the last layer learn."""
+    held_out_fraction: Fraction | None = None
+    """Part of the questions on which the model is measured and not trained; 0.1 by default, and in a DistillJob that of
+    its curation."""
     training: Training = Training()
-    """Optimisation and machines."""
+    """Optimisation and machines; batchSize counts questions."""
+    execution: Execution = Execution()
+    """How the requests of MonteCarlo and Judge are carried out."""
     store: StoreSource | None = None
     """Where the model goes; the operator's setting or the folder .agentark by default."""
     suspend: bool = False
@@ -39,4 +72,29 @@ class PRMTrainingSpec(Spec):
     def _one_debate(self) -> Self:
         if self.debate is not None and self.debate_ref is not None:
             raise ValueError("give one of 'debate' and 'debateRef', not both")
+        return self
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels repeat a source: {', '.join(self.labels)}; name each once")
+        if ("Judge" in self.labels) != (self.judge is not None):
+            raise ValueError("labels with Judge and 'judge' (the server that judges) go together; give both or neither")
+        if self.monte_carlo is not None and "MonteCarlo" not in self.labels:
+            raise ValueError(f"monteCarlo is given, but labels are {', '.join(self.labels)}; add MonteCarlo to labels")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers(self) -> Self:
+        if float(self.temperature) == 0:
+            raise ValueError('temperature is "0"; give more than 0')
+        if float(self.head_fraction) == 1:
+            raise ValueError('headFraction is "1": all but the head and the last layer would never learn; give less')
+        if self.representation_weight is not None and self.loss != "Representation":
+            raise ValueError(f"representationWeight belongs to loss: Representation; the loss is {self.loss}")
+        if self.held_out_fraction is not None and not 0 < float(self.held_out_fraction) < 1:
+            raise ValueError(
+                f'heldOutFraction is "{self.held_out_fraction}"; give more than 0 and less than 1: thresholds and '
+                "figures need questions that were not trained on"
+            )
         return self

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agentark.curate.labels import LabelScore, render_labels
 from agentark.curate.params import CurationParams
 from agentark.curate.rows import Row
 from agentark.curate.selecting import TRACE_FILTERS
@@ -16,6 +17,7 @@ SCHEMA_VERSION = 1
 
 QUESTION_FILTERS = {
     "contaminated": "also in an evaluation set",
+    "no_consensus": "too few agents agree on an answer for it to be a label",
     "leak": "the prompt gives the answer away",
     "held_out": "kept for in-training evaluation",
     "too_few_correct_agents": "DA only: fewer than two agents ended with the right answer",
@@ -24,9 +26,15 @@ QUESTION_FILTERS = {
 _TITLES = {
     "RSFT": "R-SFT: one right trace a question, corrective ones first",
     "DA": "DA: up to {max_traces} right traces a question that differ most",
+    "PAD": "PAD: the questions, which the student answers itself",
     "AnswerOnly": "Answer only: the gold answer without a trace (baseline)",
     "OwnAnswers": "Own answers: one right answer of the first round, no debate (control)",
 }
+_CONSENSUS = """No gold answer was used: a question's label is the answer that at least {threshold:.0%} of the agents \
+ended with, and right means equal to this label, here and in the counts below. Questions held out for in-training \
+evaluation carry such labels, too."""
+_MEASURED = "Gold answers that the data set gives only measure the labels afterwards:"
+_UNMEASURED = "The data set gives no gold answer, so the precision of the labels is unknown:"
 _EXAMPLES = 3
 _EXAMPLE_CHARS = 4000  # of one message; whole texts are in the rows
 
@@ -57,6 +65,9 @@ class DataCard:
     lengths: Mapping[str, Mapping[str, float]]
     """``prompt`` and ``completion`` in characters: min, median, mean, p95, max."""
     rounds: tuple[RoundScore, ...]
+    """Over the questions whose gold answer is known."""
+    labels: tuple[LabelScore, ...]
+    """Labels by consensus at each threshold; empty where labels are the gold answers."""
     examples: tuple[Row, ...]
 
     @property
@@ -78,6 +89,7 @@ class DataCard:
             "rows_per_question": {str(k): n for k, n in sorted(self.rows_per_question.items())},
             "length_chars": {name: dict(values) for name, values in self.lengths.items()},
             "rounds": [asdict(score) for score in self.rounds],
+            "labels": [score.as_json() for score in self.labels],
             "examples": [row.as_json() for row in self.examples],
         }
 
@@ -88,6 +100,7 @@ class DataCard:
         parts = [
             f"# Training data: {_TITLES[params.method].format(max_traces=params.max_traces)}",
             f"{self.rows:,} rows ({forms}). Weight of a row: 1 / rows of its question. Seed {params.seed}.",
+            *self._consensus(),
             "## Questions",
             _funnel(self.counts.questions, QUESTION_FILTERS, last="used"),
         ]
@@ -103,6 +116,19 @@ class DataCard:
         if self.examples:
             parts += ["## Examples", *(_example(row) for row in self.examples)]
         return "\n\n".join(parts) + "\n"
+
+    def _consensus(self) -> list[str]:
+        if self.params.labels != "Consensus":
+            return []
+        threshold = self.params.consensus_threshold
+        measured = any(score.with_gold for score in self.labels)
+        table = render_labels(self.labels, threshold)
+        return [
+            "## Labels",
+            _CONSENSUS.format(threshold=threshold),
+            _MEASURED if measured else _UNMEASURED,
+            table,
+        ]
 
     def _corrections(self) -> str:
         found, written = self.counts.corrective, self.counts.monologues

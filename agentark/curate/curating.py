@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agentark.curate.card import QUESTION_FILTERS, Counts, DataCard, Examples, describe_lengths
 from agentark.curate.contamination import EvaluationIndex
+from agentark.curate.labels import LabelTally, leading
 from agentark.curate.params import CurationParams, Form
 from agentark.curate.rows import (
     HeldOut,
@@ -64,7 +65,8 @@ def curate(
         Rows and held-out questions in the order of the records. Equal arguments give equal results.
 
     Raises:
-        InvalidInput: If a question comes twice or has no gold answer, or no row is left to train on.
+        InvalidInput: If a question comes twice, or has no gold answer where labels are gold answers, or no row is left
+            to train on.
     """
     run = _Curation(params, prompts, policy, EvaluationIndex(evaluation_questions))
     for record in records:
@@ -92,6 +94,7 @@ class _Curation:
         self._index = index
         self._verifier = Verifier(prompts, policy)
         self._tally = RoundTally(policy)
+        self._labels = LabelTally(policy)
         self._ids: set[str] = set()
         self._questions: Counter[str] = Counter()
         self._traces: Counter[str] = Counter()
@@ -104,13 +107,20 @@ class _Curation:
     def add(self, record: Record) -> None:
         if record.id in self._ids:
             raise InvalidInput(f"question {record.id!r} comes twice; give each question's record exactly once")
-        if not record.gold.strip():
-            raise InvalidInput(f"question {record.id!r} has no gold answer; its traces cannot be verified: add one")
+        has_gold = bool(record.gold.strip())
+        if not has_gold and self._params.labels == "Gold":
+            raise InvalidInput(
+                f"question {record.id!r} has no gold answer; its traces cannot be verified: add one, or take what the "
+                "agents agree on as label with curation.labels: Consensus"
+            )
         self._ids.add(record.id)
-        self._tally.add(record)
+        if has_gold:
+            self._tally.add(record)
+        if self._params.labels == "Consensus":
+            record = self._labelled(record)
         reason = self._excluded(record)
         if not reason:
-            reason = self._answer_only(record) if self._params.method == "AnswerOnly" else self._select(record)
+            reason = _USES.get(self._params.method, _Curation._select)(self, record)
         self._questions[reason] += 1
 
     def finish(self) -> Curated:
@@ -126,9 +136,19 @@ class _Curation:
             )
         return Curated(tuple(self._rows), tuple(self._held_out), self._card())
 
+    def _labelled(self, record: Record) -> Record:
+        """Put the consensus, or nothing, in the place of the gold answer, which no later step gets to see."""
+        found = leading(record, self._policy)
+        self._labels.add(found, record.gold)
+        return record.model_copy(update={"gold": found.label(self._params.consensus_threshold)})
+
     def _excluded(self, record: Record) -> str:
         if self._index.overlaps(record.question):
             return "contaminated"
+        if not record.gold:
+            # Without an answer to verify, PAD still rewards the steps.
+            rewarded = self._params.method == "PAD" and not is_held_out(record.id, self._params.held_out)
+            return "" if rewarded else "no_consensus"
         if shows_gold(self._prompts, record.question, record.gold, self._policy):
             return "leak"
         if is_held_out(record.id, self._params.held_out):
@@ -144,6 +164,10 @@ class _Curation:
         if sentence and not self._verifier.right(sentence, record.gold):
             sentence = ""
         self._unanswered.append(_Unanswered(record.id, record.question, record.gold, sentence))
+        return "used"
+
+    def _asked(self, record: Record) -> str:
+        self._write(record.id, record.question, [("Question", record.gold)])
         return "used"
 
     def _select(self, record: Record) -> str:
@@ -209,8 +233,12 @@ class _Curation:
                 "completion": describe_lengths([len(row.completion) for row in self._rows]),
             },
             rounds=self._tally.scores(),
+            labels=self._labels.scores(self._params.consensus_threshold),
             examples=examples.chosen(),
         )
+
+
+_USES = {"AnswerOnly": _Curation._answer_only, "PAD": _Curation._asked}
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -5,11 +5,12 @@ from typing import Literal
 
 from agentark.errors import InvalidInput
 
-Method = Literal["RSFT", "DA", "AnswerOnly", "OwnAnswers"]
-Form = Literal["Solution", "SelfCorrection", "Answer"]
+Method = Literal["RSFT", "DA", "PAD", "AnswerOnly", "OwnAnswers"]
+Form = Literal["Solution", "SelfCorrection", "Answer", "Question"]
 
-_METHODS = ("RSFT", "DA", "AnswerOnly", "OwnAnswers")
+_METHODS = ("RSFT", "DA", "PAD", "AnswerOnly", "OwnAnswers")
 _FORMS = ("Solution", "SelfCorrection", "Both")
+_LABELS = ("Gold", "Consensus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,26 @@ class CurationParams:
     """Longest completion in characters, >= 1."""
     seed: int = 0
     """Decides between traces of equal rank, and which examples the data card shows."""
+    labels: Literal["Gold", "Consensus"] = "Gold"
+    """What counts as right: the data set's answers, or what the agents agree on; then gold answers are never input."""
+    consensus_threshold: float = 0.8
+    """Consensus only: least part of the agents that must end with the same answer, above 0 to 1."""
 
     def __post_init__(self) -> None:
-        for name, value, accepted in (("method", self.method, _METHODS), ("forms", self.forms, _FORMS)):
+        for name, value, accepted in (
+            ("method", self.method, _METHODS),
+            ("forms", self.forms, _FORMS),
+            ("labels", self.labels, _LABELS),
+        ):
             if value not in accepted:
                 raise InvalidInput(f"curation.{name} is {value!r}; accepted: {', '.join(accepted)}")
         if not 1 <= self.max_traces <= 3:
             raise InvalidInput(f"curation.max_traces is {self.max_traces}; accepted: 1 to 3")
         if not 0 <= self.held_out < 1:
             raise InvalidInput(f"curation.held_out is {self.held_out}; accepted: 0 up to, but not including, 1")
+        if not 0 < self.consensus_threshold <= 1:
+            raise InvalidInput(
+                f"curation.consensus_threshold is {self.consensus_threshold}; accepted: above 0, up to and including 1"
+            )
         if self.max_chars < 1:
             raise InvalidInput(f"curation.max_chars is {self.max_chars}; accepted: 1 or more")

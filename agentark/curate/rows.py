@@ -28,13 +28,16 @@ class Row:
     prompt: Chat
     """What a single pass is sent: messages with ``role`` and ``content``."""
     completion: str
+    """The trace to learn; of a bare question its right answer, empty where none is known."""
     question_id: str
     weight: float
     """1 over the number of rows of the question, so that every question weighs the same."""
     form: Form
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row as TRL reads it."""
+        """Return the row as TRL reads it; of a bare question, what PAD's roll-outs need."""
+        if self.form == "Question":
+            return {"id": self.question_id, "prompt": list(self.prompt), "gold": self.completion or None}
         return {
             "prompt": list(self.prompt),
             "completion": [{"role": "assistant", "content": self.completion}],

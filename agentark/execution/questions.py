@@ -10,14 +10,15 @@ from agentark.tasks import Question, read_questions, task
 from agentark.tasks.sources import open_lines
 
 
-def stage_questions(pin: Pin, *, task_name: str, limit: int | None) -> Iterator[Question]:
+def stage_questions(pin: Pin, *, task_name: str, limit: int | None, needs_gold: bool = True) -> Iterator[Question]:
     """Read the questions at a pinned address.
 
     Raises:
-        InvalidInput: A row is wrong, or the file changed since the run was planned.
+        InvalidInput: A row is wrong (one without a gold answer is, where it is needed), or the file changed since the
+            run was planned.
     """
     address = pin.path or pin.uri
     if pin.path and (found := f"sha256:{sha256_file(Path(pin.path))}") != pin.identity:
         raise InvalidInput(f"{pin.uri} changed since the run was planned ({pin.identity} -> {found}); run again")
     lines = open_lines(address, base=Path("/"))
-    return read_questions(task(task_name), lines, source=pin.uri, limit=limit)
+    return read_questions(task(task_name), lines, source=pin.uri, limit=limit, needs_gold=needs_gold)

@@ -91,6 +91,14 @@ def _runner(kind: str) -> Callable[[StageContext], StageResult]:
         from agentark.execution.stages import curate
 
         return curate.run
+    if kind == "steps":
+        from agentark.execution.stages import steps
+
+        return steps.run
+    if kind == "prm":
+        from agentark.execution.stages import prm
+
+        return prm.run
     if kind == "distill":
         from agentark.execution.stages import distill
 

@@ -91,6 +91,9 @@ class Engine(Protocol):
     async def chat(self, messages: Sequence[Message], *, sampling: Sampling, n: int = 1, seed: int) -> Reply:
         """Sample `n` next turns of the conversation.
 
+        Where the last message is the assistant's, it is continued: completions hold what follows it and nothing of it.
+        Give it without white space at its end, which templates cut off.
+
         The same arguments give the same texts, whatever else the engine works on meanwhile (up to floating point).
 
         Raises:

@@ -16,6 +16,7 @@ from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, FinishReason, Message, Sampling, split_reasoning
 from agentark.llm.drawing import Rules, uniforms
 from agentark.llm.kvcache import RowCache
+from agentark.llm.rendering import render
 
 _PREFILL_TOKENS = 4096  # A forward pass over more no longer fits the processor's caches and is slower per token.
 _FINISHED_SHARE = 0.15  # Rows that finish stay until this share has: dropping copies what the others have cached.
@@ -57,18 +58,12 @@ class _Row:
 
 
 def encode(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...]:
-    """Render a conversation up to where the assistant speaks, as token ids.
+    """Render a conversation up to where the assistant speaks on, as token ids.
 
     Raises:
         EngineError: If the chat template refuses the conversation.
     """
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # Templates raise what they like.
-        roles = ", ".join(message.role for message in messages)
-        raise EngineError(f"the model's chat template refuses a conversation of ({roles}): {error}") from error
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return tuple(tokenizer(render(tokenizer, messages), add_special_tokens=False)["input_ids"])
 
 
 def check_context(model: Any, prompt: Prompt) -> None:

@@ -19,11 +19,16 @@ import aiohttp
 
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Message, Reply, Sampling
+from agentark.llm.rendering import continues
 from agentark.llm.wire import Answer, Malformed, parse_reply, request_body
 
 _SHOWN = 300  # Characters of a server's body that are quoted in a message.
 _ERROR_BYTES = 65536
 _CHECK_TIMEOUT_S = 30.0
+_CONTINUE_HINT = (
+    "; the request asks to continue the last message (continue_final_message), which not every server can: if that is "
+    "what it refuses, serve the model with vLLM or run it in process"
+)
 
 
 class _Retry(Exception):
@@ -32,6 +37,14 @@ class _Retry(Exception):
     def __init__(self, reason: str, after_s: float = 0.0) -> None:
         super().__init__(reason)
         self.after_s = after_s
+
+
+class _Refused(Exception):
+    """A try that the server will not answer however often it is made."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class HttpEngine:
@@ -175,6 +188,9 @@ class HttpEngine:
                 tries += 1
                 try:
                     answer = parse_reply(await self._post(body, min(left_s, self._timeout_s)), messages)
+                except _Refused as refusal:
+                    hint = _CONTINUE_HINT if continues(messages) and refusal.status in (400, 422) else ""
+                    raise EngineError(f"{refusal}{hint}") from refusal
                 except _Retry as failure:
                     reason, after_s = str(failure), failure.after_s
                 except Malformed as failure:
@@ -224,7 +240,7 @@ class HttpEngine:
         message = self._refusal(url, response.status, refused)
         if response.status == 404:
             message += await self._offers()
-        raise EngineError(message)
+        raise _Refused(message, response.status)
 
     async def _offers(self) -> str:
         """Say what `check` finds wrong, for a request that the server does not know what to do with."""

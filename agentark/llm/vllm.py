@@ -13,6 +13,7 @@ from typing import Any
 
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, FinishReason, Message, Reply, Sampling, split_reasoning
+from agentark.llm.rendering import render
 
 
 class VllmEngine:
@@ -93,9 +94,7 @@ class VllmEngine:
         if self._tokenizer is None:
             found = self._engine.get_tokenizer()
             self._tokenizer = await found if asyncio.iscoroutine(found) else found  # Depends on the version.
-        turns = [{"role": message.role, "content": message.content} for message in messages]
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokenizer(render(self._tokenizer, messages), add_special_tokens=False)["input_ids"]
         return ids
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agentark.llm.chat import Completion, FinishReason, Message, Sampling, split_reasoning
+from agentark.llm.rendering import continues
 
 _CHARACTERS_PER_TOKEN = 4  # Estimate for servers that report no usage.
 
@@ -25,7 +26,10 @@ class Answer(NamedTuple):
 
 
 def request_body(model: str, messages: Sequence[Message], sampling: Sampling, n: int, seed: int) -> bytes:
-    """Write a chat request; fields at their neutral value are left out, as not every server knows them."""
+    """Write a chat request; fields at their neutral value are left out, as not every server knows them.
+
+    A last message of the assistant's is to be continued, which vLLM must be told; llama.cpp does so by itself.
+    """
     body: dict[str, object] = {
         "model": model,
         "messages": [{"role": message.role, "content": message.content} for message in messages],
@@ -41,6 +45,8 @@ def request_body(model: str, messages: Sequence[Message], sampling: Sampling, n:
         body["top_k"] = sampling.top_k
     if sampling.stop:
         body["stop"] = list(sampling.stop)
+    if continues(messages):
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
     return json.dumps(body).encode()
 
 

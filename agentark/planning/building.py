@@ -10,8 +10,7 @@ Pins = Mapping[str, Pin]
 """Address -> what it was resolved to."""
 
 LATER = {
-    "PAD": "PAD (process rewards) is not available in this version; RSFT, DA and AnswerOnly are",
-    "PRMTraining": "PRMTraining is not available in this version",
+    "labels": "step labels by {} are not available in this version; take Agreement and Corrective",
     "release": "the release stage is not available in this version; remove 'release' to run the rest",
 }
 """Why stages that can be planned cannot be run yet."""
@@ -75,12 +74,13 @@ class Builder:
         execution: Execution,
         inputs: dict[str, str] | None = None,
         calls_per_question: int | None = None,
+        needs_gold: bool = True,
     ) -> Stage:
         """A stage that puts a set of questions to models: a debate, or one subject of an evaluation."""
         data = self.pin(dataset.uri)
         pins = {"dataset": data.identity}
         for index, teacher in enumerate(teachers):
-            pins[f"model{index}"] = self._teacher_identity(teacher)
+            pins[f"model{index}"] = self.teacher_identity(teacher)
         questions = least(data.rows, dataset.limit)
         calls = None if questions is None or calls_per_question is None else questions * calls_per_question
         longest = int(protocol["sampling"]["maxTokens"])
@@ -94,12 +94,13 @@ class Builder:
                 "dataset": dataset.uri,
                 "models": [_teacher_settings(teacher) for teacher in teachers],
                 "execution": execution.canonical(),
+                "needsGold": needs_gold,
             },
             estimate=Estimate(calls=calls, completion_tokens=None if calls is None else calls * longest),
         )
 
-    def debate(self, spec: DebateRunSpec, *, name: str) -> Stage:
-        """The stage in which the questions are debated."""
+    def debate(self, spec: DebateRunSpec, *, name: str, needs_gold: bool = True) -> Stage:
+        """The stage in which the questions are debated; questions without gold answers are refused if they need one."""
         protocol, teachers = debate_protocol(spec.protocol, spec.teacher)
         return self.answering(
             "debate",
@@ -109,9 +110,11 @@ class Builder:
             teachers=teachers,
             execution=spec.execution,
             calls_per_question=most_calls(spec.protocol),
+            needs_gold=needs_gold,
         )
 
-    def _teacher_identity(self, teacher: Teacher) -> str:
+    def teacher_identity(self, teacher: Teacher) -> str:
+        """What a teacher is known by in keys."""
         if teacher.model is not None:
             return self.pin(teacher.model.uri).identity
         assert teacher.endpoint is not None  # one of the two, checked by the model

@@ -1,31 +1,55 @@
 """The stages of a distillation: training data and students, one after the other."""
 
-from agentark.api import DebateRunSpec, DistillJobSpec, Teacher, Training
-from agentark.planning.building import LATER, Builder, least
+from typing import Any
+
+from agentark.api import PAD, DebateRunSpec, DistillJobSpec, Teacher, Training
+from agentark.planning.building import LATER, Builder, endpoint_identity, least
 from agentark.planning.evaluating import evaluations
+from agentark.planning.rewarding import RewardModel, reward_model
 from agentark.planning.stage import Estimate, Resources, Stage
 
 
-def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec) -> None:
-    """Lay out a DistillJob: debate, methods in their order, controls, evaluation, release."""
-    debate = builder.debate(debate_spec, name="debate")
+def distill_job(
+    builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, rewards: RewardModel | None
+) -> None:
+    """Lay out a DistillJob: debate, methods in their order, controls, evaluation, release.
+
+    Args:
+        builder: Collects the stages.
+        spec: The job.
+        debate_spec: Its debate, references resolved.
+        rewards: The process reward model that PAD needs; None where nothing scores steps, or a server does.
+    """
+    debate = builder.debate(debate_spec, name="debate", needs_gold=spec.curation.labels == "Gold")
     base = Teacher(model=spec.student.model)
     rows = least(builder.pin(debate_spec.dataset.uri).rows, debate_spec.dataset.limit)
+    own_debate = rewards is None or rewards.debate == debate_spec
+    prm = reward_model(builder, rewards, debate_name="debate" if own_debate else "prm/debate") if rewards else None
 
     def curate(method: str) -> Stage:
         return _curate(builder, spec, debate_spec, debate, method)
 
-    def distill(method: str, data: Stage, before: Stage | None, prefix: str = "distill") -> Stage:
-        return _distill(builder, spec, debate_spec, method, data, before, rows, f"{prefix}/{method}")
+    def distill(method: str, before: Stage | None, name: str) -> Stage:
+        return _distill(builder, spec, debate_spec, method, curate(method), before, rows, name)
 
-    student: Stage | None = None
-    for method in spec.methods:
-        student = distill(method, curate(method), student)
-    assert student is not None  # at least one method, checked by the model
+    def through(pad: PAD, prefix: str) -> Stage:
+        student: Stage | None = None
+        for method in spec.methods:
+            if method == "PAD":
+                student = _pad(builder, spec, debate_spec, pad, curate("PAD"), student, prm, rows, f"{prefix}/PAD")
+            else:
+                student = distill(method, student, f"{prefix}/{method}")
+        assert student is not None  # at least one method, checked by the model
+        return student
+
+    pad = spec.pad or PAD()
+    student = through(pad, "distill")
     students = {"student": student}
     for control, name in (("OwnAnswers", "own-answers"), ("AnswerOnly", "answer-only")):
         if control in spec.evaluation.controls:
-            students[name] = distill(control, curate(control), None, "control")
+            students[name] = distill(control, None, f"control/{control}")
+    if "OutcomeOnly" in spec.evaluation.controls:
+        students["outcome-only"] = through(pad.model_copy(update={"process_weight": "0"}), "control")
     compared = {
         suite.name: evaluations(builder, spec, debate_spec, suite, base, students) for suite in spec.evaluation.suites
     }
@@ -61,6 +85,9 @@ def _curate(builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, 
     curation = spec.curation.canonical()
     if method != "DA":
         curation.pop("maxTraces")
+    if spec.curation.labels == "Gold":
+        # What does not apply is no part of the key.
+        del curation["labels"], curation["consensusThreshold"]
     return builder.add(
         "curate",
         f"curate/{method}",
@@ -75,7 +102,6 @@ def _curate(builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, 
         inputs={"debate": debate.key},
         pins={f"suite:{suite.name}": builder.pin(suite.dataset.uri).identity for suite in suites},
         settings={"suites": {suite.name: suite.dataset.uri for suite in suites}},
-        unavailable=LATER["PAD"] if method == "PAD" else "",
     )
 
 
@@ -108,12 +134,69 @@ def _distill(
         inputs={"rows": data.key} | ({"model": before.key} if before else {}),
         pins={} if before else {"model": builder.pin(student).identity},
         settings={"checkpointSteps": training.checkpoint_steps} | ({} if before else {"model": student}),
-        resources=Resources(
-            nodes=training.nodes,
-            gpus_per_node=training.gpus_per_node,
-            processes_per_node=training.processes,
-            backend=training.backend,
-        ),
+        resources=_machines(training),
         estimate=Estimate(training_rows=rows, gpus=training.nodes * training.gpus_per_node),
-        unavailable=LATER["PAD"] if method == "PAD" else "",
+    )
+
+
+_PAD_SETTINGS = {"checkpointSteps", "vllmUrl", "prmEndpoint"}
+_PAD_STEP_FIELDS = {"aggregation", "minTemperature"}
+_PAD_TRAINING = ("lora", "precision", "schedule", "warmupRatio", "weightDecay", "evaluations", "seed")
+
+
+def _pad(
+    builder: Builder,
+    spec: DistillJobSpec,
+    debate_spec: DebateRunSpec,
+    pad: PAD,
+    data: Stage,
+    before: Stage | None,
+    prm: Stage | None,
+    questions: int | None,
+    name: str,
+) -> Stage:
+    training = spec.training
+    trained = training.canonical()
+    canonical = pad.canonical()
+    left_out = _PAD_SETTINGS | (set() if pad.needs_prm else _PAD_STEP_FIELDS)
+    inputs = {"rows": data.key} | ({"model": before.key} if before else {})
+    student = spec.student.model.uri
+    pins = {} if before else {"model": builder.pin(student).identity}
+    settings: dict[str, Any] = {"checkpointSteps": pad.checkpoint_steps} | ({} if before else {"model": student})
+    if pad.vllm_url:
+        settings["vllmUrl"] = pad.vllm_url
+    if pad.needs_prm and pad.prm_endpoint is not None:
+        pins["prm"] = f"{endpoint_identity(pad.prm_endpoint)} {pad.prm_endpoint.steps}"
+        settings["prmEndpoint"] = canonical["prmEndpoint"]
+    elif pad.needs_prm:
+        assert prm is not None  # laid out wherever steps are scored without a server
+        inputs["prm"] = prm.key
+    answers = pad.steps // pad.iterations * pad.prompts_per_step * pad.group
+    longest = pad.max_new_tokens or debate_spec.protocol.sampling.max_tokens
+    return builder.add(
+        "distill",
+        name,
+        params={
+            "method": "PAD",
+            "pad": {key: value for key, value in canonical.items() if key not in left_out | {"maxNewTokens"}},
+            "training": {key: trained[key] for key in _PAD_TRAINING if key in trained},
+            "task": debate_spec.dataset.task,
+            "maxNewTokens": longest,
+        },
+        inputs=inputs,
+        pins=pins,
+        settings=settings,
+        resources=_machines(training),
+        estimate=Estimate(
+            training_rows=answers, completion_tokens=answers * longest, gpus=training.nodes * training.gpus_per_node
+        ),
+    )
+
+
+def _machines(training: Training) -> Resources:
+    return Resources(
+        nodes=training.nodes,
+        gpus_per_node=training.gpus_per_node,
+        processes_per_node=training.processes,
+        backend=training.backend,
     )

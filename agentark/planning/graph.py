@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from agentark.api import DebateRun, DistillJob, PRMTraining, Resource
+from agentark.api import PAD, DebateRun, DistillJob, PRMTraining, Resource
 from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, Pins
 from agentark.planning.distilling import distill_job
-from agentark.planning.references import debate_of
-from agentark.planning.rewarding import prm_training
+from agentark.planning.references import debate_of, needs_gold
+from agentark.planning.rewarding import reward_model, reward_model_alone, reward_model_of
 from agentark.planning.stage import Plan, run_id
 
 
@@ -24,11 +24,13 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
     """
     builder = Builder(pins)
     if isinstance(resource, DebateRun):
-        builder.debate(resource.spec, name="debate")
+        builder.debate(resource.spec, name="debate", needs_gold=needs_gold(resource, others or {}))
     elif isinstance(resource, DistillJob):
-        distill_job(builder, resource.spec, debate_of(resource, others or {}))
+        debate = debate_of(resource, others or {})
+        scored = "PAD" in resource.spec.methods and (resource.spec.pad or PAD()).trains_prm
+        distill_job(builder, resource.spec, debate, reward_model_of(resource, debate, others or {}) if scored else None)
     elif isinstance(resource, PRMTraining):
-        prm_training(builder, resource, others or {})
+        reward_model(builder, reward_model_alone(resource, others or {}))
     else:
         raise InvalidInput(f"{resource.kind} {resource.metadata.name!r} has nothing to run; only its releases are kept")
     stages = tuple(builder.stages)

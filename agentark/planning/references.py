@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agentark.api import DebateRun, DebateRunSpec, DistillJob, Resource
+from agentark.api import DebateRun, DebateRunSpec, DistillJob, PRMTraining, Resource
 from agentark.errors import InvalidInput
 
 
@@ -14,6 +14,17 @@ def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateRunSpec:
     return referenced_debate(job, "debateRef", job.spec.debate_ref.name, others)
 
 
+def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
+    """Whether a debate's questions need gold answers: not where a job of the manifest labels them by consensus."""
+    return not any(
+        isinstance(other, DistillJob)
+        and other.spec.debate_ref is not None
+        and other.spec.debate_ref.name == run.metadata.name
+        and other.spec.curation.labels == "Consensus"
+        for other in others.values()
+    )
+
+
 def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[str, Resource]) -> DebateRunSpec:
     """The debate of another resource of the manifest.
 
@@ -22,9 +33,27 @@ def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[st
     """
     found = others.get(f"DebateRun/{name}")
     if not isinstance(found, DebateRun):
-        there = ", ".join(sorted(key.split("/")[1] for key in others if key.startswith("DebateRun/"))) or "none"
-        raise InvalidInput(
-            f"{owner.kind} {owner.metadata.name!r}: spec.{field} names DebateRun {name!r}, which is not in this"
-            f" manifest (there: {there}); add it as a further document or embed it as spec.debate"
-        )
+        raise _missing(owner, field, "DebateRun", name, others, embed=field.replace("debateRef", "debate"))
     return found.spec
+
+
+def referenced_prm(owner: Resource, name: str, others: Mapping[str, Resource]) -> PRMTraining:
+    """Another PRMTraining of the manifest.
+
+    Raises:
+        InvalidInput: There is none of that name.
+    """
+    found = others.get(f"PRMTraining/{name}")
+    if not isinstance(found, PRMTraining):
+        raise _missing(owner, "prmRef", "PRMTraining", name, others, embed="prm")
+    return found
+
+
+def _missing(
+    owner: Resource, field: str, kind: str, name: str, others: Mapping[str, Resource], *, embed: str
+) -> InvalidInput:
+    there = ", ".join(sorted(key.split("/")[1] for key in others if key.startswith(f"{kind}/"))) or "none"
+    return InvalidInput(
+        f"{owner.kind} {owner.metadata.name!r}: spec.{field} names {kind} {name!r}, which is not in this"
+        f" manifest (there: {there}); add it as a further document or embed it as spec.{embed}"
+    )

@@ -1,26 +1,145 @@
-"""The stages of a process reward model."""
+"""The stages of a process reward model: solutions split into labelled steps, and the model trained on them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from agentark.api import PRMTraining, Resource
+from agentark.api import DebateRunSpec, DistillJob, Model, MonteCarlo, PRMTraining, PRMTrainingSpec, Resource
 from agentark.errors import InvalidInput
-from agentark.planning.building import LATER, Builder
-from agentark.planning.references import referenced_debate
+from agentark.planning.building import LATER, Builder, debate_protocol, endpoint_identity
+from agentark.planning.references import referenced_debate, referenced_prm
+from agentark.planning.stage import Estimate, Resources, Stage
+
+HELD_OUT_FRACTION = "0.1"
+
+_ELSEWHERE = {"debate", "debateRef", "model", "training", "execution", "store", "suspend", "heldOutFraction"}
+_OF_LABELS = {"steps", "labels", "monteCarlo", "judge"}
+_MACHINE_FIELDS = {"backend", "nodes", "gpusPerNode", "processesPerNode", "checkpointSteps"}
+_NOT_OF_PRM = {"evaluations", "longTraces"}
 
 
-def prm_training(builder: Builder, resource: PRMTraining, others: Mapping[str, Resource]) -> None:
-    """Lay out a PRMTraining that stands for itself."""
-    spec = resource.spec
+@dataclass(frozen=True, slots=True)
+class RewardModel:
+    """Everything that a process reward model is made of, references resolved."""
+
+    spec: PRMTrainingSpec
+    debate: DebateRunSpec
+    backbone: Model
+    held_out: str
+    """Part of the questions that it is measured on."""
+    consensus: str | None = None
+    """Least part of the agents whose common answer counts as right; None where gold answers do."""
+
+
+def reward_model_alone(resource: PRMTraining, others: Mapping[str, Resource]) -> RewardModel:
+    """The model of a PRMTraining that stands for itself.
+
+    Raises:
+        InvalidInput: It has no debate, or no weights to start from.
+    """
+    spec, name = resource.spec, resource.metadata.name
     if spec.debate is None and spec.debate_ref is None:
-        raise InvalidInput(f"PRMTraining {resource.metadata.name!r}: give spec.debate or spec.debateRef")
-    debate_spec = spec.debate or referenced_debate(
+        raise InvalidInput(f"PRMTraining {name!r}: give spec.debate or spec.debateRef")
+    debate = spec.debate or referenced_debate(
         resource, "debateRef", spec.debate_ref.name if spec.debate_ref else "", others
     )
-    debate = builder.debate(debate_spec, name="debate")
-    builder.add(
+    backbone = spec.model or debate.teacher.model
+    if backbone is None:
+        raise InvalidInput(
+            f"PRMTraining {name!r}: the debate's teacher is a server, so there are no weights to start from; give "
+            "spec.model"
+        )
+    return RewardModel(spec, debate, backbone, spec.held_out_fraction or HELD_OUT_FRACTION)
+
+
+def reward_model_of(job: DistillJob, debate: DebateRunSpec, others: Mapping[str, Resource]) -> RewardModel:
+    """The model that a job embeds or refers to; by default one trained on the job's debate, from its student.
+
+    Raises:
+        InvalidInput: A reference names nothing, or a model that was trained on what the job holds out.
+    """
+    held_out = job.spec.curation.held_out_fraction
+    if job.spec.prm_ref is not None:
+        found = reward_model_alone(referenced_prm(job, job.spec.prm_ref.name, others), others)
+        if float(found.held_out) < float(held_out):
+            raise InvalidInput(
+                f"DistillJob {job.metadata.name!r}: PRMTraining {job.spec.prm_ref.name!r} holds out "
+                f"{found.held_out} of the questions and curation.heldOutFraction is {held_out}, so it is trained on "
+                f'questions that this job holds out; set its spec.heldOutFraction to "{held_out}" or more'
+            )
+        return found
+    spec = job.spec.prm or PRMTrainingSpec()
+    if spec.debate is not None:
+        debate = spec.debate
+    elif spec.debate_ref is not None:
+        debate = referenced_debate(job, "prm.debateRef", spec.debate_ref.name, others)
+    fraction = spec.held_out_fraction or (held_out if float(held_out) > 0 else HELD_OUT_FRACTION)
+    curation = job.spec.curation
+    consensus = curation.consensus_threshold if curation.labels == "Consensus" else None
+    return RewardModel(spec, debate, spec.model or job.spec.student.model, fraction, consensus)
+
+
+def reward_model(builder: Builder, model: RewardModel, *, debate_name: str = "debate") -> Stage:
+    """Lay out debate, steps and training; returns the stage whose output is the model."""
+    debate = builder.debate(model.debate, name=debate_name, needs_gold=model.consensus is None)
+    spec = model.spec
+    training = spec.training
+    learning = {name: value for name, value in spec.canonical().items() if name not in _ELSEWHERE | _OF_LABELS}
+    return builder.add(
         "prm",
         "prm",
-        params={"loss": spec.loss, "temperature": spec.temperature, "labels": list(spec.labels)},
+        params=learning
+        | {
+            "training": {
+                name: value for name, value in training.canonical().items() if name not in _MACHINE_FIELDS | _NOT_OF_PRM
+            }
+        },
+        inputs={"steps": _steps(builder, model, debate).key},
+        pins={"model": builder.pin(model.backbone.uri).identity},
+        settings={"model": model.backbone.uri, "checkpointSteps": training.checkpoint_steps},
+        resources=Resources(
+            nodes=training.nodes,
+            gpus_per_node=training.gpus_per_node,
+            processes_per_node=training.processes,
+            backend=training.backend,
+        ),
+        estimate=Estimate(gpus=training.nodes * training.gpus_per_node),
+    )
+
+
+def _steps(builder: Builder, model: RewardModel, debate: Stage) -> Stage:
+    spec = model.spec
+    labelling = {name: value for name, value in spec.canonical().items() if name in _OF_LABELS}
+    judge = labelling.pop("judge", None)
+    pins: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    protocol, teachers = debate_protocol(model.debate.protocol, model.debate.teacher)
+    if "MonteCarlo" in spec.labels:
+        teacher = teachers[0]
+        drawing = (spec.monte_carlo or MonteCarlo()).canonical()
+        labelling["monteCarlo"] = drawing | {"maxTokens": protocol["sampling"]["maxTokens"]}
+        pins["completer"] = builder.teacher_identity(teacher)
+        settings["models"] = [teacher.canonical()]
+    if spec.judge is not None:
+        pins["judge"] = endpoint_identity(spec.judge)
+        settings["judge"] = judge
+    if settings:
+        settings["execution"] = spec.execution.canonical()
+    if model.consensus is not None:
+        labelling["consensusThreshold"] = model.consensus
+    later = [source for source in spec.labels if source in ("MonteCarlo", "Judge")]
+    return builder.add(
+        "steps",
+        "steps",
+        params={
+            "task": model.debate.dataset.task,
+            "prompts": model.debate.protocol.prompts.canonical(),
+            "heldOutFraction": model.held_out,
+            "seed": model.debate.protocol.seed,
+            **labelling,
+        },
         inputs={"debate": debate.key},
-        unavailable=LATER["PRMTraining"],
+        pins=pins,
+        settings=settings,
+        unavailable=LATER["labels"].format(" and ".join(later)) if later else "",
     )

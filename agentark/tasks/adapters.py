@@ -19,9 +19,12 @@ class Fields:
 
     text: str
     gold: str
+    """Empty where the row gives none."""
     choices: tuple[str, ...] = ()
     id: str = ""
     """Empty: the reader derives one from the content."""
+    lacks: str = ""
+    """Why there is no gold answer, for the reader's message; empty where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,10 @@ def task(name: str) -> Task:
 
 
 def _gsm8k(row: Mapping[str, object]) -> Sequence[Fields]:
-    text, solution = _text(row, "question"), _text(row, "answer")
+    text = _text(row, "question")
+    if lacks := _lacks_text(row, "answer"):
+        return [Fields(text, "", id=_identity(row), lacks=lacks)]
+    solution = _text(row, "answer")
     if "####" not in solution:
         raise InvalidInput(
             f"field 'answer': no '####' before the final answer, found {_shown(solution)}; "
@@ -64,16 +70,18 @@ def _gsm8k(row: Mapping[str, object]) -> Sequence[Fields]:
 def _medmcqa(row: Mapping[str, object]) -> Sequence[Fields]:
     question = _text(row, "question")
     choices = tuple(_text(row, name) for name in ("opa", "opb", "opc", "opd"))
+    listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip("ABCD", choices, strict=True))
+    asked = f"{question}\n{listed}"
     right = row.get("cop")
     if right is None or right == -1:
         found = "found -1 (the label of the unlabelled test split)" if right == -1 else _missing(row, "cop")
-        raise InvalidInput(f"field 'cop': no gold answer: {found}; use a labelled split such as validation")
+        lacks = f"field 'cop': no gold answer: {found}; use a labelled split such as validation"
+        return [Fields(asked, "", choices, _identity(row), lacks)]
     if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right <= 3:
         raise InvalidInput(
             f"field 'cop': must be 0, 1, 2 or 3, found {_shown(right)}; files that count from 1 need 1 subtracted"
         )
-    listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip("ABCD", choices, strict=True))
-    return [Fields(f"{question}\n{listed}", "ABCD"[right], choices, _identity(row))]
+    return [Fields(asked, "ABCD"[right], choices, _identity(row))]
 
 
 def _jsonl(row: Mapping[str, object]) -> Sequence[Fields]:
@@ -81,6 +89,8 @@ def _jsonl(row: Mapping[str, object]) -> Sequence[Fields]:
     gold = row.get("answer")
     if isinstance(gold, int | float) and not isinstance(gold, bool):
         return [Fields(text, str(gold), id=_identity(row))]
+    if lacks := _lacks_text(row, "answer"):
+        return [Fields(text, "", id=_identity(row), lacks=lacks)]
     gold = reference(_text(row, "answer"), MATH)
     return [Fields(text, gold, id=_identity(row))]
 
@@ -98,6 +108,16 @@ def _text(row: Mapping[str, object], name: str) -> str:
     if not found.strip():
         raise InvalidInput(f"field {name!r}: empty; give it a text or remove the row")
     return found.strip()
+
+
+def _lacks_text(row: Mapping[str, object], name: str) -> str:
+    """Say why a row has nothing in a field; empty where it has something, right or wrong."""
+    found = row.get(name)
+    if found is None:
+        return f"field {name!r}: {_missing(row, name)}"
+    if isinstance(found, str) and not found.strip():
+        return f"field {name!r}: empty; give it a text or remove the row"
+    return ""
 
 
 def _identity(row: Mapping[str, object]) -> str:

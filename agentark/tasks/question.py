@@ -12,6 +12,6 @@ class Question:
     text: str
     """What the model reads, choices included."""
     gold: str
-    """The right answer as the data set writes it."""
+    """The right answer as the data set writes it; empty where it gives none and none is needed."""
     choices: tuple[str, ...] = ()
     """The choices apart, in order of their letters; empty where there are none."""

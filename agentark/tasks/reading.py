@@ -16,7 +16,9 @@ _BOM: Final = b"\xef\xbb\xbf"
 _WIDE: Final = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
-def read_questions(task: Task, lines: Iterable[bytes], *, source: str, limit: int | None = None) -> Iterator[Question]:
+def read_questions(
+    task: Task, lines: Iterable[bytes], *, source: str, limit: int | None = None, needs_gold: bool = True
+) -> Iterator[Question]:
     """Read the questions of a data set as a stream.
 
     Args:
@@ -24,6 +26,7 @@ def read_questions(task: Task, lines: Iterable[bytes], *, source: str, limit: in
         lines: One JSON object a line; blank lines are skipped.
         source: Name of the data for messages, for example the file.
         limit: Stop after so many questions, at least 1; None reads all.
+        needs_gold: Whether a question without a gold answer is a fault; else its `gold` is empty.
 
     Yields:
         Questions in the order of the rows. Memory grows by a few dozen bytes a question (for duplicate ids).
@@ -41,7 +44,7 @@ def read_questions(task: Task, lines: Iterable[bytes], *, source: str, limit: in
         where = f"{source}:{number}"
         row = parse_row(line, where, first=number == 1)
         try:
-            questions = [_question(fields) for fields in task.parse(row)]
+            questions = [_question(fields, needs_gold) for fields in task.parse(row)]
         except InvalidInput as error:
             raise InvalidInput(f"{where}: {error}") from None
         for question in questions:
@@ -98,7 +101,9 @@ def _no_constant(name: str) -> Never:
     raise ValueError(f"{name} is no JSON value; write a number, a text or null")
 
 
-def _question(fields: Fields) -> Question:
+def _question(fields: Fields, needs_gold: bool) -> Question:
+    if needs_gold and fields.lacks:
+        raise InvalidInput(fields.lacks)
     identity = fields.id
     if not identity:
         content = json.dumps([fields.text, fields.gold], ensure_ascii=False)

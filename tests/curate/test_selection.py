@@ -212,6 +212,6 @@ def test_bad_records_and_parameters_are_refused_by_name(make_record: MakeRecord)
         run([record.model_copy(update={"gold": " "})])
     with pytest.raises(InvalidInput, match="no row is left"):
         run([])
-    for bad in ({"method": "PAD"}, {"forms": "All"}, {"max_traces": 4}, {"held_out": 1.0}, {"max_chars": 0}):
+    for bad in ({"method": "Best"}, {"forms": "All"}, {"max_traces": 4}, {"held_out": 1.0}, {"max_chars": 0}):
         with pytest.raises(InvalidInput, match=f"curation.{next(iter(bad))} is"):
             run([record], **bad)

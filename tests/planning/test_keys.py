@@ -153,9 +153,26 @@ def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:
 
 
 def test_what_a_later_version_brings_is_planned_and_marked(tmp_path: Path) -> None:
-    stages = {stage.name: stage for stage in planned(tmp_path, {"spec.methods": ["RSFT", "PAD"]}).stages}
-    assert "not available" in stages["distill/PAD"].unavailable
+    changes = {"spec.methods": ["RSFT", "PAD"], "spec.prm": {"labels": ["MonteCarlo"]}}
+    stages = {stage.name: stage for stage in planned(tmp_path, changes).stages}
+    assert "MonteCarlo are not available" in stages["steps"].unavailable
     assert not stages["distill/RSFT"].unavailable
+
+
+def test_pad_is_trained_after_what_comes_before_it_with_a_reward_model_from_the_same_debate(tmp_path: Path) -> None:
+    changes = {"spec.methods": ["RSFT", "PAD", "DA"], "spec.evaluation.controls": ["OutcomeOnly"]}
+    stages = {stage.name: stage for stage in planned(tmp_path, changes).stages}
+    assert stages["steps"].inputs == {"debate": stages["debate"].key}
+    assert stages["prm"].inputs == {"steps": stages["steps"].key}
+    pad = stages["distill/PAD"]
+    assert pad.inputs == {
+        "rows": stages["curate/PAD"].key,
+        "model": stages["distill/RSFT"].key,
+        "prm": stages["prm"].key,
+    }
+    assert stages["distill/DA"].inputs["model"] == pad.key
+    assert "prm" not in stages["control/PAD"].inputs
+    assert stages["control/DA"].inputs["model"] == stages["control/PAD"].key
 
 
 def test_a_plan_survives_its_trip_through_json(tmp_path: Path) -> None:

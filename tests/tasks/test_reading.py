@@ -11,7 +11,7 @@ import zstandard
 
 from agentark.errors import AgentArkError, InvalidInput, NotFound
 from agentark.store import open_store
-from agentark.tasks import TASKS, StoreOptions, open_lines, read_questions, task
+from agentark.tasks import TASKS, StoreOptions, Task, open_lines, read_questions, task
 from agentark.tasks.reading import MAX_LINE_BYTES
 from tests.servers.s3 import S3Server
 
@@ -183,3 +183,26 @@ def test_reads_an_object_of_a_real_s3_server(seaweedfs_server: S3Server, tmp_pat
         assert [q.gold for q in read_questions(JSONL, lines, source=name)] == ["1", "2", "3"]
     with pytest.raises(NotFound):
         list(open_lines(f"s3://{seaweedfs_server.bucket}/sets/none.jsonl", base=tmp_path, store=options))
+
+
+@pytest.mark.parametrize(
+    ("data", "row"),
+    [
+        (JSONL, {"question": "?"}),
+        (JSONL, {"question": "?", "answer": None}),
+        (JSONL, {"question": "?", "answer": " "}),
+        (GSM8K, {"question": "?"}),
+        (MEDMCQA, {"question": "?", "opa": "w", "opb": "x", "opc": "y", "opd": "z", "cop": -1}),
+    ],
+)
+def test_questions_without_answers_are_read_where_none_is_needed(data: Task, row: dict[str, object]) -> None:
+    lines = [json.dumps(row).encode()]
+    (question,) = read_questions(data, lines, source="f", needs_gold=False)
+    assert question.gold == "" and question.text.startswith("?")
+    with pytest.raises(InvalidInput, match=r"^f:1: field"):
+        list(read_questions(data, lines, source="f"))
+
+
+def test_a_wrong_answer_is_a_fault_even_where_none_is_needed() -> None:
+    with pytest.raises(InvalidInput, match="field 'answer': must be a text"):
+        list(read_questions(JSONL, [b'{"question": "?", "answer": [1]}'], source="f", needs_gold=False))

@@ -1,6 +1,7 @@
 """Put a set of questions to models: the `debate` stage, and each subject of an `evaluate` stage."""
 
 import asyncio
+import functools
 import hashlib
 import json
 import time
@@ -29,11 +30,17 @@ def run(context: StageContext) -> StageResult:
     policy = task(params["task"]).policy
     protocol = protocol_from(_sized(context, params["protocol"]))
     pin = context.pin(context.stage.settings["dataset"])
-    total = _count(stage_questions(pin, task_name=params["task"], limit=params["limit"]))
+    read = functools.partial(
+        stage_questions,
+        pin,
+        task_name=params["task"],
+        limit=params["limit"],
+        needs_gold=context.stage.settings["needsGold"],
+    )
+    total = _count(read())
     clock = _Clock(context.work / "seconds")
-    questions = stage_questions(pin, task_name=params["task"], limit=params["limit"])
     with clock:
-        summary = asyncio.run(_ask(context, questions, total, protocol, policy, int(params["protocol"].get("seed", 0))))
+        summary = asyncio.run(_ask(context, read(), total, protocol, policy, int(params["protocol"].get("seed", 0))))
     outputs = _outputs(context, protocol)
     usage = {
         "calls": float(summary.calls),

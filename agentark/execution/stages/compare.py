@@ -22,6 +22,7 @@ _LABELS = {
     "student-sampled": "STUDENT, single pass, sampled",
     "own-answers": "trained without debate",
     "answer-only": "trained on answers only",
+    "outcome-only": "trained without step rewards",
 }
 
 _TOLD = ("base", "student")  # of whose single passes the text tells; the JSON has all

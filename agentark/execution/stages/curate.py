@@ -29,6 +29,8 @@ def run(context: StageContext) -> StageResult:
             held_out=float(params["heldOutFraction"]),
             max_chars=params["maxTraceCharacters"],
             seed=params["seed"],
+            labels=params.get("labels", "Gold"),
+            consensus_threshold=float(params.get("consensusThreshold", "0.8")),
         ),
         prompts=prompts_from(params["prompts"]),
         policy=task(params["task"]).policy,

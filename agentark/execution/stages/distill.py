@@ -7,6 +7,7 @@ from typing import Any
 
 from agentark.distill import TrainParams
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.stages import pad
 from agentark.execution.weights import model_folder
 from agentark.store.outputs import put_bytes, put_folder
 from agentark.tasks import task
@@ -14,6 +15,8 @@ from agentark.tasks import task
 
 def run(context: StageContext) -> StageResult:
     """Train from the student before (or the base) and keep the best checkpoint."""
+    if context.stage.params.get("method") == "PAD":
+        return pad.run(context)
     from agentark.distill.training import train
     from agentark.training.checkpoints import Checkpoints
 
