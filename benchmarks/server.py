@@ -48,6 +48,8 @@ class Behaviour:
     template: str = "{digest} answer {index}"
     """The answer's text; {digest} names the request."""
     seed: int = 0
+    strict: bool = False
+    """Refuse requests to continue the last message, as servers of the plain OpenAI format do."""
 
 
 @dataclass(slots=True)
@@ -164,6 +166,9 @@ class Connection(asyncio.Protocol):
         counts.last_request = request
         if request["model"] != server.behaviour.model:
             self._error(404, f"The model `{request['model']}` does not exist.")
+            return
+        if server.behaviour.strict and "continue_final_message" in request:
+            self._error(400, "Unrecognized request argument supplied: continue_final_message")
             return
         digest = hashlib.blake2b(body, digest_size=8).hexdigest()
         fault = server.fault(digest)
@@ -287,6 +292,7 @@ def main() -> None:
     parser.add_argument("--reasoning", choices=("", "reasoning_content", "reasoning", "tags"), default="")
     parser.add_argument("--template", default="{digest} answer {index}")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strict", action="store_true")
     options = vars(parser.parse_args())
     port = options.pop("port")
     asyncio.run(serve(Behaviour(**{**options, "faults": tuple(options["faults"])}), port))

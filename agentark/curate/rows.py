@@ -11,8 +11,8 @@ from agentark.curate.params import Form
 from agentark.curate.traces import Trace
 from agentark.debate.prompts import Prompts, solve_text
 from agentark.tasks import Policy, equal
+from agentark.tasks.critiques import CHECK_WORDS, MEND_WORDS
 
-_MONOLOGUE = "{attempt}\n\nLet me check this solution.\n{critique}\n\nSo the solution has to be mended.\n{solution}"
 _STATED = re.compile(r"\\boxed\{([^{}]+)\}|####\s*(\S+)|\b(?:final )?answer(?:\s+is|\s*[:=])\s*(\S+)", re.I)
 _BOXED = re.compile(r"\\boxed\{")
 _LONGEST_SENTENCE = 200  # characters of a line that only states the answer
@@ -98,8 +98,7 @@ def monologue(trace: Trace) -> str:
     """
     if not (trace.attempt and trace.critique):
         return ""
-    parts = {"attempt": trace.attempt, "critique": trace.critique, "solution": trace.solution}
-    return re.sub(r"\{(\w+)\}", lambda match: parts[match[1]], _MONOLOGUE)
+    return f"{trace.attempt}\n\n{CHECK_WORDS}\n{trace.critique}\n\n{MEND_WORDS}\n{trace.solution}"
 
 
 def answer_sentence(solution: str) -> str:

@@ -30,7 +30,7 @@ _FINAL = re.compile(r"^[ \t]{0,8}\**(?:the |so,? the |final )?(?:final )?answer\
 _BLANK = re.compile(r"\n[ \t\r\f\v]*\n\s*")
 _LINE = re.compile(r"[\r\n]+")
 # The mark that ends a sentence, closing quotes and brackets, then white space or the end; East Asian marks need none.
-_SENTENCE = re.compile(r"[.!?]+[\"'”’)\]*]{0,3}(?=\s|$)|[。！？]+[」』”’）]?|\n[ \t\r]*\n")
+_SENTENCE = re.compile(r"(?<![.!?])[.!?]++[\"'”’)\]*]{0,3}(?=\s|$)|[。！？]+[」』”’）]?|\n[ \t\r]*\n")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|no|fig|eq|mr|mrs|ms|dr|st|[a-z])|(?:^|\s)\d{1,3})$", re.I
 )

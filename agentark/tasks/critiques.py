@@ -8,6 +8,11 @@ peers' critiques of the same round that begin with its number and say that somet
 import re
 from collections.abc import Iterable
 
+CHECK_WORDS = "Let me check this solution."
+"""Line of a self-correction between an attempt and its critique."""
+MEND_WORDS = "So the solution has to be mended."
+"""Line of a self-correction between a critique that names a fault and the mended solution."""
+
 _FAULT = re.compile(
     r"\b(?:wrong|incorrect|mistake[ns]?|errors?|erroneous|miscalculat\w*|should (?:be|have)|not (?:correct|right))\b",
     re.I,

@@ -1,6 +1,20 @@
 """Where step labels come from, and how far the sources agree."""
 
 from agentark.reward.labels.discussions import Discussion, Turn
+from agentark.reward.labels.judging import JudgeParams, StepsJudged, judge_steps
 from agentark.reward.labels.merging import Labelled, LabelReport, label_discussions
+from agentark.reward.labels.rollouts import RolledOut, RolloutParams, roll_out
 
-__all__ = ["Discussion", "LabelReport", "Labelled", "Turn", "label_discussions"]
+__all__ = [
+    "Discussion",
+    "JudgeParams",
+    "LabelReport",
+    "Labelled",
+    "RolledOut",
+    "RolloutParams",
+    "StepsJudged",
+    "Turn",
+    "judge_steps",
+    "label_discussions",
+    "roll_out",
+]

@@ -1,17 +1,23 @@
 r"""Step labels from corrective points: what an agent said of its own solution, judged by what came of it.
 
 A line that names a fault is good if the solution was wrong and the next one is right, and bad if the solution had been
-right (a false alarm) or if nothing was mended (an idle check). A line that finds no fault is good if the solution was
-right and bad if it was wrong. Where the line names a step ("step 2 is wrong") and the attempt is labelled, a fault is
-good only if that step is the first wrong one. The solution that follows a good critique is labelled like any other.
+right (a false alarm) or if nothing was mended (an idle check). Where it names a step ("step 2 is wrong") and the attempt
+is labelled, it is good only if that step is the first wrong one. A line that finds the solution right is good if it was
+and bad if it was not. Other lines claim nothing of the solution and get no label. The solution that follows a critique
+is labelled like any other.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
 from agentark.reward.labels.discussions import Candidate
-from agentark.tasks.critiques import names_fault
+from agentark.tasks.critiques import CHECK_WORDS, MEND_WORDS, names_fault
 
+_SOUND = re.compile(
+    r"\b(?:right|correct(?:ly)?|accurate|sound|valid|agree|verified|checks? out|(?:no|without) (?:\w+ )?"
+    r"(?:mistakes?|errors?|faults?)|nothing (?:is )?wrong|not wrong)\b",
+    re.I,
+)
 _NAMED_STEP = re.compile(r"\bstep\s+(\d{1,3})\b", re.I)
 
 
@@ -38,8 +44,10 @@ def _labels(text: Candidate, agreed: Sequence[float | None]) -> list[float | Non
 def _of_line(text: Candidate, line: str, agreed: Sequence[float | None]) -> float | None:
     if text.attempt_correct is None or text.correct is None:
         return None
+    if line in (CHECK_WORDS, MEND_WORDS):
+        return None
     if not names_fault(line):
-        return float(text.attempt_correct)
+        return float(text.attempt_correct) if _SOUND.search(line) else None
     mended = text.correct and not text.attempt_correct
     named = _NAMED_STEP.search(line)
     first_wrong = _first_wrong(text, agreed)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from agentark.llm.chat import Message
 from agentark.reward.steps import SplitRule, Step, split_steps
+from agentark.tasks.critiques import CHECK_WORDS, MEND_WORDS, names_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,14 @@ def candidates(discussion: Discussion, *, rule: SplitRule, corrections: bool) ->
 
 
 def _monologues(discussion: Discussion, rule: SplitRule) -> Iterator[Candidate]:
+    """Attempt, critique and next solution in the words of the self-corrections that a student learns."""
     for before, after in _followed(discussion.turns):
         if not after.critique.strip() or before.truncated or after.truncated:
             continue
-        head = f"{before.solution.rstrip()}\n"
-        said = f"{after.critique.strip()}\n"
+        head = f"{before.solution.strip()}\n\n"
+        said = f"{CHECK_WORDS}\n{after.critique.strip()}\n\n"
+        if names_fault(after.critique):
+            said += f"{MEND_WORDS}\n"
         yield Candidate(
             discussion.id,
             discussion.prompt,
