@@ -12,6 +12,7 @@ from agentark.cli import (
     grade,
     locate,
     plan,
+    prm,
     run_manifest,
     runs,
     score,
@@ -44,6 +45,7 @@ app.command("grade", short_help="Grade rows of a file.")(grade.grade)
 app.command("score", short_help="Score open answers, gold solutions, reasoning.")(score.score)
 app.command("study", short_help="Compare runs over one setting, as a figure.")(study.study)
 app.command("locate", short_help="Do a run's models find a planted wrong step?")(locate.locate)
+app.add_typer(prm.app, name="prm", short_help="Read a process reward model's scores, step by step.")
 app.command("doctor", short_help="Check what can run on this machine.")(doctor.doctor)
 app.command("stage", hidden=True)(stage.stage)
 

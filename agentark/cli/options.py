@@ -37,7 +37,7 @@ def plans_of(file: Path, store_option: str) -> list[tuple[Plan, Store]]:
         if resource.kind == "ModelRelease":
             continue
         store, source = store_of(resource, store_option)
-        needed = [resource, *(other for other in resources if other.kind == "DebateRun")]
+        needed = [resource, *(other for other in resources if other.kind in ("DebateRun", "PRMTraining"))]
         pins = pin_addresses(needed, base=file.parent, store=store, source=source)
         planned.append((lay_out(resource, pins, others=others), store))
     return planned

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from agentark.cli.curves import render_course
 from agentark.cli.display import Display
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
 from agentark.cli.tables import columns
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.execution.curves import read_courses
 from agentark.execution.engines import GPU_DEVICE
 from agentark.execution.local import StageStatus, run_plan
-from agentark.execution.results import places, plan_stages, read_results, read_table, run_record
+from agentark.execution.results import places, plan_stages, read_results, read_table, run_record, student_stage
 from agentark.planning import Plan
 from agentark.store import Store, write_run
 
@@ -72,13 +74,18 @@ def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, St
 
 def _show(plan: Plan, store: Store) -> None:
     stages = plan_stages(plan)
+    for course in read_courses(store, stages):
+        typer.echo(f"\n{render_course(course)}")
     typer.echo(f"\n{read_table(store, stages)}")
     typer.echo(columns(places(store, stages)))
     typer.echo(
         f"\n  agentark show {plan.name}              the table again\n"
-        f"  agentark transcript {plan.name}        a debate to read\n"
-        f'  agentark ask {plan.name} "QUESTION"   ask the student'
+        f"  agentark transcript {plan.name}        a debate to read"
     )
+    if any(stage.kind == "prm" for stage in stages):
+        typer.echo(f"  agentark prm show {plan.name}          solutions with scored steps")
+    if student_stage(stages) is not None:
+        typer.echo(f'  agentark ask {plan.name} "QUESTION"   ask the student')
 
 
 def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dict[str, Any]:

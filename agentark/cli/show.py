@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from agentark.cli.curves import render_course
 from agentark.cli.options import JsonOption, StoreOption, store_of
 from agentark.cli.tables import columns
+from agentark.execution.curves import read_courses
 from agentark.execution.results import places, read_results, read_table
 from agentark.store import read_manifest, read_run
 
@@ -25,7 +27,9 @@ def show(
             stage.model_dump() | {"manifest": found.model_dump() if (found := manifests[stage.key]) else None}
             for stage in record.stages
         ]
+        courses = {course.name: course.history for course in read_courses(opened, record.stages)}
         document = record.model_dump() | {"stages": stages, "results": read_results(opened, record.stages)}
+        document |= {"courses": courses}
         typer.echo(json.dumps(document))
         return
     typer.echo(f"Run {record.run_id}, created {record.created_at}\n")
@@ -44,5 +48,7 @@ def show(
             )
         )
     typer.echo(columns(rows, right_from=3))
+    for course in read_courses(opened, record.stages):
+        typer.echo(f"\n{render_course(course)}")
     typer.echo(f"\n{read_table(opened, record.stages)}")
     typer.echo(columns(places(opened, record.stages)))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import zstandard
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from agentark.errors import InvalidInput
 
@@ -46,7 +46,8 @@ class Question(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: Annotated[str, Field(min_length=1)]
+    id: Annotated[str, Field(min_length=1, validation_alias=AliasChoices("id", "question_id"))]
+    """``question_id`` in the rows of held-out questions, which all methods share."""
     prompt: Annotated[list[Turn], Field(min_length=1)]
     gold: Annotated[str, Field(min_length=1)] | None
 

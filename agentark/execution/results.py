@@ -55,6 +55,7 @@ def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:
     wanted: list[tuple[str, RunStage | None, str]] = [
         ("training data", next((stage for stage in stages if stage.name.startswith("curate/")), None), "rows"),
         ("data card", next((stage for stage in stages if stage.name.startswith("curate/")), None), "card.md"),
+        ("reward model", next((stage for stage in stages if stage.kind == "prm"), None), "model"),
         ("student", student, "model"),
         ("results", next((stage for stage in stages if stage.kind == "compare"), None), "results"),
     ]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agentark.distill.pad.guards import Guards
-from agentark.distill.pad.params import PadParams, StepScorer
+from agentark.distill.pad.params import PadParams, PadResult, StepScorer
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.weights import model_folder
@@ -47,7 +47,7 @@ def run(context: StageContext) -> StageResult:
     )
     if not context.is_main:
         return StageResult({})
-    history = json.dumps(asdict(result), indent=1).encode()
+    history = json.dumps(_history(result), indent=1).encode()
     outputs = {
         "model": put_folder(context.store, context.output_path("model"), context.work / "student"),
         "history": put_bytes(context.store, context.output_path("history.json"), history),
@@ -58,6 +58,11 @@ def run(context: StageContext) -> StageResult:
     usage = {"seconds": result.seconds, "training_tokens": float(result.train_tokens)}
     usage["device_seconds"] = result.seconds * result.world_size
     return StageResult(outputs, metrics=metrics, usage=usage, clean_up=checkpoints.clear)
+
+
+def _history(result: PadResult) -> dict[str, Any]:
+    named = {name: [point._asdict() for point in getattr(result, name)] for name in ("curves", "accuracy")}
+    return asdict(result) | named
 
 
 def _scorer(context: StageContext) -> StepScorer | None:

@@ -41,10 +41,11 @@ def run(context: StageContext) -> StageResult:
     scored = score_rows(PRM.load(out), held_out)
     shown = [row.as_json() | {"scores": list(one.scores)} for row, one in zip(held_out, scored, strict=True)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in shown).encode()
+    history = asdict(result) | {"losses": [loss._asdict() for loss in result.losses]}
     outputs = {
         "model": put_folder(context.store, context.output_path("model"), out),
         "history": put_bytes(
-            context.store, context.output_path("history.json"), json.dumps(asdict(result), indent=1).encode()
+            context.store, context.output_path("history.json"), json.dumps(history, indent=1).encode()
         ),
         "scores": put_bytes(context.store, context.output_path("scores.jsonl"), lines, rows=len(shown)),
     }
