@@ -31,7 +31,7 @@ from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
 from agentark.distill.pad.supervising import PadSupervisor, read_curves, read_stop
 from agentark.distill.pad.trainer import PadTrainer
 from agentark.distill.params import StepAccuracy
-from agentark.distill.rows import HeldOut, Question, read_questions
+from agentark.distill.rows import Question, read_held_out, read_questions
 from agentark.distill.student import (
     Base,
     adapters,
@@ -78,7 +78,7 @@ def train_pad(
     Args:
         model: Folder of the model to start from, with a chat template.
         questions: JSON lines ``{"id", "prompt", "gold"}``; gold null: no verifiable reward.
-        held_out: The same; those without gold are not used. None or empty: no evaluation during training.
+        held_out: JSON lines ``{"prompt", "gold"}``. None or empty: no evaluation during training.
         policy: What counts as the right answer.
         scorer: Scores the steps of answers; None: outcome rewards alone (plain GRPO).
         out: Folder of the student; appears whole or not at all.
@@ -149,12 +149,11 @@ def _room(base: Base, questions: Sequence[Question], params: PadParams) -> tuple
 
 def _measure(base: Base, held_out: Path | None, policy: Policy, params: PadParams) -> Measure | None:
     """The in-training evaluation; None where there is nothing to measure."""
-    found = read_questions(held_out) if held_out is not None and params.evals else []
-    known = [HeldOut(prompt=one.prompt, gold=one.gold) for one in found if one.gold is not None]
-    if not known:
+    questions = read_held_out(held_out) if held_out is not None and params.evals else []
+    if not questions:
         return None
     return Measure(
-        known,
+        questions,
         tokenizer=base.tokenizer,
         policy=policy,
         max_new_tokens=params.max_new_tokens,
