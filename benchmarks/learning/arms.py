@@ -1,0 +1,179 @@
+"""One training of the learning benchmark, and how its student does on the test questions."""
+
+import json
+import random
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agentark.distill import TrainParams
+from agentark.distill.measuring import Measure
+from agentark.distill.pad.params import PadParams
+from agentark.distill.pad.training import train_pad
+from agentark.distill.rows import HeldOut
+from agentark.distill.student import load_weights, read_base
+from agentark.distill.training import train
+from agentark.reward.scoring import PRM
+from agentark.store import open_store
+from agentark.tasks import task
+from agentark.training.checkpoints import Checkpoints
+from benchmarks.learning.regimes import Regime
+
+QUESTIONS = 150
+"""Questions that a seed trains on, drawn by it."""
+ARMS: dict[str, tuple[str, ...]] = {
+    "R-SFT": ("RSFT",),
+    "DA": ("DA",),
+    "answer only": ("AnswerOnly",),
+    "R-SFT+DA": ("RSFT", "DA"),
+    "PAD": ("PAD",),
+    "GRPO": ("GRPO",),
+    "GRPO, equal time": ("GRPO+",),
+    "PAD+DA": ("PAD", "DA"),
+    "R-SFT+PAD": ("RSFT", "PAD"),
+    "R-SFT+GRPO": ("RSFT", "GRPO"),
+    "R-SFT+GRPO, equal time": ("RSFT", "GRPO+"),
+}
+"""Methods in order. GRPO is PAD without step rewards at the same number of steps; GRPO+ takes as many more as fit into
+PAD's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one arm gave for one seed."""
+
+    regime: str
+    arm: str
+    seed: int
+    accuracy: float
+    """Of the student on the test questions, greedy, verified."""
+    start: float
+    """Of what its last method started from."""
+    seconds: float
+    """Wall time of the last method's training."""
+    steps: int
+    best_step: int
+    stopped: str
+
+
+class Students:
+    """Trains the arms of one regime and seed; equal beginnings are trained once.
+
+    Args:
+        regime: The world.
+        data: Its folder, as `prepare` made it.
+        seed: Of questions, order, roll-outs.
+        split: Questions to measure on.
+        changes: Other settings of a method, for choosing them.
+    """
+
+    def __init__(
+        self, regime: Regime, data: Path, seed: int, *, split: str = "test", changes: dict[str, Any] | None = None
+    ) -> None:
+        torch.set_num_threads(1)
+        self._regime, self._data, self._seed, self._changes = regime, data, seed, changes or {}
+        self._shared = json.loads((data / "shared.json").read_text())
+        self._work = Path(tempfile.mkdtemp(prefix="learning-"))
+        self._made: dict[tuple[str, ...], tuple[Path, float, Any]] = {}
+        self._questions = [json.loads(line) for line in (data / f"{split}.jsonl").open()]
+
+    def outcome(self, arm: str) -> Outcome:
+        """Train an arm and measure its student."""
+        methods = ARMS[arm]
+        _, accuracy, result = self._student(methods)
+        before = self._student(methods[:-1])[1]
+        return Outcome(
+            self._regime.name,
+            arm,
+            self._seed,
+            accuracy,
+            before,
+            result.seconds,
+            result.steps,
+            result.best_step,
+            getattr(result, "stopped", ""),
+        )
+
+    def close(self) -> None:
+        """Delete the students."""
+        shutil.rmtree(self._work)
+
+    def _student(self, methods: tuple[str, ...]) -> tuple[Path, float, Any]:
+        if methods not in self._made:
+            if methods:
+                start = self._student(methods[:-1])[0]
+                folder = self._work / "-".join(methods)
+                result = self._train(methods[-1], start, folder)
+                model = folder / "student"
+            else:
+                model, result = self._regime.base, None
+            self._made[methods] = (model, self._measure(model), result)
+        return self._made[methods]
+
+    def _train(self, method: str, start: Path, folder: Path) -> Any:
+        folder.mkdir()
+        rows = folder / "rows.jsonl"
+        source = "PAD" if method.startswith("GRPO") else method
+        rows.write_text("".join(self._drawn(self._data / f"{source}.jsonl")))
+        common: dict[str, Any] = {
+            "model": start,
+            "held_out": self._data / "held_out.jsonl",
+            "policy": task("jsonl").policy,
+            "out": folder / "student",
+            "work": folder / "work",
+            "checkpoints": Checkpoints(open_store(str(folder / "store")), "checkpoints"),
+            "on_progress": lambda *_: None,
+            "should_stop": lambda: False,
+        }
+        if source != "PAD":
+            return train(rows=rows, params=self._sft_params(), **common)
+        scorer = PRM.load(Path(self._shared["prm_folder"])) if method == "PAD" else None
+        return train_pad(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
+
+    def _drawn(self, path: Path) -> list[str]:
+        """The rows of the questions that this seed trains on."""
+        lines = path.read_text().splitlines(keepends=True)
+        names = [row.get("question_id") or row["id"] for row in map(json.loads, lines)]
+        pool = sorted(json.loads(line)["id"] for line in (self._data / "PAD.jsonl").open())
+        chosen = set(random.Random(f"questions {self._seed}").sample(pool, min(QUESTIONS, len(pool))))
+        return [line for line, name in zip(lines, names, strict=True) if name in chosen]
+
+    def _sft_params(self) -> TrainParams:
+        settings = {"max_length": 512, "warmup_ratio": 0.1, "seed": self._seed, "evals": 0}
+        return TrainParams(**(settings | self._regime.sft | self._changes.get("sft", {})))
+
+    def _pad_params(self, method: str) -> PadParams:
+        chosen = self._regime.pad if method == "PAD" else self._regime.grpo
+        settings = {"max_new_tokens": self._regime.max_tokens, "prompts_per_step": 8, "group": 8, "evals": 2}
+        params = PadParams(
+            **(settings | {"seed": self._seed, "save_steps": 1000} | chosen | self._changes.get(method.rstrip("+"), {}))
+        )
+        if method == "PAD":
+            return params
+        more = self._regime.time_steps if method == "GRPO+" else 0
+        return replace(params, process_weight=0.0, steps=params.steps + more)
+
+    def _measure(self, model: Path) -> float:
+        base = read_base(model)
+        asked = [
+            HeldOut(prompt=[{"role": "user", "content": one["question"]}], gold=one["answer"])  # type: ignore[list-item]
+            for one in self._questions
+        ]
+        measure = Measure(
+            asked,
+            tokenizer=base.tokenizer,
+            policy=task("jsonl").policy,
+            max_new_tokens=self._regime.max_tokens,
+            context=base.context,
+        )
+        return measure(load_weights(base))[0]
+
+
+def as_line(outcome: Outcome) -> str:
+    """One line of the results file."""
+    return json.dumps(asdict(outcome) | {"at": round(time.time())}) + "\n"

@@ -1,0 +1,218 @@
+"""The two worlds of the learning benchmark, and everything that all seeds share in them.
+
+Dense: the quickstart's problems of 2 to 4 operations; its base answers more than half of them. Sparse: problems of 8
+operations, at least 5 of which invite a slip; its base (the quickstart's, trained on with longer pages) answers fewer
+than 15 in 100, so that most groups of answers hold no right one.
+"""
+
+import json
+import random
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agentark.curate import CurationParams, curate
+from agentark.debate import Record, read_records
+from agentark.execution.stages.answering import prompts_from
+from agentark.store import open_store, stage_path
+from agentark.tasks import equal, task
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = ROOT / "examples" / "quickstart"
+PROMPTS = {
+    "solve": "{question}",
+    "peer": "Agent {number}:\n{solution}",
+    "review": "{peers}\nReview these solutions and solve again.",
+    "solutionMarker": "Step 1:",
+}
+SPLITS = {"prm": 0, "train": 300, "dev": 200, "test": 300}
+"""Questions; `prm` differs by regime. Settings are chosen on `dev`; `test` is looked at once, by the runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """A family of problems, a base that answers them, and how it is trained on them."""
+
+    name: str
+    base: Path
+    operations: tuple[int, int]
+    slips: int
+    """Least number of operations that invite a slip."""
+    max_tokens: int
+    prm_questions: int
+    prm_training: dict[str, str]
+    sft: dict[str, Any]
+    pad: dict[str, Any]
+    grpo: dict[str, Any]
+    time_steps: int = 1
+    """Steps that GRPO can take beyond PAD's number in the same time, as measured."""
+
+
+REGIMES = {
+    "dense": Regime(
+        "dense",
+        QUICKSTART / "base",
+        (2, 4),
+        0,
+        140,
+        1000,
+        {"epochs": "6", "learningRate": "1e-3"},
+        {"epochs": 2.0, "learning_rate": 1.2e-4, "batch_size": 16},
+        {"steps": 8, "learning_rate": 2e-4},
+        {"steps": 8, "learning_rate": 2e-4},
+    ),
+    "sparse": Regime(
+        "sparse",
+        Path(__file__).parent / "long_base",
+        (8, 8),
+        5,
+        200,
+        800,
+        {"epochs": "6", "learningRate": "1e-3"},
+        {"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 16},
+        {"steps": 12, "learning_rate": 3e-4},
+        {"steps": 12, "learning_rate": 3e-4},
+    ),
+}
+
+
+def prepare(regime: Regime, folder: Path) -> None:
+    """Make questions, debates, the process reward model and the rows of a regime; what is in the store stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_questions(regime, folder)
+    store = folder.parent / "store"
+    prm = _run(folder, store, _prm_manifest(regime), "prm")
+    card = json.loads(_output(store, "prm", prm, "history").read_text())["held_out"]
+    train = _run(folder, store, _debate_manifest(regime, "train"), "debate")
+    test = _run(folder, store, _debate_manifest(regime, "test"), "debate")
+    single = _run(folder, store, _sampling_manifest(regime, 1), "debate")
+    prompt, completion = _tokens(store, single)
+    samples = max(1, min(64, round((sum(_tokens(store, test)) - prompt) / completion)))
+    votes = _run(folder, store, _sampling_manifest(regime, samples), "debate")
+    found = {
+        "prm_folder": str(_output(store, "prm", prm, "model")),
+        "prm": card,
+        "debate": {"accuracy": _accuracy(store, test), "tokens": sum(_tokens(store, test))},
+        "self-consistency": {"accuracy": _accuracy(store, votes), "samples": samples},
+    }
+    for method in ("RSFT", "DA", "AnswerOnly", "PAD"):
+        records = read_records(open_store(str(store)), stage_path("debate", train, "records"))
+        curated = curate(
+            records,
+            params=CurationParams(method=method, held_out=0.2),
+            prompts=prompts_from(PROMPTS),
+            policy=task("jsonl").policy,
+            evaluation_questions=(),
+        )
+        _write_lines(folder / f"{method}.jsonl", (row.as_json() for row in curated.rows))
+        _write_lines(folder / "held_out.jsonl", (row.as_json() for row in curated.held_out))
+    (folder / "shared.json").write_text(json.dumps(found, indent=1))
+
+
+def _write_questions(regime: Regime, folder: Path) -> None:
+    """Draw the splits; no two questions of a regime, nor one of the quickstart's, ask for the same sums."""
+    sys.path.insert(0, str(QUICKSTART))
+    made = runpy.run_path(str(QUICKSTART / "make_data.py"))
+    world = runpy.run_path(str(QUICKSTART / "world.py"))
+    taken = {tuple(problem.sums) for problems in made["splits"]().values() for problem in problems}
+    rng = random.Random(f"learning {regime.name}")
+    for split, size in (SPLITS | {"prm": regime.prm_questions}).items():
+        rows: list[dict[str, str]] = []
+        while len(rows) < size:
+            problem = world["make_problem"](rng, regime.operations)
+            if tuple(problem.sums) in taken or _slips(world, problem.sums) < regime.slips:
+                continue
+            taken.add(tuple(problem.sums))
+            name = f"{regime.name}-{split}-{len(rows) + 1:04d}"
+            rows.append({"id": name, "question": problem.text, "answer": str(problem.answer)})
+        _write_lines(folder / f"{split}.jsonl", rows)
+
+
+def _slips(world: dict[str, Any], sums: Any) -> int:
+    value, found = sums.start, 0
+    for sign, amount in sums.operations:
+        found += world["invites_slip"](value, sign, amount)
+        value = world["calculate"](value, sign, amount)
+    return found
+
+
+def _debate(regime: Regime, split: str, protocol: dict[str, Any]) -> dict[str, Any]:
+    sampling = {"temperature": "0.8", "maxTokens": regime.max_tokens}
+    return {
+        "dataset": {"uri": f"file:{split}.jsonl"},
+        "teacher": {"model": {"uri": f"file:{regime.base.resolve()}"}},
+        "protocol": {"tie": "First", "sampling": sampling, "prompts": PROMPTS, **protocol},
+        "execution": {"concurrency": 256},
+    }
+
+
+def _debate_manifest(regime: Regime, split: str) -> dict[str, Any]:
+    return _manifest("DebateRun", f"{regime.name}-{split}", _debate(regime, split, {"agents": 5, "rounds": 3}))
+
+
+def _sampling_manifest(regime: Regime, samples: int) -> dict[str, Any]:
+    protocol = {"type": "SelfConsistency", "agents": samples}
+    return _manifest("DebateRun", f"{regime.name}-votes-{samples}", _debate(regime, "test", protocol))
+
+
+def _prm_manifest(regime: Regime) -> dict[str, Any]:
+    training = {"batchSize": 16, "maxLengthTokens": 512, "precision": "Float32", "warmupRatio": "0.1"}
+    spec = {
+        "debate": _debate(regime, "prm", {"agents": 5, "rounds": 3}),
+        "labels": ["Agreement"],  # single-pass answers hold no critiques
+        "headFraction": "0.1",
+        "heldOutFraction": "0.2",
+        "training": training | regime.prm_training,
+    }
+    return _manifest("PRMTraining", f"{regime.name}-prm", spec)
+
+
+def _manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "agentark.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _run(folder: Path, store: Path, manifest: dict[str, Any], kind: str) -> str:
+    """Run a manifest through the CLI, as a user would; return the key of its last stage."""
+    file = folder / f"{manifest['metadata']['name']}.yaml"
+    file.write_text(yaml.safe_dump(manifest))
+    command = [sys.executable, "-m", "agentark"]
+    subprocess.run([*command, "run", "-f", str(file), "--store", str(store)], check=True, cwd=ROOT)
+    options = ["plan", "-f", str(file), "--store", str(store), "--json"]
+    planned = subprocess.run([*command, *options], check=True, cwd=ROOT, capture_output=True, text=True)
+    found = json.loads(planned.stdout)
+    (plan,) = found if isinstance(found, list) else [found]
+    return str(next(stage["key"] for stage in reversed(plan["stages"]) if stage["kind"] == kind))
+
+
+def _stage(store: Path, kind: str, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((store / "stages" / kind / key / "manifest.json").read_text())
+    return found
+
+
+def _output(store: Path, kind: str, key: str, name: str) -> Path:
+    return store / str(_stage(store, kind, key)["outputs"][name]["path"])
+
+
+def _tokens(store: Path, key: str) -> tuple[float, float]:
+    manifest = _stage(store, "debate", key)
+    questions = manifest["metrics"]["questions"]
+    usage = manifest["usage"]
+    return usage["prompt_tokens"] / questions, usage["completion_tokens"] / questions
+
+
+def _accuracy(store: Path, key: str) -> float:
+    def right(record: Record) -> bool:
+        return bool(record.answer) and equal(record.answer, record.gold, task("jsonl").policy)
+
+    found = [right(record) for record in read_records(open_store(str(store)), stage_path("debate", key, "records"))]
+    return sum(found) / len(found)
+
+
+def _write_lines(path: Path, rows: Iterable[Any]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
