@@ -1,10 +1,13 @@
 r"""Step labels from corrective points: what an agent said of its own solution, judged by what came of it.
 
-A line that names a fault is good if the solution was wrong and the next one is right, and bad if the solution had been
-right (a false alarm) or if nothing was mended (an idle check). Where it names a step ("step 2 is wrong") and the attempt
-is labelled, it is good only if that step is the first wrong one. A line that finds the solution right is good if it was
-and bad if it was not. Other lines claim nothing of the solution and get no label. The solution that follows a critique
-is labelled like any other.
+- A line that names a fault in a right solution is a false alarm: bad.
+- A line that names a fault in a wrong solution is good if the next solution is right. Where it names a step ("step 2 is
+  wrong"), that must be the first one that agreement with verified traces calls wrong; another step makes it bad, and
+  where agreement does not know the named step, nothing is known of the line either.
+- If the next solution is no better the check was idle: bad, except where it named the right step, which is no fault of
+  the line. It is not rewarded either, and has no label.
+- A line that finds the solution right is good if it was and bad if it was not.
+- Other lines claim nothing of the solution and get no label; the solution that follows is labelled like any other.
 """
 
 import re
@@ -19,6 +22,7 @@ _SOUND = re.compile(
     re.I,
 )
 _NAMED_STEP = re.compile(r"\bstep\s+(\d{1,3})\b", re.I)
+_OWN_NUMBER = re.compile(r"[\s#*>-]{0,8}(?:step\s{1,2})?(\d{1,3})[.):]", re.I)
 
 
 def corrective(texts: Iterable[Candidate], agreed: Iterable[Sequence[float | None]]) -> list[list[float | None]]:
@@ -42,20 +46,30 @@ def _labels(text: Candidate, agreed: Sequence[float | None]) -> list[float | Non
 
 
 def _of_line(text: Candidate, line: str, agreed: Sequence[float | None]) -> float | None:
-    if text.attempt_correct is None or text.correct is None:
-        return None
-    if line in (CHECK_WORDS, MEND_WORDS):
+    if text.attempt_correct is None or text.correct is None or line in (CHECK_WORDS, MEND_WORDS):
         return None
     if not names_fault(line):
         return float(text.attempt_correct) if _SOUND.search(line) else None
-    mended = text.correct and not text.attempt_correct
+    if text.attempt_correct:
+        return 0.0
     named = _NAMED_STEP.search(line)
-    first_wrong = _first_wrong(text, agreed)
-    if mended and named and first_wrong is not None:
-        return float(int(named[1]) == first_wrong + 1)
-    return float(mended)
+    if not named:
+        return float(text.correct)
+    found = _is_first_wrong(text, int(named[1]), agreed)
+    if found and not text.correct:
+        return None
+    return None if found is None else float(found)
 
 
-def _first_wrong(text: Candidate, agreed: Sequence[float | None]) -> int | None:
-    attempt = [label for step, label in zip(text.steps, agreed, strict=True) if text.part(step) == 0]
-    return next((index for index, label in enumerate(attempt) if label == 0.0), None)
+def _is_first_wrong(text: Candidate, number: int, agreed: Sequence[float | None]) -> bool | None:
+    """Whether the step of an attempt with this number is its first wrong one; None where that is not known."""
+    attempt = [step for step in text.steps if text.part(step) == 0]
+    numbers = [_OWN_NUMBER.match(text.words(step)) for step in attempt]
+    written = {int(found[1]): index for index, found in reversed(list(enumerate(numbers))) if found}
+    place = written.get(number, number - 1)
+    if not 0 <= place < len(attempt):
+        return False  # There is no such step.
+    first = next((index for index, label in enumerate(agreed[: len(attempt)]) if label == 0.0), None)
+    if first is not None and place >= first:
+        return place == first
+    return False if agreed[place] == 1.0 else None
