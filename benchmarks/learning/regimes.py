@@ -62,7 +62,7 @@ REGIMES = {
         0,
         140,
         1000,
-        {"epochs": "6", "learningRate": "1e-3"},
+        {"epochs": "12", "learningRate": "2.5e-3"},
         {"epochs": 2.0, "learning_rate": 1.2e-4, "batch_size": 16},
         {"steps": 8, "learning_rate": 2e-4},
         {"steps": 8, "learning_rate": 2e-4},
@@ -74,7 +74,7 @@ REGIMES = {
         5,
         200,
         800,
-        {"epochs": "6", "learningRate": "1e-3"},
+        {"epochs": "12", "learningRate": "2.5e-3"},
         {"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 16},
         {"steps": 12, "learning_rate": 3e-4},
         {"steps": 12, "learning_rate": 3e-4},
@@ -166,7 +166,7 @@ def _prm_manifest(regime: Regime) -> dict[str, Any]:
     spec = {
         "debate": _debate(regime, "prm", {"agents": 5, "rounds": 3}),
         "labels": ["Agreement"],  # single-pass answers hold no critiques
-        "headFraction": "0.1",
+        "headFraction": "0.05",
         "heldOutFraction": "0.2",
         "training": training | regime.prm_training,
     }
