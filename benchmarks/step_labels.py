@@ -3,10 +3,11 @@
     python benchmarks/step_labels.py [--records SHARD.jsonl.zst ...] [--rollouts 8]
 
 Reads the debates of a run (or holds one over 300 questions with the quickstart's base model), labels the steps as the
-stage `steps` does, and compares the labels with the true arithmetic, which no label has seen. A solution's line is true
-if its sum is right, it takes the next change of the problem (or two neighbouring ones together), and no line before it
-is false; a critique's line if what it says of the attempt is so. Also printed: the naive rule "not in a verified trace =
-bad". Exits with 1 if less than 97 % of the labels by agreement, or 95 % of the corrective ones, are true.
+stage `steps` does, and compares the labels with the true arithmetic, which no label has seen. A solution's line is
+true if its sum is right, it takes the next change of the problem (or two neighbouring ones together), and no line
+before it is false; a critique's line if what it says of the attempt is so. Also printed: the naive rule "not in a
+verified trace = bad". Exits with 1 if less than 97 % of the labels by agreement, or 95 % of the corrective ones, are
+true.
 """
 
 import argparse

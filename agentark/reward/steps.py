@@ -127,8 +127,8 @@ def _abbreviates(text: str, match: re.Match[str]) -> bool:
 
 def _protected(text: str) -> list[tuple[int, int]]:
     """Spans that are never cut: fenced code and displayed formulas; an unfinished one protects nothing."""
-    fences = [match.start() for match in _FENCE.finditer(text)]
-    spans = list(zip(fences[::2], fences[1::2], strict=False))
+    fences = list(_FENCE.finditer(text))
+    spans = [(first.start(), last.end()) for first, last in zip(fences[::2], fences[1::2], strict=False)]
     for opening, closing in _MATHS:
         place = text.find(opening)
         while place >= 0:
