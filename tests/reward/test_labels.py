@@ -122,7 +122,10 @@ def test_replies_that_were_cut_are_left_out() -> None:
 def test_rows_take_the_label_of_the_most_trusted_source_and_the_report_compares_them() -> None:
     debate = discussion(turn(0, 0, RIGHT), turn(1, 0, RIGHT), turn(2, 0, SLIPPED), turn(3, 0, UNKNOWN))
     hopeless = discussion(turn(0, 0, SLIPPED), name="q2")
-    rolled: dict[str, Labels] = {"q1": [[0.75, 1.0, 1.0], [0.5, 0.25, None], [0.75, None, 0.0]], "q2": [[None, None, None]]}
+    rolled: dict[str, Labels] = {
+        "q1": [[0.75, 1.0, 1.0], [0.5, 0.25, None], [0.75, None, 0.0]],
+        "q2": [[None, None, None]],
+    }
     found = label_discussions(
         [debate, hopeless], rule="Newline", sources=("Agreement", "MonteCarlo"), further={"MonteCarlo": rolled}
     )
