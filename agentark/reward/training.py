@@ -244,6 +244,7 @@ def adapters(params: PRMParams, *, projector: bool) -> LoraConfig:
         lora_alpha=params.lora_alpha,
         lora_dropout=0.0,
         target_modules="all-linear",
+        exclude_modules=["score", "classifier", "projector"],
         task_type="TOKEN_CLS",
         modules_to_save=["projector"] if projector else None,
     )
