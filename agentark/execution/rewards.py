@@ -147,8 +147,6 @@ def _rows(file: Path, prompts: Prompts) -> list[_Row]:
 
 
 def _row(place: str, number: int, line: bytes, prompts: Prompts) -> _Row:
-    from agentark.reward.scoring import as_messages
-
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -162,7 +160,7 @@ def _row(place: str, number: int, line: bytes, prompts: Prompts) -> _Row:
         raise InvalidInput(f"{place}: question: give one of 'question' (text) and 'prompt' (text or messages)")
     if "prompt" in row:
         try:
-            messages = as_messages(row["prompt"])
+            messages = _messages(row["prompt"])
         except InvalidInput as error:
             raise InvalidInput(f"{place}: {error}") from None
     else:
@@ -172,6 +170,18 @@ def _row(place: str, number: int, line: bytes, prompts: Prompts) -> _Row:
         system = (Message("system", prompts.system),) if prompts.system else ()
         messages = (*system, Message("user", solve_text(prompts, question)))
     return _Row(str(row.get("id", number)), messages, solution)
+
+
+def _messages(prompt: object) -> tuple[Message, ...]:
+    """A prompt given as text, or as a list of messages, as a conversation."""
+    if isinstance(prompt, str) and prompt.strip():
+        return (Message("user", prompt),)
+    if isinstance(prompt, list) and prompt:
+        try:
+            return tuple(Message(message["role"], message["content"]) for message in prompt)
+        except (KeyError, TypeError) as error:
+            raise InvalidInput(f"prompt: a message needs role and content: {error}") from error
+    raise InvalidInput("prompt: give the question as text, or a list of messages with role and content")
 
 
 def _found(value: object) -> str:

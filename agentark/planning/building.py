@@ -9,11 +9,8 @@ from agentark.planning.stage import Estimate, Pin, Resources, Stage, StageKind, 
 Pins = Mapping[str, Pin]
 """Address -> what it was resolved to."""
 
-LATER = {
-    "labels": "step labels by {} are not available in this version; take Agreement and Corrective",
-    "release": "the release stage is not available in this version; remove 'release' to run the rest",
-}
-"""Why stages that can be planned cannot be run yet."""
+NO_RELEASE = "the release stage is not available in this version; remove 'release' to run the rest"
+"""Why a stage that can be planned cannot be run yet."""
 
 
 class Builder:

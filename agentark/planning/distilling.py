@@ -3,7 +3,7 @@
 from typing import Any
 
 from agentark.api import PAD, DebateRunSpec, DistillJobSpec, Teacher, Training
-from agentark.planning.building import LATER, Builder, endpoint_identity, least
+from agentark.planning.building import NO_RELEASE, Builder, endpoint_identity, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.rewarding import RewardModel, reward_model
 from agentark.planning.stage import Estimate, Resources, Stage
@@ -76,7 +76,7 @@ def distill_job(
             "release",
             params=spec.release.canonical(),
             inputs={"compare": compare.key, "model": student.key},
-            unavailable=LATER["release"],
+            unavailable=NO_RELEASE,
         )
 
 

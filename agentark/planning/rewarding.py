@@ -6,7 +6,7 @@ from typing import Any
 
 from agentark.api import DebateRunSpec, DistillJob, Model, MonteCarlo, PRMTraining, PRMTrainingSpec, Resource
 from agentark.errors import InvalidInput
-from agentark.planning.building import LATER, Builder, debate_protocol, endpoint_identity
+from agentark.planning.building import Builder, debate_protocol, endpoint_identity
 from agentark.planning.references import referenced_debate, referenced_prm
 from agentark.planning.stage import Estimate, Resources, Stage
 
@@ -127,7 +127,6 @@ def _steps(builder: Builder, model: RewardModel, debate: Stage) -> Stage:
         settings["execution"] = spec.execution.canonical()
     if model.consensus is not None:
         labelling["consensusThreshold"] = model.consensus
-    later = [source for source in spec.labels if source in ("MonteCarlo", "Judge")]
     return builder.add(
         "steps",
         "steps",
@@ -141,5 +140,4 @@ def _steps(builder: Builder, model: RewardModel, debate: Stage) -> Stage:
         inputs={"debate": debate.key},
         pins=pins,
         settings=settings,
-        unavailable=LATER["labels"].format(" and ".join(later)) if later else "",
     )

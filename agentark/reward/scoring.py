@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from agentark.errors import InvalidInput
 from agentark.llm.chat import Message
 from agentark.reward.encoding import Window, encode
 from agentark.reward.model import Card, load_backbone, load_tokenizer, read_card, step_logits, window_tokens
@@ -98,19 +97,3 @@ def _batches(windows: Sequence[tuple[int, Window]]) -> Iterator[list[tuple[int, 
         batch.append(item)
     if batch:
         yield batch
-
-
-def as_messages(question: object) -> tuple[Message, ...]:
-    """A question given as text, or as a list of messages, as a conversation.
-
-    Raises:
-        InvalidInput: If it is neither.
-    """
-    if isinstance(question, str) and question.strip():
-        return (Message("user", question),)
-    if isinstance(question, list) and question:
-        try:
-            return tuple(Message(message["role"], message["content"]) for message in question)
-        except (KeyError, TypeError) as error:
-            raise InvalidInput(f"prompt: a message needs role and content: {error}") from error
-    raise InvalidInput("prompt: give the question as text, or a list of messages with role and content")

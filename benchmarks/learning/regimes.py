@@ -61,7 +61,7 @@ REGIMES = {
         (2, 4),
         0,
         140,
-        1000,
+        1600,
         {"epochs": "12", "learningRate": "2.5e-3"},
         {"epochs": 2.0, "learning_rate": 1.2e-4, "batch_size": 16},
         {"steps": 8, "learning_rate": 2e-4},

@@ -71,16 +71,17 @@ def test_a_digest_that_does_not_fit(place: Workplace) -> None:
     assert "correct the digest or restore the content" in place.run("run", "-f", "run.yaml", expect=2)
 
 
-def test_a_method_of_a_later_version_is_refused_before_anything_starts(place: Workplace) -> None:
+def test_a_stage_of_a_later_version_is_refused_before_anything_starts(place: Workplace) -> None:
     place.questions(3)
     base = f"file:{ROOT / 'examples' / 'quickstart' / 'base'}"
     job: dict[str, Any] = debate_run("http://127.0.0.1:9/v1")
     debate = job["spec"]
-    job |= {"kind": "DistillJob", "spec": {"debate": debate, "student": {"model": {"uri": base}}, "methods": ["PAD"]}}
+    job |= {"kind": "DistillJob", "spec": {"debate": debate, "student": {"model": {"uri": base}}, "methods": ["RSFT"]}}
     job["spec"]["evaluation"] = {"suites": [{"name": "s", "dataset": {"uri": "file:questions.jsonl"}}]}
+    job["spec"]["release"] = {"name": "sums"}
     place.write("job.yaml", job)
     assert "unavailable" in place.run("plan", "-f", "job.yaml")
-    assert "PAD (process rewards) is not available" in place.run("run", "-f", "job.yaml", expect=2)
+    assert "the release stage is not available in this version" in place.run("run", "-f", "job.yaml", expect=2)
     assert not (place.folder / ".agentark" / "stages").exists()
 
 

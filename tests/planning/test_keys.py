@@ -153,10 +153,9 @@ def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:
 
 
 def test_what_a_later_version_brings_is_planned_and_marked(tmp_path: Path) -> None:
-    changes = {"spec.methods": ["RSFT", "PAD"], "spec.prm": {"labels": ["MonteCarlo"]}}
-    stages = {stage.name: stage for stage in planned(tmp_path, changes).stages}
-    assert "MonteCarlo are not available" in stages["steps"].unavailable
-    assert not stages["distill/RSFT"].unavailable
+    stages = {stage.name: stage for stage in planned(tmp_path, {"spec.release": {"name": "sums"}}).stages}
+    assert "the release stage is not available" in stages["release"].unavailable
+    assert not stages["compare"].unavailable
 
 
 def test_pad_is_trained_after_what_comes_before_it_with_a_reward_model_from_the_same_debate(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from agentark.debate import Record, read_records
 from agentark.debate.rounds import agent_rounds
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.labelling import ask_labels
 from agentark.execution.stages.answering import prompts_from
 from agentark.llm.chat import Message
 from agentark.reward.labels import Discussion, Turn, label_discussions
@@ -29,13 +30,14 @@ def run(context: StageContext) -> StageResult:
     records = read_records(context.store, stage_path("debate", debate.key, "records"))
     discussions = list(_discussions(context, records, total if isinstance(total, int) else 0))
     rule = _rule(params["steps"], discussions)
-    labelled = label_discussions(discussions, rule=rule, sources=params["labels"])
+    further, asked = ask_labels(context, discussions, rule, task(params["task"]).policy)
+    labelled = label_discussions(discussions, rule=rule, sources=params["labels"], further=further)
     if not labelled.rows:
         raise InvalidInput(
             f"no step could be labelled: {labelled.report.solutions} solutions of {len(discussions)} questions hold "
             f"{labelled.report.steps} steps; more questions or agents give more verified solutions to compare with"
         )
-    report = {"rule": rule, **labelled.report.as_json()}
+    report = {"rule": rule, **labelled.report.as_json(), "asked": asked}
     outputs = {
         "rows": put_bytes(
             context.store, context.output_path("rows.jsonl"), write_rows(labelled.rows), rows=len(labelled.rows)
@@ -44,7 +46,10 @@ def run(context: StageContext) -> StageResult:
     }
     metrics: dict[str, Any] = {"rows": len(labelled.rows), "steps": labelled.report.steps, "rule": rule}
     metrics |= {"labelled": sum(labelled.report.used.values()), "good": labelled.report.good}
-    return StageResult(outputs, metrics=metrics)
+    failed = sum(one["failed"] for one in asked.values())
+    metrics |= {"failed": failed} if failed else {}
+    calls = float(sum(one["requests"] + one["reused"] for one in asked.values()))
+    return StageResult(outputs, metrics=metrics, usage={"calls": calls} if asked else {})
 
 
 def _discussions(context: StageContext, records: Iterator[Record], total: int) -> Iterator[Discussion]:

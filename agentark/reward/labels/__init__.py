@@ -2,7 +2,7 @@
 
 from agentark.reward.labels.discussions import Discussion, Turn
 from agentark.reward.labels.judging import JudgeParams, StepsJudged, judge_steps
-from agentark.reward.labels.merging import Labelled, LabelReport, label_discussions
+from agentark.reward.labels.merging import Labelled, LabelReport, Labels, label_discussions
 from agentark.reward.labels.rollouts import RolledOut, RolloutParams, roll_out
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "JudgeParams",
     "LabelReport",
     "Labelled",
+    "Labels",
     "RolledOut",
     "RolloutParams",
     "StepsJudged",
