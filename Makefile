@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test check format vllm-cpu clean
+.PHONY: install dev quickstart test check format learning-bench vllm-cpu clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -34,6 +34,9 @@ check: dev                   ## Style, types, architecture.
 format: dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+learning-bench: dev          ## PAD beside GRPO and the rest, 20 seeds in two worlds: an hour or two on two cores.
+	$(VENV)/bin/python -m benchmarks.learning.bench
 
 vllm-cpu:                    ## An environment of its own (.venv-vllm, 6.4 GB) with vLLM for CPUs.
 	PYTHON=$(PYTHON) examples/gsm8k/install_vllm_cpu.sh

@@ -46,6 +46,8 @@ class Regime:
     """Least number of operations that invite a slip."""
     max_tokens: int
     prm_questions: int
+    prm_operations: tuple[int, int]
+    """Of the questions whose debates teach the process reward model; the shorter ones are where debates succeed."""
     prm_training: dict[str, str]
     sft: dict[str, Any]
     pad: dict[str, Any]
@@ -62,10 +64,11 @@ REGIMES = {
         0,
         140,
         1600,
+        (2, 4),
         {"epochs": "12", "learningRate": "2.5e-3"},
-        {"epochs": 2.0, "learning_rate": 1.2e-4, "batch_size": 16},
-        {"steps": 8, "learning_rate": 2e-4},
-        {"steps": 8, "learning_rate": 2e-4},
+        {"epochs": 1.0, "learning_rate": 1.2e-4, "batch_size": 16},
+        {"steps": 5, "learning_rate": 1.2e-3},
+        {"steps": 5, "learning_rate": 1.2e-3},
     ),
     "sparse": Regime(
         "sparse",
@@ -73,8 +76,9 @@ REGIMES = {
         (8, 8),
         5,
         200,
-        800,
-        {"epochs": "12", "learningRate": "2.5e-3"},
+        1200,
+        (2, 8),
+        {"epochs": "10", "learningRate": "2.5e-3"},
         {"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 16},
         {"steps": 12, "learning_rate": 3e-4},
         {"steps": 12, "learning_rate": 3e-4},
@@ -124,9 +128,10 @@ def _write_questions(regime: Regime, folder: Path) -> None:
     rng = random.Random(f"learning {regime.name}")
     for split, size in (SPLITS | {"prm": regime.prm_questions}).items():
         rows: list[dict[str, str]] = []
+        operations, slips = (regime.prm_operations, 0) if split == "prm" else (regime.operations, regime.slips)
         while len(rows) < size:
-            problem = world["make_problem"](rng, regime.operations)
-            if tuple(problem.sums) in taken or _slips(world, problem.sums) < regime.slips:
+            problem = world["make_problem"](rng, operations)
+            if tuple(problem.sums) in taken or _slips(world, problem.sums) < slips:
                 continue
             taken.add(tuple(problem.sums))
             name = f"{regime.name}-{split}-{len(rows) + 1:04d}"
