@@ -72,6 +72,14 @@ class Evaluation(Spec):
         return self
 
 
+class Evolve(Spec):
+    """Feed the student back: it debates with itself, and what comes of that trains it further."""
+
+    rounds: Annotated[int, Field(ge=1, le=16)]
+    """Rounds of debate and training, the first one included. After each, a gate compares the student with the one
+    before on the held-out questions; one that does worse is dropped, and no further round is run."""
+
+
 class Gate(Spec):
     """A condition that a student must meet to be released."""
 
@@ -109,6 +117,8 @@ class DistillJobSpec(Spec):
     """The process reward model for PAD; defaults apply when left out."""
     prm_ref: Reference | None = None
     """Or a PRMTraining of this namespace."""
+    evolve: Evolve | None = None
+    """Further rounds, in which the student of the round before debates; none by default."""
     student: Student
     """The model that learns."""
     methods: Annotated[list[Method], Field(min_length=1, max_length=4)]
@@ -169,6 +179,15 @@ class DistillJobSpec(Spec):
                 f'prm.heldOutFraction "{own}" is less than curation.heldOutFraction '
                 f'"{self.curation.held_out_fraction}": the model would be trained on questions that are held out; '
                 "leave it out, or give at least as much"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gated(self) -> Self:
+        if self.evolve is not None and float(self.curation.held_out_fraction) == 0:
+            raise ValueError(
+                'evolve needs held-out questions for its gates, but curation.heldOutFraction is "0"; give more, such '
+                'as "0.1"'
             )
         return self
 

@@ -10,12 +10,21 @@ import typer
 from agentark.cli.curves import render_course
 from agentark.cli.display import Display
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
+from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
 from agentark.execution.curves import read_courses
 from agentark.execution.engines import GPU_DEVICE
 from agentark.execution.local import StageStatus, run_plan
-from agentark.execution.results import places, plan_stages, read_results, read_table, run_record, student_stage
+from agentark.execution.results import (
+    places,
+    plan_stages,
+    read_gates,
+    read_results,
+    read_table,
+    run_record,
+    student_stage,
+)
 from agentark.planning import Plan
 from agentark.store import Store, write_run
 
@@ -76,6 +85,8 @@ def _show(plan: Plan, store: Store) -> None:
     stages = plan_stages(plan)
     for course in read_courses(store, stages):
         typer.echo(f"\n{render_course(course)}")
+    if gates := read_gates(store, stages):
+        typer.echo(f"\n{render_gates(gates)}")
     typer.echo(f"\n{read_table(store, stages)}")
     typer.echo(columns(places(store, stages)))
     typer.echo(

@@ -7,9 +7,10 @@ import typer
 
 from agentark.cli.curves import render_course
 from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.execution.curves import read_courses
-from agentark.execution.results import places, read_results, read_table
+from agentark.execution.results import places, read_gates, read_results, read_table
 from agentark.store import read_manifest, read_run
 
 
@@ -29,7 +30,7 @@ def show(
         ]
         courses = {course.name: course.history for course in read_courses(opened, record.stages)}
         document = record.model_dump() | {"stages": stages, "results": read_results(opened, record.stages)}
-        document |= {"courses": courses}
+        document |= {"courses": courses, "gates": read_gates(opened, record.stages)}
         typer.echo(json.dumps(document))
         return
     typer.echo(f"Run {record.run_id}, created {record.created_at}\n")
@@ -37,12 +38,13 @@ def show(
     for stage in record.stages:
         found = manifests[stage.key]
         usage = found.usage if found else {}
+        skipped = found is not None and "ended" in found.metrics and not found.outputs
         tokens = sum(value for name, value in usage.items() if name.endswith("_tokens"))
         rows.append(
             (
                 stage.name,
                 stage.key,
-                "done" if found else "not yet",
+                ("skipped" if skipped else "done") if found else "not yet",
                 f"{usage['seconds']:.1f}" if "seconds" in usage else "-",
                 f"{tokens:,.0f}" if tokens else "-",
             )
@@ -50,5 +52,7 @@ def show(
     typer.echo(columns(rows, right_from=3))
     for course in read_courses(opened, record.stages):
         typer.echo(f"\n{render_course(course)}")
+    if gates := read_gates(opened, record.stages):
+        typer.echo(f"\n{render_gates(gates)}")
     typer.echo(f"\n{read_table(opened, record.stages)}")
     typer.echo(columns(places(opened, record.stages)))

@@ -25,7 +25,7 @@ def read_courses(store: Store, stages: tuple[RunStage, ...]) -> list[Course]:
     found = []
     for stage in stages:
         manifest = read_manifest(store, stage.kind, stage.key) if stage.kind in ("prm", "distill") else None
-        if manifest is None:
+        if manifest is None or "history" not in manifest.outputs:
             continue
         method = "PRM" if stage.kind == "prm" else str(manifest.params.get("method", ""))
         if method in ("PRM", "PAD"):

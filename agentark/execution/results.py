@@ -40,8 +40,14 @@ def read_table(store: Store, stages: tuple[RunStage, ...]) -> str:
 
 
 def student_stage(stages: tuple[RunStage, ...]) -> RunStage | None:
-    """The stage whose model is the run's result: the last one of the chain of methods."""
-    return next((stage for stage in reversed(stages) if stage.name.startswith("distill/")), None)
+    """The stage whose model is the run's result: the last gate, or the last one of the chain of methods."""
+    return next((stage for stage in reversed(stages) if stage.name.startswith(("distill/", "gate/"))), None)
+
+
+def read_gates(store: Store, stages: tuple[RunStage, ...]) -> list[dict[str, Any]]:
+    """What the finished gates of a run decided, round by round, as `agentark.execution.stages.gate` wrote it."""
+    manifests = [read_manifest(store, "gate", stage.key) for stage in stages if stage.kind == "gate"]
+    return [dict(manifest.metrics) for manifest in manifests if manifest]
 
 
 def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:

@@ -58,7 +58,8 @@ def _work(plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, i
     interval_s = 1.0 if store.uri.startswith("file:") else 5.0
     with ProgressWriter(store, stage.kind, stage.key, interval_s=interval_s) as progress, _stop_on_signals() as stop:
         context = StageContext(plan, stage, store, attempt, work, progress, stop, is_main)
-        result = _runner(stage.kind)(context)
+        ended = _ended(context)
+        result = StageResult({}, metrics={"ended": ended}) if ended else _runner(stage.kind)(context)
     if not is_main:
         return None
     manifest = commit(
@@ -79,6 +80,17 @@ def _work(plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, i
     )
     result.clean_up()
     return manifest
+
+
+_OF_A_ROUND = {"debate", "curate", "distill"}
+
+
+def _ended(context: StageContext) -> str:
+    """Why there is nothing to do in a round of evolution: an earlier gate ended it; empty where there is work."""
+    if context.stage.kind not in _OF_A_ROUND:
+        return ""
+    found = (context.input_manifest(role).metrics.get("ended", "") for role in context.stage.inputs)
+    return next((str(reason) for reason in found if reason), "")
 
 
 def _runner(kind: str) -> Callable[[StageContext], StageResult]:
@@ -103,6 +115,10 @@ def _runner(kind: str) -> Callable[[StageContext], StageResult]:
         from agentark.execution.stages import distill
 
         return distill.run
+    if kind == "gate":
+        from agentark.execution.stages import gate
+
+        return gate.run
     if kind == "compare":
         from agentark.execution.stages import compare
 

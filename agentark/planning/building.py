@@ -96,15 +96,23 @@ class Builder:
             estimate=Estimate(calls=calls, completion_tokens=None if calls is None else calls * longest),
         )
 
-    def debate(self, spec: DebateRunSpec, *, name: str, needs_gold: bool = True) -> Stage:
-        """The stage in which the questions are debated; questions without gold answers are refused if they need one."""
+    def debate(self, spec: DebateRunSpec, *, name: str, needs_gold: bool = True, teacher: Stage | None = None) -> Stage:
+        """The stage in which the questions are debated.
+
+        Args:
+            spec: The debate.
+            name: Of the stage.
+            needs_gold: Questions without gold answers are refused.
+            teacher: Stage whose model debates, in the place of the spec's teacher.
+        """
         protocol, teachers = debate_protocol(spec.protocol, spec.teacher)
         return self.answering(
             "debate",
             name,
             dataset=spec.dataset,
             protocol=protocol,
-            teachers=teachers,
+            teachers=[] if teacher else teachers,
+            inputs={"model": teacher.key} if teacher else None,
             execution=spec.execution,
             calls_per_question=most_calls(spec.protocol),
             needs_gold=needs_gold,

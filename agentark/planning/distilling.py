@@ -1,10 +1,12 @@
 """The stages of a distillation: training data and students, one after the other."""
 
+import functools
 from typing import Any
 
 from agentark.api import PAD, DebateRunSpec, DistillJobSpec, Teacher, Training
 from agentark.planning.building import NO_RELEASE, Builder, endpoint_identity, least
 from agentark.planning.evaluating import evaluations
+from agentark.planning.evolving import Round, evolve
 from agentark.planning.rewarding import RewardModel, reward_model
 from agentark.planning.stage import Estimate, Resources, Stage
 
@@ -12,7 +14,7 @@ from agentark.planning.stage import Estimate, Resources, Stage
 def distill_job(
     builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, rewards: RewardModel | None
 ) -> None:
-    """Lay out a DistillJob: debate, methods in their order, controls, evaluation, release.
+    """Lay out a DistillJob: debate, methods in their order, further rounds, controls, evaluation, release.
 
     Args:
         builder: Collects the stages.
@@ -26,30 +28,31 @@ def distill_job(
     own_debate = rewards is None or rewards.debate == debate_spec
     prm = reward_model(builder, rewards, debate_name="debate" if own_debate else "prm/debate") if rewards else None
 
-    def curate(method: str) -> Stage:
-        return _curate(builder, spec, debate_spec, debate, method)
-
-    def distill(method: str, before: Stage | None, name: str) -> Stage:
-        return _distill(builder, spec, debate_spec, method, curate(method), before, rows, name)
-
-    def through(pad: PAD, prefix: str) -> Stage:
-        student: Stage | None = None
+    def train(pad: PAD, turn: Round, prefix: str = "distill") -> Stage:
+        student = turn.start
         for method in spec.methods:
+            data = _curate(builder, spec, debate_spec, turn.debate, method, turn.name)
+            name = f"{prefix}/{turn.name}{method}"
             if method == "PAD":
-                student = _pad(builder, spec, debate_spec, pad, curate("PAD"), student, prm, rows, f"{prefix}/PAD")
+                student = _pad(builder, spec, debate_spec, pad, data, student, prm, rows, name)
             else:
-                student = distill(method, student, f"{prefix}/{method}")
+                student = _distill(builder, spec, debate_spec, method, data, student, rows, name)
         assert student is not None  # at least one method, checked by the model
         return student
 
     pad = spec.pad or PAD()
-    student = through(pad, "distill")
+    first = Round(debate)
+    student = train(pad, first)
+    if spec.evolve is not None:
+        held_out = _curate(builder, spec, debate_spec, debate, spec.methods[0])
+        student = evolve(builder, spec, debate_spec, held_out, student, functools.partial(train, pad))
     students = {"student": student}
     for control, name in (("OwnAnswers", "own-answers"), ("AnswerOnly", "answer-only")):
         if control in spec.evaluation.controls:
-            students[name] = distill(control, None, f"control/{control}")
+            data = _curate(builder, spec, debate_spec, debate, control)
+            students[name] = _distill(builder, spec, debate_spec, control, data, None, rows, f"control/{control}")
     if "OutcomeOnly" in spec.evaluation.controls:
-        students["outcome-only"] = through(pad.model_copy(update={"process_weight": "0"}), "control")
+        students["outcome-only"] = train(pad.model_copy(update={"process_weight": "0"}), first, "control")
     compared = {
         suite.name: evaluations(builder, spec, debate_spec, suite, base, students) for suite in spec.evaluation.suites
     }
@@ -80,7 +83,9 @@ def distill_job(
         )
 
 
-def _curate(builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, debate: Stage, method: str) -> Stage:
+def _curate(
+    builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, debate: Stage, method: str, turn: str = ""
+) -> Stage:
     suites = spec.evaluation.suites
     curation = spec.curation.canonical()
     if method != "DA":
@@ -90,7 +95,7 @@ def _curate(builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, 
         del curation["labels"], curation["consensusThreshold"]
     return builder.add(
         "curate",
-        f"curate/{method}",
+        f"curate/{turn}{method}",
         params={
             "method": method,
             "task": debate_spec.dataset.task,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StageKind = Literal["debate", "curate", "steps", "prm", "distill", "evaluate", "compare", "release"]
+StageKind = Literal["debate", "curate", "steps", "prm", "distill", "gate", "evaluate", "compare", "release"]
 
 STAGE_VERSIONS: dict[str, int] = {
     "debate": 1,
@@ -14,6 +14,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "steps": 1,
     "prm": 1,
     "distill": 1,
+    "gate": 1,
     "evaluate": 1,
     "compare": 2,
     "release": 1,
