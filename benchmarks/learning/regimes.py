@@ -19,6 +19,7 @@ import yaml
 
 from agentark.curate import CurationParams, curate
 from agentark.debate import Record, read_records
+from agentark.distill.pad.guards import Guards
 from agentark.execution.stages.answering import prompts_from
 from agentark.store import open_store, stage_path
 from agentark.tasks import equal, task
@@ -80,8 +81,10 @@ REGIMES = {
         (2, 8),
         {"epochs": "10", "learningRate": "2.5e-3"},
         {"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 16},
-        {"steps": 12, "learning_rate": 3e-4},
-        {"steps": 12, "learning_rate": 3e-4},
+        # The soft minimum is as low for every answer here, since each goes wrong somewhere; nearly all right answers are
+        # slips that cancel, so a reward model that disagrees with the verifier about them is right.
+        {"steps": 12, "learning_rate": 5e-4, "aggregation": "Mean", "guards": Guards(disagreement=None)},
+        {"steps": 12, "learning_rate": 5e-4},
     ),
 }
 
