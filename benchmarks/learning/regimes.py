@@ -81,8 +81,8 @@ REGIMES = {
         (2, 8),
         {"epochs": "10", "learningRate": "2.5e-3"},
         {"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 16},
-        # The soft minimum is equally low for every answer here, since each goes wrong somewhere. Nearly all right answers
-        # are slips that cancel, so a reward model that disagrees with the verifier about them is right.
+        # Every answer goes wrong somewhere here, so the soft minimum is the same for all. Nearly all right answers are
+        # slips that cancel: a reward model that disagrees with the verifier about them is right.
         {"steps": 12, "learning_rate": 5e-4, "aggregation": "Mean", "guards": Guards(disagreement=None)},
         {"steps": 12, "learning_rate": 5e-4},
     ),
