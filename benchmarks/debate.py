@@ -22,6 +22,7 @@ from typing import Any
 
 from agentark.debate import DebateProtocol, Summary, read_records, run_questions
 from agentark.llm.chat import Engine, Message, Sampling
+from agentark.llm.connection import Connection
 from agentark.llm.http import HttpEngine
 from agentark.llm.testing import ScriptedEngine
 from agentark.store import open_store
@@ -205,7 +206,7 @@ def throughput(options: argparse.Namespace) -> dict[str, Any]:
 
 async def debate_over_http(folder: Path, count: int, url: str, parallel: int, **settings: Any) -> Summary:
     """Debate through the real HTTP engine."""
-    engine = HttpEngine(url, "test", max_connections=parallel, **settings)
+    engine = HttpEngine(Connection(url, "test", max_connections=parallel, **settings))
     try:
         return await debate(folder, count, engine, concurrency=parallel)
     finally:

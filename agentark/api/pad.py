@@ -5,17 +5,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from agentark.api.base import Fraction, PositiveDecimal, Spec, Temperature
-from agentark.api.sources import Endpoint
-
-SplitRule = Literal["Numbered", "BlankLine", "Newline", "Sentence"]
-"""Where one step ends and the next begins: "Step 2:" or "2.", an empty line, a line end, or the end of a sentence."""
+from agentark.api.sources import Endpoint, Model
 
 
 class PRMEndpoint(Endpoint):
     """A process reward model that is already being served (vLLM's pooling runner)."""
 
-    steps: SplitRule
-    """How its steps were split when it was trained; `prm.json` beside its weights says so."""
+    weights: Model
+    """The folder that is served, as PRMTraining wrote it. Its tokenizer and `prm.json` say what the server is asked,
+    and it stands for the model where runs are compared; its weights are not loaded."""
 
 
 class PADGuards(Spec):

@@ -6,9 +6,11 @@ from pydantic import Field, model_validator
 
 from agentark.api.base import Fraction, PositiveDecimal, Reference, Spec, Temperature
 from agentark.api.debaterun import DebateRunSpec, Execution
-from agentark.api.pad import SplitRule
 from agentark.api.sources import Endpoint, Model, StoreSource
 from agentark.api.training import Training
+
+SplitRule = Literal["Numbered", "BlankLine", "Newline", "Sentence"]
+"""Where one step ends and the next begins: "Step 2:" or "2.", an empty line, a line end, or the end of a sentence."""
 
 LabelSource = Literal["Agreement", "Corrective", "MonteCarlo", "Judge"]
 

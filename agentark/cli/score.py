@@ -112,9 +112,10 @@ def _judge(where: str, name: str, key_env: str) -> Any:
     if where.startswith(("http://", "https://")):
         if not name:
             raise InvalidInput("--judge is a server: give --judge-model, the model's name there")
+        from agentark.llm.connection import Connection
         from agentark.llm.http import HttpEngine
 
-        return HttpEngine(where, name, api_key_env=key_env)
+        return HttpEngine(Connection(where, name, api_key_env=key_env))
     if not where:
         raise InvalidInput("Judge needs --judge: the URL of a server, or the folder of a model")
     return weights_engine(Path(where), Execution())

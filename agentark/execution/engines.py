@@ -5,12 +5,16 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agentark.api import Endpoint, Execution, SecretKey, Teacher
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext
 from agentark.execution.weights import model_folder
 from agentark.llm import Engine
+
+if TYPE_CHECKING:
+    from agentark.llm.connection import Connection
 
 GPU_DEVICE = Path("/dev/nvidia0")
 
@@ -39,12 +43,24 @@ def endpoint_engine(endpoint: Endpoint, execution: Execution) -> Engine:
     from agentark.llm.http import HttpEngine
 
     return HttpEngine(
-        endpoint.base_url,
-        endpoint.model,
-        api_key=secret(endpoint.api_key_secret_ref) if endpoint.api_key_secret_ref else "",
-        max_connections=execution.concurrency,
-        deadline_s=execution.request_timeout_seconds,
+        connection(endpoint, max_connections=execution.concurrency, deadline_s=execution.request_timeout_seconds)
     )
+
+
+def connection(endpoint: Endpoint, **limits: Any) -> "Connection":
+    """A connection to a running server, with the key that the manifest names.
+
+    Args:
+        endpoint: The server.
+        limits: As `Connection` takes them.
+
+    Raises:
+        InvalidInput: The key is not there, or the address is none.
+    """
+    from agentark.llm.connection import Connection
+
+    key = secret(endpoint.api_key_secret_ref) if endpoint.api_key_secret_ref else ""
+    return Connection(endpoint.base_url, endpoint.model, api_key=key, **limits)
 
 
 async def check_engines(engines: Sequence[Engine]) -> None:

@@ -15,7 +15,7 @@ _CHARACTERS_PER_TOKEN = 4  # Estimate for servers that report no usage.
 
 
 class Malformed(ValueError):
-    """A body with status 200 that is no chat completion."""
+    """A body with status 200 that is not what was asked for."""
 
 
 class Answer(NamedTuple):

@@ -17,6 +17,8 @@ def addresses(resource: Resource) -> tuple[list[Dataset], list[Model]]:
         if spec.prm is not None:
             debates.append(spec.prm.debate)
             models += [spec.prm.model] if spec.prm.model else []
+        if spec.pad is not None and spec.pad.prm_endpoint is not None:
+            models.append(spec.pad.prm_endpoint.weights)
     elif isinstance(spec, PRMTrainingSpec) and spec.model is not None:
         models.append(spec.model)
     for debate in debates:

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from agentark.api import PAD, DebateRunSpec, DistillJobSpec, Teacher, Training
-from agentark.planning.building import NO_RELEASE, Builder, endpoint_identity, least
+from agentark.planning.building import NO_RELEASE, Builder, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.evolving import Round, evolve
 from agentark.planning.rewarding import RewardModel, reward_model
@@ -171,7 +171,7 @@ def _pad(
     if pad.vllm_url:
         settings["vllmUrl"] = pad.vllm_url
     if pad.needs_prm and pad.prm_endpoint is not None:
-        pins["prm"] = f"{endpoint_identity(pad.prm_endpoint)} {pad.prm_endpoint.steps}"
+        pins["prm"] = builder.pin(pad.prm_endpoint.weights.uri).identity
         settings["prmEndpoint"] = canonical["prmEndpoint"]
     elif pad.needs_prm:
         assert prm is not None  # laid out wherever steps are scored without a server

@@ -48,6 +48,16 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+def load_config(folder: Path) -> Any:
+    """Load a model's configuration without its weights.
+
+    Raises:
+        InvalidInput: If there is none that transformers knows.
+    """
+    with _loading(folder):
+        return AutoConfig.from_pretrained(folder)
+
+
 def load_backbone(folder: Path, *, dtype: torch.dtype = torch.float32) -> Any:
     """Load a model with a head of one score per token; a head that the folder does not hold starts at zero.
 

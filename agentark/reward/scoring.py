@@ -1,6 +1,6 @@
 """Scores for the steps of solutions, all steps of a solution in one forward pass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,10 +70,7 @@ class PRM:
         self, prompts: Sequence[Sequence[Message]], texts: Sequence[str], steps: Sequence[Sequence[Step]]
     ) -> list[list[ScoredStep]]:
         """Score given steps of solutions; see `__call__`."""
-        windows: list[tuple[int, Window]] = []
-        for number, (prompt, text, spans) in enumerate(zip(prompts, texts, steps, strict=True)):
-            found = encode(self._tokenizer, prompt, text, spans, max_length=self._max_length)
-            windows += [(number, window) for window in found]
+        windows = windows_of(self._tokenizer, prompts, texts, steps, max_length=self._max_length)
         scores: list[dict[int, float]] = [{} for _ in texts]
         with torch.inference_mode():
             for batch in _batches(windows):
@@ -81,10 +78,31 @@ class PRM:
                 values = iter(logits.sigmoid().tolist())
                 for number, window in batch:
                     scores[number].update((step, next(values)) for step in window.steps)
-        return [
-            [ScoredStep(step.start, step.end, found[index]) for index, step in enumerate(spans)]
-            for spans, found in zip(steps, scores, strict=True)
-        ]
+        return scored_steps(steps, scores)
+
+
+def windows_of(
+    tokenizer: Any,
+    prompts: Sequence[Sequence[Message]],
+    texts: Sequence[str],
+    steps: Sequence[Sequence[Step]],
+    *,
+    max_length: int,
+) -> list[tuple[int, Window]]:
+    """What a reward model reads to score solutions, each window with the number of its solution; see `encode`."""
+    return [
+        (number, window)
+        for number, (prompt, text, spans) in enumerate(zip(prompts, texts, steps, strict=True))
+        for window in encode(tokenizer, prompt, text, spans, max_length=max_length)
+    ]
+
+
+def scored_steps(steps: Sequence[Sequence[Step]], scores: Sequence[Mapping[int, float]]) -> list[list[ScoredStep]]:
+    """Per solution its steps with the scores found for their numbers."""
+    return [
+        [ScoredStep(step.start, step.end, found[index]) for index, step in enumerate(spans)]
+        for spans, found in zip(steps, scores, strict=True)
+    ]
 
 
 def _batches(windows: Sequence[tuple[int, Window]]) -> Iterator[list[tuple[int, Window]]]:

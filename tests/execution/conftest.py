@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,12 @@ def place(tmp_path: Path) -> Workplace:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., str]]:
-    """Start `benchmarks/server.py` with some options; returns its base URL."""
+def servers() -> Iterator[Callable[..., str]]:
+    """Start a server in a process of its own; returns the base URL that it prints."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*options: str) -> str:
-        command = [sys.executable, str(ROOT / "benchmarks" / "server.py"), *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    def start(*arguments: str) -> str:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         return process.stdout.readline().strip()
@@ -64,6 +64,18 @@ def serve() -> Iterator[Callable[..., str]]:
         process.wait(timeout=10)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture
+def serve(servers: Callable[..., str]) -> Callable[..., str]:
+    """Start `benchmarks/server.py` with some options; returns its base URL."""
+    return partial(servers, "benchmarks/server.py")
+
+
+@pytest.fixture
+def serve_prm(servers: Callable[..., str]) -> Callable[[Path], str]:
+    """Serve the folder of a process reward model; returns the base URL."""
+    return lambda folder: servers("-m", "tests.servers.pooling", str(folder))
 
 
 def debate_run(url: str, *, model: str = "test", **spec: Any) -> dict[str, Any]:

@@ -204,3 +204,32 @@ def test_steps_are_labelled_by_continuing_and_by_a_judge(finished: Workplace, se
     labels = [step for line in rows.read_text().splitlines() for step in json.loads(line)["steps"]]
     drawn = {step["label"] for step in labels if step["source"] == "MonteCarlo"}
     assert drawn == {0.0, 0.5, 1.0}, "of two continuations none, one or both end right"
+
+
+def test_a_served_reward_model_stands_for_one_that_the_job_trains(
+    finished: Workplace, serve_prm: Callable[[Path], str]
+) -> None:
+    (prm,) = [stage["manifest"] for stage in document(finished)["stages"] if stage["name"] == "prm"]
+    folder = finished.folder / ".agentark" / prm["outputs"]["model"]["path"]
+    url = serve_prm(folder)
+    endpoint = {"baseUrl": url, "model": "prm", "weights": {"uri": f"file:{folder}"}}
+    job = manifest(prmEndpoint=endpoint)
+    job["metadata"]["name"] = "served"
+    del job["spec"]["prm"]
+    finished.write("served.yaml", job)
+    planned = json.loads(finished.run("plan", "-f", "served.yaml", "--json"))
+    (plan,) = planned if isinstance(planned, list) else [planned]
+    assert "prm" not in {stage["kind"] for stage in plan["stages"]}, "none is trained"
+    finished.run("run", "-f", "served.yaml")
+    history = {
+        name: json.loads((finished.folder / ".agentark" / stage["manifest"]["outputs"]["history"]["path"]).read_text())
+        for name in ("small", "served")
+        for stage in document(finished, name)["stages"]
+        if stage["name"] == "distill/PAD"
+    }
+    # The same weights score the same answers: the first batch's rewards are those of the model in process.
+    assert history["served"]["curves"][0] == pytest.approx(history["small"]["curves"][0], abs=1e-4)
+    endpoint["model"] = "other"
+    job["spec"]["pad"]["steps"] = 4
+    finished.write("served.yaml", job)
+    assert "pad.prmEndpoint: " in finished.run("run", "-f", "served.yaml", expect=2)

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from agentark.errors import EngineError
 from agentark.llm import Message, Sampling, ScriptedEngine
+from agentark.llm.connection import Connection
 from agentark.llm.decoding import encode
 from agentark.llm.http import HttpEngine
 from agentark.llm.local import TransformersEngine
@@ -64,7 +65,7 @@ def test_servers_are_told_to_continue_and_only_then() -> None:
 
 async def test_a_server_that_cannot_continue_is_named_as_such(serve: Callable[..., Any]) -> None:
     url = serve("--strict").url
-    engine = HttpEngine(url, "test")
+    engine = HttpEngine(Connection(url, "test"))
     await engine.chat([ASK], sampling=GREEDY, seed=0)
     with pytest.raises(EngineError, match=r"status 400.*continue_final_message.*serve the model with vLLM"):
         await engine.chat([ASK, Message("assistant", "Step 1")], sampling=GREEDY, seed=0)

@@ -11,6 +11,7 @@ import pytest
 
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm import Message, Sampling
+from agentark.llm.connection import Connection
 from agentark.llm.http import HttpEngine
 from agentark.llm.wire import Malformed, parse_reply
 
@@ -27,7 +28,7 @@ def counts(url: str) -> dict[str, Any]:
 
 
 def engine_of(url: str, **options: Any) -> HttpEngine:
-    return HttpEngine(url, "test", **{"backoff_s": 0.001, **options})
+    return HttpEngine(Connection(url, "test", **{"backoff_s": 0.001, **options}))
 
 
 async def test_a_reply_carries_texts_usage_and_latency(serve: Serve) -> None:
@@ -128,7 +129,7 @@ async def test_a_wrong_model_is_not_tried_again_and_the_right_ones_are_listed(se
 
 async def test_a_wrong_address_names_the_mend(serve: Serve) -> None:
     server = serve()
-    root = HttpEngine(server.url.removesuffix("/v1"), "test")
+    root = HttpEngine(Connection(server.url.removesuffix("/v1"), "test"))
     with pytest.raises(InvalidInput, match="ends in /v1"):
         await root.check()
     await root.aclose()
@@ -181,18 +182,18 @@ async def test_keys_are_sent_and_never_shown(
 
 def test_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"base URL is 'localhost:8000'; accepted: .*http://"):
-        HttpEngine("localhost:8000", "m")
+        Connection("localhost:8000", "m")
     with pytest.raises(InvalidInput, match="user or password") as caught:
-        HttpEngine(f"http://me:{KEY}@host/v1", "m")
+        Connection(f"http://me:{KEY}@host/v1", "m")
     assert KEY not in str(caught.value)
     with pytest.raises(InvalidInput, match=r"AGENTARK_NO_SUCH_KEY.*is not set"):
-        HttpEngine("http://host/v1", "m", api_key_env="AGENTARK_NO_SUCH_KEY")
+        Connection("http://host/v1", "m", api_key_env="AGENTARK_NO_SUCH_KEY")
     with pytest.raises(InvalidInput, match="missing cannot be read: No such file"):
-        HttpEngine("http://host/v1", "m", api_key_file=tmp_path / "missing")
+        Connection("http://host/v1", "m", api_key_file=tmp_path / "missing")
     with pytest.raises(InvalidInput, match="only one of"):
-        HttpEngine("http://host/v1", "m", api_key=KEY, api_key_env="X")
+        Connection("http://host/v1", "m", api_key=KEY, api_key_env="X")
     with pytest.raises(InvalidInput, match="no header can carry") as caught:
-        HttpEngine("http://host/v1", "m", api_key=KEY + "\nX-Evil: 1")
+        Connection("http://host/v1", "m", api_key=KEY + "\nX-Evil: 1")
     assert KEY not in str(caught.value)
 
 

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
+from agentark.api import PRMEndpoint
 from agentark.distill.pad.guards import Guards
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
-from agentark.errors import InvalidInput
+from agentark.errors import EngineError, InvalidInput
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.engines import connection
 from agentark.execution.weights import model_folder
 from agentark.store.outputs import put_bytes, put_folder
 from agentark.tasks import task
@@ -32,19 +35,20 @@ def run(context: StageContext) -> StageResult:
         context.progress.update(done=step, total=total, metrics=dict(metrics))
 
     checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"))
-    result = train_pad(
-        model=model,
-        questions=context.input_output("rows", "rows"),
-        held_out=context.input_output("rows", "held_out") if has_held_out else None,
-        policy=task(params["task"]).policy,
-        scorer=_scorer(context),
-        out=context.work / "student",
-        work=context.work / "trainer",
-        params=pad_params(params, settings=context.stage.settings),
-        checkpoints=checkpoints,
-        on_progress=progress,
-        should_stop=context.stop.is_set,
-    )
+    with ExitStack() as stack:
+        result = train_pad(
+            model=model,
+            questions=context.input_output("rows", "rows"),
+            held_out=context.input_output("rows", "held_out") if has_held_out else None,
+            policy=task(params["task"]).policy,
+            scorer=_scorer(context, stack),
+            out=context.work / "student",
+            work=context.work / "trainer",
+            params=pad_params(params, settings=context.stage.settings),
+            checkpoints=checkpoints,
+            on_progress=progress,
+            should_stop=context.stop.is_set,
+        )
     if not context.is_main:
         return StageResult({})
     history = json.dumps(_history(result), indent=1).encode()
@@ -65,16 +69,22 @@ def _history(result: PadResult) -> dict[str, Any]:
     return asdict(result) | named
 
 
-def _scorer(context: StageContext) -> StepScorer | None:
+def _scorer(context: StageContext, stack: ExitStack) -> StepScorer | None:
     if "prm" in context.stage.inputs:
         from agentark.reward.scoring import PRM
 
         return PRM.load(context.input_output("prm", "model"))
     if "prmEndpoint" in context.stage.settings:
-        raise InvalidInput(
-            "pad.prmEndpoint: a served process reward model cannot be asked by this version; leave it out, and the job "
-            "trains its own, or name a PRMTraining with prmRef"
-        )
+        from agentark.reward.remote import RemotePRM
+
+        endpoint = PRMEndpoint.model_validate_json(json.dumps(context.stage.settings["prmEndpoint"]))
+        prm = stack.enter_context(RemotePRM(connection(endpoint), model_folder(context, endpoint.weights.uri)))
+        try:
+            prm.check()
+        except (InvalidInput, EngineError) as error:
+            kind = InvalidInput if isinstance(error, InvalidInput) else EngineError
+            raise kind(f"pad.prmEndpoint: {error}") from error
+        return prm
     return None
 
 
