@@ -1,12 +1,13 @@
 """What process rewards cost: PAD's step time over that of plain GRPO on the same roll-outs.
 
-    python benchmarks/pad_cost.py --steps 12
+    python -m benchmarks.pad_cost --steps 12 [--prm FOLDER]
 
 Trains the quickstart's base with outcome rewards alone and, within the same steps and on the same roll-outs, does all
-that PAD adds: a reward model of the student's size scores every answer in one forward pass, steps are found, scores
-are compared within groups and credited to tokens. The time of that is measured apart from the rest of the step.
-Prints the ratio (whole step / step without it) with a 95 % bootstrap interval over steps as JSON; exits with 1 if the
-ratio is above 1.10. `--scorer lines` scores without a model, to see what PAD itself costs.
+that PAD adds: a reward model scores every answer in one forward pass, steps are found, scores are compared within
+groups and credited to tokens. The time of that is measured apart from the rest of the step. Prints the ratio (whole
+step / step without it) with a 95 % bootstrap interval over steps as JSON; exits with 1 if the ratio is above 1.10.
+Without --prm the reward model is the quickstart's base with a random head, of the student's size and so at the cost of
+a trained one. `--scorer lines` scores without a model, to see what PAD itself costs.
 """
 
 import argparse
@@ -15,56 +16,21 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from agentark.distill import Checkpoints
 from agentark.distill.pad import Guards, PadParams
-from agentark.llm.chat import Message
+from agentark.reward.scoring import PRM
 from agentark.store import open_store
 from agentark.tasks import task
-from benchmarks.reward_hacking import QUICKSTART, Step, constant, lines, write_questions
+from benchmarks.prm_scoring import untrained
+from benchmarks.reward_hacking import QUICKSTART, constant, write_questions
 
 LIMIT = 1.10
-
-
-def model_scorer() -> Callable[[Sequence[Sequence[Message]], Sequence[str]], list[list[Step]]]:
-    """A reward model with the student's own weights and an untrained head: its cost is that of a trained one."""
-    import torch
-    from transformers import AutoModelForTokenClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(QUICKSTART / "base")
-    torch.manual_seed(0)
-    model = AutoModelForTokenClassification.from_pretrained(QUICKSTART / "base", num_labels=1).eval()
-
-    def score(prompts: Sequence[Sequence[Message]], texts: Sequence[str]) -> list[list[Step]]:
-        conversations = [
-            [*({"role": turn.role, "content": turn.content} for turn in prompt), {"role": "assistant", "content": text}]
-            for prompt, text in zip(prompts, texts, strict=True)
-        ]
-        whole = tokenizer.apply_chat_template(conversations, tokenize=False)
-        batch = tokenizer(whole, return_offsets_mapping=True, add_special_tokens=False)
-        order = sorted(range(len(whole)), key=lambda row: len(batch["input_ids"][row]))
-        found: list[list[Step]] = [[] for _ in whole]
-        for first in range(0, len(order), 32):
-            rows = order[first : first + 32]
-            ids = [torch.tensor(batch["input_ids"][row]) for row in rows]
-            padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
-            lengths = torch.tensor([len(one) for one in ids])
-            mask = torch.arange(padded.shape[1])[None] < lengths[:, None]
-            with torch.no_grad():
-                scores = model(input_ids=padded, attention_mask=mask.long()).logits[..., 0].sigmoid()
-            for place, row in enumerate(rows):
-                shift = whole[row].rindex(texts[row]) if texts[row] else 0
-                ends = [end for _, end in batch["offset_mapping"][row]]
-                found[row] = [
-                    Step(start, end, float(scores[place, next(t for t, e in enumerate(ends) if e >= end + shift)]))
-                    for start, end in lines(texts[row])
-                ]
-        return found
-
-    return score
 
 
 def measure(steps: int, scorer: Any, seed: int) -> tuple[list[float], list[float]]:
@@ -141,14 +107,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--scorer", choices=["model", "lines"], default="model")
+    parser.add_argument("--prm", type=Path, help="folder of a process reward model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    import torch
-
     torch.set_num_threads(given.threads)
-    scorer = model_scorer() if given.scorer == "model" else constant
-    whole, added = measure(given.steps, scorer, given.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.prm or untrained(Path(temporary) / "prm")
+        scorer = PRM.load(folder) if given.scorer == "model" else constant
+        whole, added = measure(given.steps, scorer, given.seed)
     found, low, high = interval(whole, added)
     print(json.dumps({
         "scorer": given.scorer,

@@ -28,7 +28,7 @@ class PADGuards(Spec):
     """Most that the tokens per answer may grow or shrink, as a factor above 1; "0" switches it off."""
     disagreement: Fraction = "0.6"
     """Largest share of pairs (right and wrong answer to one question) in which the wrong one's steps score higher; 0.5
-    is chance; "0" switches it off."""
+    is chance; "0" switches it off, as is right where answers are often right by luck and only their steps tell."""
     spread: PositiveDecimal = "0.01"
     """Least spread of the process reward among answers that do not agree; "0" switches it off."""
     kl: PositiveDecimal = "1"

@@ -124,17 +124,3 @@ def order(rows: int, *, total: int, seed: int) -> list[int]:
     draw = random.Random(seed)
     passes = (draw.sample(range(rows), rows) for _ in range(-(-total // rows)))
     return list(islice((index for shuffled in passes for index in shuffled), total))
-
-
-def micro_batch(*, per_process: int, longest: int, budget: int = 16_384) -> int:
-    """Rows per forward pass: the largest divisor of a process's share that keeps within a budget of tokens.
-
-    The loss of a step does not depend on it; memory does.
-
-    Args:
-        per_process: Rows of a step on one process.
-        longest: Tokens of the longest row.
-        budget: Tokens per forward pass, padding included.
-    """
-    fitting = (size for size in range(per_process, 0, -1) if per_process % size == 0 and size * longest <= budget)
-    return next(fitting, 1)

@@ -3,14 +3,10 @@
 Runs the same on one process and on many under torchrun: then every process calls `train` and the first one writes.
 """
 
-import hashlib
-import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,7 @@ import transformers
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.sft_config import SFTConfig
 
-from agentark.distill.encoding import Fitted, encode, fit, micro_batch, order
+from agentark.distill.encoding import Fitted, encode, fit, order
 from agentark.distill.measuring import Measure
 from agentark.distill.params import StepAccuracy, StepLoss, TrainParams, TrainResult
 from agentark.distill.rows import read_held_out, read_rows
@@ -32,17 +28,15 @@ from agentark.distill.student import (
     write_student,
 )
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
-from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.errors import AgentArkError, Interrupted
 from agentark.processes import leaving_process_group
-from agentark.store import sha256_file, sha256_tree
 from agentark.tasks import Policy
-from agentark.training.attempts import failures, restore
+from agentark.training.arguments import divided, micro_batch, trainer_arguments
+from agentark.training.attempts import failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
 from agentark.training.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
-
-_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
 @leaving_process_group()
@@ -93,7 +87,7 @@ def train(
     _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
     measure = _measure(base, held_out, policy, params)
     arguments = _arguments(params, fitted, work / "trainer")
-    identity = _identity(model, rows, held_out, params) if arguments.process_index == 0 else ""
+    identity = identity_of(params, model=model, rows=rows, held_out=held_out) if arguments.process_index == 0 else ""
     resume = work / "resume"
     restored = restore(checkpoints, identity, resume, arguments)
     steps = params.total_steps(len(fitted.rows))
@@ -131,49 +125,21 @@ def _measure(base: Base, held_out: Path | None, policy: Policy, params: TrainPar
 
 
 def _arguments(params: TrainParams, fitted: Fitted, folder: Path) -> SFTConfig:
-    """Trainer settings; also joins the process group under torchrun."""
-    asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if params.batch_size % asked:
-        raise InvalidInput(
-            f"training: batch_size {params.batch_size} cannot be split over {asked} processes; choose a multiple"
-        )
-    per_process = params.batch_size // asked
-    size = micro_batch(per_process=per_process, longest=max(len(row.ids) for row in fitted.rows))
-    cpu = not torch.cuda.is_available()
-    shutil.rmtree(folder, ignore_errors=True)
-    arguments = SFTConfig(
-        output_dir=str(folder),
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=per_process // size,
+    per_process = divided(params.batch_size, what=f"training: batch_size {params.batch_size}", hint="choose a multiple")
+    return trainer_arguments(
+        SFTConfig,
+        params,
+        folder,
+        what="training",
+        batch=params.batch_size,
+        micro=micro_batch(per_process=per_process, longest=max(len(row.ids) for row in fitted.rows)),
         # One "epoch": the passes lie one after the other in the order of rows.
         num_train_epochs=1,
         train_sampling_strategy="sequential",
-        learning_rate=params.learning_rate,
-        lr_scheduler_type=_SCHEDULES[params.scheduler],
-        warmup_steps=params.warmup_ratio,
-        weight_decay=params.weight_decay,
-        bf16=params.precision == "bfloat16",
-        use_cpu=cpu,
-        gradient_checkpointing=not cpu,
-        dataloader_pin_memory=not cpu,
-        ddp_backend="gloo" if cpu and asked > 1 else None,
-        ddp_find_unused_parameters=False if asked > 1 else None,
-        seed=params.seed,
+        gradient_checkpointing=torch.cuda.is_available(),
         max_length=None,
-        remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
     )
-    if arguments.world_size != asked:
-        raise AgentArkError(
-            f"training: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
-            "with torchrun, and make one GPU visible to each process"
-        )
-    return arguments
 
 
 def _run(
@@ -223,18 +189,6 @@ def _write_best(
     if arguments.world_size > 1:
         torch.distributed.broadcast_object_list(step, src=0, device=arguments.device)
     return step[0]
-
-
-def _identity(model: Path, rows: Path, held_out: Path | None, params: TrainParams) -> str:
-    """Digest of all that decides the course of a training; how often it is saved and on how many processes is not."""
-    settings = {name: value for name, value in asdict(params).items() if name != "save_steps"}
-    parts = {
-        "model": sha256_tree(model),
-        "rows": sha256_file(rows),
-        "held_out": sha256_file(held_out) if held_out is not None else None,
-        "params": settings,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _result(

@@ -3,14 +3,10 @@
 Runs the same on one process and on many under torchrun: then every process calls `train_prm` and the first one writes.
 """
 
-import hashlib
-import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +26,12 @@ from agentark.reward.rows import PRMRow, read_rows
 from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
 from agentark.reward.trainer import Phases, PRMTrainer, Question, Solution, collate, in_order, projector_for
-from agentark.store import sha256_file, sha256_tree
-from agentark.training.attempts import failures, restore
+from agentark.training.arguments import divided, micro_batch, trainer_arguments
+from agentark.training.attempts import failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints
 from agentark.training.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
-_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _MICRO_TOKENS = 32_768
 
 
@@ -79,18 +74,12 @@ def train_prm(
     config = transformers.AutoConfig.from_pretrained(model)
     max_length = window_tokens(config, params.max_length)
     questions = _questions([row for row in read if not row.held_out], tokenizer, max_length)
-    contrasting = [question for question in questions if question.contrasts()]
-    usable = contrasting if params.loss == "Contrastive" else questions
-    if not contrasting:
-        raise InvalidInput(
-            f"{rows}: no question has both right and wrong steps, so there is nothing to learn from; "
-            "take more questions, more agents, or further label sources"
-        )
+    usable = _usable(questions, params, rows)
     steps = params.total_steps(len(usable))
     arguments = _arguments(
         params, work / "trainer", longest=max(question.tokens(params.solutions) for question in usable)
     )
-    identity = _identity(model, rows, params) if arguments.process_index == 0 else ""
+    identity = identity_of(params, model=model, rows=rows) if arguments.process_index == 0 else ""
     resume = work / "resume"
     restored = restore(checkpoints, identity, resume, arguments)
     if restored is not None and restored.step >= steps:
@@ -113,12 +102,13 @@ def train_prm(
     if arguments.world_size > 1:
         torch.distributed.barrier()
     shutil.rmtree(resume, ignore_errors=True)
+    solutions = [solution for question in usable for solution in question.solutions]
     return PRMResult(
         steps=steps,
         head_steps=params.head_steps(steps),
         questions=len(usable),
-        solutions=sum(len(question.solutions) for question in usable),
-        windowed=sum(len(solution.windows) > 1 for question in usable for solution in question.solutions),
+        solutions=len(solutions),
+        windowed=sum(len(solution.windows) > 1 for solution in solutions),
         unusable=len(questions) - len(usable),
         losses=tuple(StepLoss(one["step"], one["loss"]) for one in state.log_history if "loss" in one),
         held_out=held_out,
@@ -159,49 +149,32 @@ def _questions(rows: Sequence[PRMRow], tokenizer: Any, max_length: int) -> list[
     return [Question(solutions) for solutions in grouped.values()]
 
 
-def _arguments(params: PRMParams, folder: Path, *, longest: int) -> TrainingArguments:
-    """Trainer settings; also joins the process group under torchrun."""
-    asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if params.batch_size % asked:
+def _usable(questions: list[Question], params: PRMParams, rows: Path) -> list[Question]:
+    """The questions that a loss can learn from."""
+    contrasting = [question for question in questions if question.contrasts()]
+    if not contrasting:
         raise InvalidInput(
-            f"PRM training: batch_size {params.batch_size} cannot be split over {asked} processes; choose a multiple"
+            f"{rows}: no question has both right and wrong steps, so there is nothing to learn from; "
+            "take more questions, more agents, or further label sources"
         )
-    per_process = params.batch_size // asked
-    size = next(
-        n for n in range(per_process, 0, -1) if per_process % n == 0 and (n == 1 or n * longest <= _MICRO_TOKENS)
+    return contrasting if params.loss == "Contrastive" else questions
+
+
+def _arguments(params: PRMParams, folder: Path, *, longest: int) -> TrainingArguments:
+    per_process = divided(
+        params.batch_size, what=f"PRM training: batch_size {params.batch_size}", hint="choose a multiple"
     )
-    cpu = not torch.cuda.is_available()
-    shutil.rmtree(folder, ignore_errors=True)
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=per_process // size,
+    return trainer_arguments(
+        TrainingArguments,
+        params,
+        folder,
+        what="PRM training",
+        batch=params.batch_size,
+        micro=micro_batch(per_process=per_process, longest=longest, budget=_MICRO_TOKENS),
+        unused_parameters=True,  # the backbone learns in the second phase only
         num_train_epochs=1,  # the passes lie one after the other in the order of questions
         train_sampling_strategy="sequential",
-        learning_rate=params.learning_rate,
-        lr_scheduler_type=_SCHEDULES[params.scheduler],
-        warmup_steps=params.warmup_ratio,
-        weight_decay=params.weight_decay,
-        bf16=params.precision == "bfloat16",
-        use_cpu=cpu,
-        dataloader_pin_memory=not cpu,
-        ddp_backend="gloo" if cpu and asked > 1 else None,
-        # The backbone learns in the second phase only.
-        ddp_find_unused_parameters=True if asked > 1 else None,
-        seed=params.seed,
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
     )
-    if arguments.world_size != asked:
-        raise AgentArkError(
-            f"PRM training: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
-            "with torchrun, and make one GPU visible to each process"
-        )
-    return arguments
 
 
 def _run(
@@ -285,13 +258,6 @@ def _write(
     write_prm(trained, tokenizer, Card(rule, max_length, params.loss, calibration), out)
     shutil.rmtree(folder, ignore_errors=True)
     return figures
-
-
-def _identity(model: Path, rows: Path, params: PRMParams) -> str:
-    """Digest of all that decides the course of a training; how often it is saved and on how many processes is not."""
-    settings = {name: value for name, value in asdict(params).items() if name != "save_steps"}
-    parts = {"model": sha256_tree(model), "rows": sha256_file(rows), "params": settings}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 __all__ = ["Checkpoint", "score_rows", "train_prm"]

@@ -1,8 +1,11 @@
 """One attempt at a training: where it goes on from, and what its failures mean to a user."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -10,7 +13,9 @@ from safetensors import SafetensorError
 from transformers import TrainingArguments
 
 from agentark.errors import AgentArkError
+from agentark.store import sha256_file, sha256_tree
 from agentark.training.checkpoints import Checkpoint, Checkpoints
+from agentark.training.params import OptimiserParams
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +46,22 @@ def failures(arguments: TrainingArguments, longest: int) -> Iterator[None]:
                 f"training: cannot write below {arguments.output_dir}: {error}; free space there and run it again"
             ) from error
         raise
+
+
+def identity_of(params: OptimiserParams, **parts: Path | bool | None) -> str:
+    """Digest of all that decides the course of a training; how often it is saved and on how many processes is not.
+
+    Args:
+        params: How it trains.
+        parts: Folders and files that it reads, by their content, and further facts.
+    """
+    settings = {name: value for name, value in asdict(params).items() if name != "save_steps"}
+    found = {name: _content(part) if isinstance(part, Path) else part for name, part in parts.items()}
+    return hashlib.sha256(json.dumps(found | {"params": settings}, sort_keys=True).encode()).hexdigest()
+
+
+def _content(path: Path) -> str:
+    return sha256_tree(path) if path.is_dir() else sha256_file(path)
 
 
 def restore(checkpoints: Checkpoints, identity: str, folder: Path, arguments: TrainingArguments) -> Checkpoint | None:

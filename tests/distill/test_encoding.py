@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from agentark.distill.encoding import Encoded, encode, fit, micro_batch, order
+from agentark.distill.encoding import Encoded, encode, fit, order
 from agentark.distill.params import TrainParams
 from agentark.distill.rows import Row
 from agentark.errors import InvalidInput
+from agentark.training.arguments import micro_batch
 from tests.distill.world import TEMPLATE, row, write_model
 
 ROW = Row.model_validate(row("1+1", "2"))

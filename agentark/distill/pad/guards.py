@@ -118,7 +118,8 @@ def _disagreement(recent: Sequence[Figures], threshold: float | None) -> str:
         return ""
     return (
         f"PRM-verifier disagreement: in {found:.0%} of {pairs} pairs the wrong answer's steps score higher than the "
-        f"right one's (threshold {threshold:.0%}); check the process reward model and its labels"
+        f"right one's (threshold {threshold:.0%}); check the process reward model and its labels, or switch this guard "
+        "off if it is the verifier that is fooled: where right answers are lucky, a good reward model blames them"
     )
 
 

@@ -1,14 +1,13 @@
 """What PAD is told and what it tells; plain data, no torch."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from agentark.distill.pad.guards import Guards
 from agentark.distill.params import StepAccuracy
-from agentark.errors import InvalidInput
 from agentark.llm.chat import Message
+from agentark.training.params import OptimiserParams, check, positive, weight
 
 TRUNCATION_PENALTY = 0.5
 """What an answer that never ended loses of its outcome reward, on the scale where right is 1 and wrong 0."""
@@ -41,8 +40,8 @@ class StepScorer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PadParams:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PadParams(OptimiserParams):
     """How a student is trained by process-aware distillation.
 
     Raises:
@@ -51,8 +50,6 @@ class PadParams:
 
     steps: int
     """Optimiser steps, >= 1; a multiple of `iterations`."""
-    learning_rate: float
-    """Peak learning rate of AdamW, > 0."""
     max_new_tokens: int
     """Longest answer in roll-outs and evaluation, in tokens, >= 1."""
     prompts_per_step: int = 16
@@ -79,20 +76,10 @@ class PadParams:
     """The probability of a token may change by this factor per batch of roll-outs, in (0, 1)."""
     temperature: float = 1.0
     """Sampling temperature of the roll-outs, > 0."""
-    lora_rank: int = 0
-    """Rank of the adapters on all linear layers; 0 trains all weights."""
-    lora_alpha: int = 0
-    """The adapters' update is multiplied by lora_alpha / lora_rank; >= 1 where lora_rank is."""
     warmup_ratio: float = 0.1
     """Part of the steps over which the learning rate rises from 0, in [0, 1)."""
     scheduler: Literal["cosine", "linear", "constant"] = "linear"
     """Course of the learning rate after the warm-up; cosine and linear fall to 0."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay, >= 0; norms and biases are left out."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of forward and backward pass; weights and optimiser stay in 32 bits."""
-    seed: int = 0
-    """Seed of the order of the questions, of the roll-outs, of the adapters' start and of dropout."""
     save_steps: int = 10
     """Steps between checkpoints, >= 1; the result does not depend on it."""
     evals: int = 3
@@ -105,16 +92,9 @@ class PadParams:
     """Base URL of the server; needed for VLLMServer alone."""
 
     def __post_init__(self) -> None:
-        def positive(value: float) -> bool:
-            return math.isfinite(value) and value > 0
-
-        def weight(value: float) -> bool:
-            return math.isfinite(value) and value >= 0
-
-        for name, good, accepted in (
+        own = (
             ("iterations", self.iterations >= 1, "1 or more"),
             ("steps", self.steps >= 1 and self.steps % max(1, self.iterations) == 0, "a multiple of iterations, not 0"),
-            ("learning_rate", positive(self.learning_rate), "more than 0"),
             ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
             ("prompts_per_step", self.prompts_per_step >= 1, "1 or more"),
             ("group", self.group >= 2, "2 or more: an answer is judged beside others"),
@@ -127,21 +107,12 @@ class PadParams:
             ("kl", weight(self.kl), "0 or more"),
             ("clip", 0 < self.clip < 1, "more than 0 and less than 1"),
             ("temperature", positive(self.temperature), "more than 0"),
-            ("lora_rank", self.lora_rank >= 0, "0 (all weights) or more"),
-            ("lora_alpha", self.lora_alpha >= (1 if self.lora_rank else 0), "1 or more where lora_rank is"),
-            ("warmup_ratio", 0 <= self.warmup_ratio < 1, "at least 0 and less than 1"),
-            ("scheduler", self.scheduler in ("cosine", "linear", "constant"), "cosine, linear, constant"),
-            ("weight_decay", weight(self.weight_decay), "0 or more"),
-            ("precision", self.precision in ("float32", "bfloat16"), "float32, bfloat16"),
-            ("seed", 0 <= self.seed < 2**32, "0 to 2**32 - 1"),
-            ("save_steps", self.save_steps >= 1, "1 or more"),
             ("evals", self.evals >= 0, "0 or more"),
             ("rollouts", self.rollouts in ("InProcess", "VLLMColocate", "VLLMServer"),
              "InProcess, VLLMColocate, VLLMServer"),
             ("vllm_url", bool(self.vllm_url) == (self.rollouts == "VLLMServer"), "a URL for VLLMServer, else empty"),
-        ):  # fmt: skip
-            if not good:
-                raise InvalidInput(f"PAD: {name} is {getattr(self, name)!r}; accepted: {accepted}")
+        )  # fmt: skip
+        check(self, "PAD", own)
 
     @property
     def batch(self) -> int:

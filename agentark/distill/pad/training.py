@@ -3,17 +3,13 @@
 Runs the same on one process and on many under torchrun: then every process calls `train_pad` and the first one writes.
 """
 
-import hashlib
-import json
 import logging
-import os
 import random
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,6 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.grpo_config import GRPOConfig
 
-from agentark.distill.encoding import micro_batch
 from agentark.distill.measuring import Measure
 from agentark.distill.pad.assessing import Assessor
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
@@ -44,14 +39,12 @@ from agentark.errors import AgentArkError, Interrupted, InvalidInput
 from agentark.llm.chat import Message, Sampling
 from agentark.llm.decoding import encode
 from agentark.processes import leaving_process_group
-from agentark.store import sha256_file, sha256_tree
 from agentark.tasks import Policy
-from agentark.training.attempts import failures, restore
+from agentark.training.arguments import divided, micro_batch, trainer_arguments
+from agentark.training.attempts import failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
 
 _log = logging.getLogger(__name__)
-
-_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
 @leaving_process_group()
@@ -100,7 +93,10 @@ def train_pad(
     longest, sampling = _room(base, asked, params)
     measure = _measure(base, held_out, policy, params)
     arguments = _arguments(params, longest, sampling, work / "trainer")
-    identity = _identity(model, questions, held_out, scorer, params) if arguments.process_index == 0 else ""
+    identity = ""
+    if arguments.process_index == 0:
+        scored = scorer is not None
+        identity = identity_of(params, model=model, questions=questions, held_out=held_out, scored=scored)
     resume = work / "resume"
     restored = restore(checkpoints, identity, resume, arguments)
     state = TrainerState.load_from_json(str(resume / "trainer_state.json")) if restored else None
@@ -213,22 +209,20 @@ def _rollouts(base: Base, sampling: Sampling, params: PadParams) -> InProcessRol
 
 
 def _arguments(params: PadParams, longest: int, sampling: Sampling, folder: Path) -> GRPOConfig:
-    """Trainer settings; also joins the process group under torchrun."""
-    asked = int(os.environ.get("WORLD_SIZE", "1"))
-    if params.batch % asked:
-        raise InvalidInput(
-            f"PAD: {params.prompts_per_step} questions of {params.group} answers cannot be split over {asked} "
-            "processes; choose a number of questions per step that can"
-        )
-    per_process = params.batch // asked
+    per_process = divided(
+        params.batch,
+        what=f"PAD: {params.prompts_per_step} questions of {params.group} answers",
+        hint="choose a number of questions per step that can",
+    )
     size = micro_batch(per_process=per_process, longest=longest + sampling.max_tokens)
-    cpu = not torch.cuda.is_available()
-    shutil.rmtree(folder, ignore_errors=True)
-    arguments = GRPOConfig(
-        output_dir=str(folder),
+    return trainer_arguments(
+        GRPOConfig,
+        params,
+        folder,
+        what="PAD",
+        batch=params.batch,
+        micro=size,
         num_generations=params.group,
-        per_device_train_batch_size=size,
-        gradient_accumulation_steps=per_process // size,
         steps_per_generation=per_process // size,
         num_iterations=params.iterations,
         # The passes lie one after the other in the order of questions.
@@ -240,31 +234,9 @@ def _arguments(params: PadParams, longest: int, sampling: Sampling, folder: Path
         epsilon=params.clip,
         temperature=params.temperature,
         scale_rewards="group",
-        learning_rate=params.learning_rate,
-        lr_scheduler_type=_SCHEDULES[params.scheduler],
-        warmup_steps=params.warmup_ratio,
-        weight_decay=params.weight_decay,
-        bf16=params.precision == "bfloat16",
-        use_cpu=cpu,
-        gradient_checkpointing=not cpu,
-        dataloader_pin_memory=not cpu,
-        ddp_backend="gloo" if cpu and asked > 1 else None,
-        ddp_find_unused_parameters=False if asked > 1 else None,
-        seed=params.seed,
-        remove_unused_columns=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
+        gradient_checkpointing=torch.cuda.is_available(),
         **vllm_arguments(params),
     )
-    if arguments.world_size != asked:
-        raise AgentArkError(
-            f"training: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
-            "with torchrun, and make one GPU visible to each process"
-        )
-    return arguments
 
 
 @contextmanager
@@ -318,19 +290,6 @@ def _write_best(
     if arguments.world_size > 1:
         torch.distributed.broadcast_object_list(step, src=0, device=arguments.device)
     return step[0]
-
-
-def _identity(model: Path, questions: Path, held_out: Path | None, scorer: StepScorer | None, params: PadParams) -> str:
-    """Digest of all that decides the course of a training; how often it is saved and on how many processes is not."""
-    settings = {name: value for name, value in asdict(params).items() if name != "save_steps"}
-    parts = {
-        "model": sha256_tree(model),
-        "questions": sha256_file(questions),
-        "held_out": sha256_file(held_out) if held_out is not None else None,
-        "scored": scorer is not None,
-        "params": settings,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _result(
