@@ -1,6 +1,6 @@
 """Train against reward models that can be gamed, and see who notices.
 
-    python benchmarks/reward_hacking.py
+    python -m benchmarks.reward_hacking
 
 Runs PAD on the quickstart's world with a scorer that loves length, one that is constant, one that is inverted, and a
 faithful one, each built from the world's own arithmetic. Prints one line per scorer (step and reason of the guard's
