@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test check format learning-bench vllm-cpu clean
+.PHONY: install dev quickstart test check generate verify format learning-bench vllm-cpu clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -30,6 +30,13 @@ check: dev                   ## Style, types, architecture.
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(MAKE) verify
+
+generate: dev                ## What is made from the models: crds/.
+	$(VENV)/bin/agentark crds --out crds
+
+verify: dev                  ## That crds/ is what the models make.
+	$(VENV)/bin/agentark crds --check crds
 
 format: dev
 	$(VENV)/bin/ruff check --fix .

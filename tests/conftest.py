@@ -4,22 +4,28 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.servers.kubernetes import ApiServer, binaries
+from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import binary, minio
 from tests.servers.s3 import S3Server
 from tests.servers.seaweedfs import seaweedfs
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build MinIO before the first test: it may take longer than a test may."""
-    if not session.config.option.collectonly and any(_needs_minio(item) for item in session.items):
+    """Build servers before the first test: it may take longer than a test may."""
+    if session.config.option.collectonly:
+        return
+    if any(_needs(item, "minio_server", "minio") for item in session.items):
         binary()
+    if any(_needs(item, "api_server") for item in session.items):
+        binaries()
 
 
-def _needs_minio(item: pytest.Item) -> bool:
+def _needs(item: pytest.Item, *names: str) -> bool:
     if not isinstance(item, pytest.Function):
         return False
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return "minio_server" in item.fixturenames or "minio" in parameters
+    return any(name in item.fixturenames or name in parameters for name in names)
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +39,11 @@ def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]
 def seaweedfs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A running SeaweedFS."""
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """A running Kubernetes API server."""
+    with running_api_server(tmp_path_factory.mktemp("kubernetes")) as server:
         yield server

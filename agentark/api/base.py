@@ -1,9 +1,9 @@
 """What all resources share: strict frozen models, camelCase on the wire, numbers that Kubernetes keeps exactly."""
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 API_VERSION: Literal["agentark.dev/v1alpha1"] = "agentark.dev/v1alpha1"
@@ -13,8 +13,20 @@ DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
+class Rule(NamedTuple):
+    """A condition over several fields, as the API server checks it; a validator of the model says the same."""
+
+    cel: str
+    """In the Common Expression Language; ``$a.b`` is the field a.b, or its default where it is left out. Not for lists:
+    the API server takes one with a default for endlessly long, and the rule for too dear."""
+    message: str
+    """What a user reads when it is false: the field and the mend."""
+
+
 class Spec(BaseModel):
     """A part of a resource: unknown fields are refused, values cannot be changed after reading."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -36,6 +48,13 @@ def _quoted(value: object) -> object:
     return value
 
 
+def _decimal(low: str, high: str) -> Any:
+    """How the API server sees a decimal string; text of any length would make its rule too dear."""
+    rule: dict[str, JsonValue] = {"rule": f"double(self) >= {float(low)} && double(self) <= {float(high)}"}
+    rule["message"] = f"must lie between {low} and {high}"
+    return Field(pattern=DECIMAL_PATTERN, max_length=24, json_schema_extra={"x-kubernetes-validations": [rule]})
+
+
 def _bounded(low: str, high: str) -> AfterValidator:
     def check(value: str) -> str:
         try:
@@ -49,16 +68,16 @@ def _bounded(low: str, high: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Fraction = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0", "1")]
+Fraction = Annotated[str, _decimal("0", "1"), BeforeValidator(_quoted), _bounded("0", "1")]
 """A decimal string from 0 to 1, such as "0.1"."""
 
-Threshold = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0.01", "1")]
+Threshold = Annotated[str, _decimal("0.01", "1"), BeforeValidator(_quoted), _bounded("0.01", "1")]
 """A decimal string from 0.01 to 1, such as "0.8"."""
 
-Temperature = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0", "2")]
+Temperature = Annotated[str, _decimal("0", "2"), BeforeValidator(_quoted), _bounded("0", "2")]
 """A decimal string from 0 (greedy) to 2."""
 
-PositiveDecimal = Annotated[str, BeforeValidator(_quoted), Field(pattern=DECIMAL_PATTERN), _bounded("0", "1000000")]
+PositiveDecimal = Annotated[str, _decimal("0", "1000000"), BeforeValidator(_quoted), _bounded("0", "1000000")]
 """A decimal string, such as "0.0005" or "5e-4"."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=63)]

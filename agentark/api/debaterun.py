@@ -1,10 +1,10 @@
 """DebateRun: several agents answer questions, read each other and answer again; every turn is kept."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Seed, Spec, Temperature
+from agentark.api.base import Fraction, Rule, Seed, Spec, Temperature
 from agentark.api.sources import Dataset, StoreSource, Teacher
 
 
@@ -21,20 +21,34 @@ class Sampling(Spec):
     """Longest reply, in tokens; a longer one is cut and marked, and never counts as an answer."""
 
 
+Text = Annotated[str, Field(max_length=65536)]
+"""A text for a model, at most 65,536 characters."""
+
+
 class Prompts(Spec):
     """What the agents are told. Defaults suit instruction-tuned chat models."""
 
-    system: str | None = None
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.solve) || self.solve.contains('{question}')", "solve must hold {question}"),
+        Rule("!has(self.peer) || self.peer.contains('{solution}')", "peer must hold {solution}"),
+        Rule("!has(self.review) || self.review.contains('{peers}')", "review must hold {peers}"),
+        Rule(
+            "!has(self.summarise) || (self.summarise.contains('{question}') && self.summarise.contains('{peers}'))",
+            "summarise must hold {question} and {peers}",
+        ),
+    )
+
+    system: Text | None = None
     """System message of every agent without a role; empty means none."""
-    solve: str | None = None
+    solve: Text | None = None
     """First message; must hold {question}."""
-    peer: str | None = None
+    peer: Text | None = None
     """How one peer's solution is shown; must hold {solution}, may hold {number}."""
-    review: str | None = None
+    review: Text | None = None
     """Message of the later rounds; must hold {peers}."""
-    summarise: str | None = None
+    summarise: Text | None = None
     """Message to the summariser; must hold {question} and {peers}."""
-    solution_marker: str | None = None
+    solution_marker: Text | None = None
     """Text that opens the solution inside a reply; what stands before it is the critique."""
 
     @model_validator(mode="after")
@@ -55,7 +69,7 @@ class Prompts(Spec):
 class Agent(Spec):
     """One debater that differs from the others."""
 
-    role: str = ""
+    role: Text = ""
     """Its system message; empty means the common one."""
     teacher: Teacher | None = None
     """Its own model; none means the common teacher."""
@@ -63,6 +77,14 @@ class Agent(Spec):
 
 class Protocol(Spec):
     """How a question is worked on."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("size($team) == 0 || size($team) == $agents", "team needs one entry per agent, or none"),
+        Rule(
+            "$type != 'SinglePass' || !has(self.agents) || self.agents == 1",
+            "a SinglePass has one agent; leave agents out",
+        ),
+    )
 
     type: Literal["Debate", "SelfConsistency", "SinglePass"] = "Debate"
     """Debate, a vote over independent samples, or one reply."""

@@ -1,10 +1,10 @@
 """DistillJob: from debates to one student that answers in a single pass, measured against where it came from."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Seed, Spec, Threshold
+from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Rule, Seed, Spec, Threshold
 from agentark.api.debaterun import DebateRunSpec, Execution
 from agentark.api.pad import PAD
 from agentark.api.prmtraining import PRMTrainingSpec
@@ -52,13 +52,19 @@ class Suite(Spec):
 class Evaluation(Spec):
     """What the student is measured on, and against what."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.suites.all(one, self.suites.exists_one(other, other.name == one.name))", "names of suites must differ"
+        ),
+    )
+
     suites: Annotated[list[Suite], Field(min_length=1, max_length=32)]
     """Question sets."""
-    controls: list[Control] = ["SelfConsistency", "Debate"]
+    controls: Annotated[list[Control], Field(max_length=16)] = ["SelfConsistency", "Debate"]
     """Shown beside base and student: a vote of the base at the debate's token cost, the debate, a debate whose agents
     see only their own solution, students of the answers alone, of the base's own correct answers without debate, and
     (OutcomeOnly) of the same methods with PAD's step rewards left out."""
-    decoding: Annotated[list[Literal["Greedy", "Sampled"]], Field(min_length=1)] = ["Greedy"]
+    decoding: Annotated[list[Literal["Greedy", "Sampled"]], Field(min_length=1, max_length=2)] = ["Greedy"]
     """How single passes are decoded; Sampled takes the debate's sampling."""
     seed: Seed = 1
     """Seed of sampled decoding and of the bootstrap."""
@@ -100,12 +106,48 @@ class Release(Spec):
 
     name: Name
     """Name of the ModelRelease."""
-    gates: list[Gate] = []
+    gates: Annotated[list[Gate], Field(max_length=32)] = []
     """All must pass."""
 
 
 class DistillJobSpec(Spec):
     """Debate, select traces, train a student, evaluate it, release it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("has(self.debate) != has(self.debateRef)", "give exactly one of 'debate' and 'debateRef'"),
+        Rule(
+            "!has(self.release) || !has(self.release.gates) || self.release.gates.all(gate, "
+            "self.evaluation.suites.exists(suite, suite.name == gate.suite))",
+            "release.gates name a suite that evaluation.suites does not have",
+        ),
+        Rule(
+            "'PAD' in self.methods || !(has(self.pad) || has(self.prm) || has(self.prmRef) || "
+            "(has(self.evaluation.controls) && 'OutcomeOnly' in self.evaluation.controls))",
+            "pad, prm, prmRef and the control OutcomeOnly belong to PAD; add PAD to methods, or remove them",
+        ),
+        Rule(
+            "[has(self.prm), has(self.prmRef), has(self.pad) && has(self.pad.prmEndpoint)].filter(one, one).size() < 2",
+            "give one of prm, prmRef and pad.prmEndpoint",
+        ),
+        Rule(
+            "!(has(self.prm) || has(self.prmRef)) || double($pad.processWeight) > 0.0",
+            'prm and prmRef score nothing where pad.processWeight is "0"; remove one',
+        ),
+        Rule(
+            "!has(self.prm) || !has(self.prm.heldOutFraction) || double(self.prm.heldOutFraction) >= "
+            "double($curation.heldOutFraction)",
+            "prm.heldOutFraction is less than curation.heldOutFraction; leave it out, or give at least as much",
+        ),
+        Rule(
+            "!has(self.evolve) || double($curation.heldOutFraction) > 0.0",
+            "evolve needs held-out questions for its gates; raise curation.heldOutFraction",
+        ),
+        Rule(
+            "!('PAD' in self.methods) || ($pad.promptsPerStep * $pad.group) % ($training.nodes * "
+            "self.?training.?processesPerNode.orValue($training.gpusPerNode > 0 ? $training.gpusPerNode : 1)) == 0",
+            "pad.promptsPerStep x pad.group must be a multiple of all training processes",
+        ),
+    )
 
     debate: DebateRunSpec | None = None
     """The debate that gives the traces."""

@@ -154,6 +154,7 @@ def parse(text: str) -> list[Document]:
         InvalidInput: The text is not YAML, nests too deeply, or expands to too many nodes.
     """
     try:
+        _check_depth(text)
         nodes = [node for node in yaml.compose_all(text, Loader=_LOADER) if node is not None]
         budget = _Budget()
         documents = [_document(node, budget) for node in nodes]
@@ -166,6 +167,17 @@ def parse(text: str) -> list[Document]:
     except RecursionError:
         raise _ParseError(f"nests deeper than {MAX_DEPTH} levels") from None
     return [document for document in documents if document.data is not None]
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what would make the composer, which is C code, run out of stack and take the process along."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _ParseError(
+                f"nests deeper than {MAX_DEPTH} levels", event.start_mark.line + 1 if event.start_mark else 0
+            )
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
 """PAD, process-aware distillation: the student answers, its steps are scored, and what scores well becomes likelier."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, PositiveDecimal, Spec, Temperature
+from agentark.api.base import Fraction, PositiveDecimal, Rule, Spec, Temperature
 from agentark.api.sources import Endpoint, Model
 
 
@@ -21,6 +21,18 @@ class PADGuards(Spec):
 
     What a stopped run returns is its best checkpoint, or the start where none was better.
     """
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "double($stepDrift) == 0.0 || double($stepDrift) > 1.0",
+            'stepDrift is a factor above 1, or "0" to switch it off',
+        ),
+        Rule(
+            "double($lengthDrift) == 0.0 || double($lengthDrift) > 1.0",
+            'lengthDrift is a factor above 1, or "0" to switch it off',
+        ),
+        Rule("double($disagreement) < 1.0", 'disagreement is less than 1, or "0" to switch it off'),
+    )
 
     step_drift: PositiveDecimal = "1.5"
     """Most that the number of steps per answer may grow or shrink, as a factor above 1; "0" switches it off."""
@@ -48,6 +60,26 @@ class PADGuards(Spec):
 
 class PAD(Spec):
     """How PAD trains. Adapters, precision, schedule, evaluations, seed and machines are those of `training`."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("$steps % $iterations == 0", "steps must be a multiple of iterations"),
+        Rule("double($temperature) > 0.0", 'temperature "0" makes all answers the same; give more than 0'),
+        Rule("double($clip) > 0.0 && double($clip) < 1.0", "clip is more than 0 and less than 1"),
+        Rule("double($minTemperature) > 0.0", "minTemperature is more than 0"),
+        Rule("double($learningRate) > 0.0", "learningRate is more than 0"),
+        Rule(
+            "has(self.vllmUrl) == ($rollouts == 'VLLMServer')",
+            "vllmUrl and rollouts: VLLMServer go together; give both or neither",
+        ),
+        Rule(
+            "double($processWeight) > 0.0 || double($outcomeWeight) > 0.0",
+            'processWeight and outcomeWeight are both "0", so nothing is rewarded; raise one',
+        ),
+        Rule(
+            "double($processWeight) > 0.0 || !has(self.prmEndpoint)",
+            'prmEndpoint would not be asked, because processWeight is "0"; remove one',
+        ),
+    )
 
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Optimiser steps. A small model on short questions needs 15 to 50, a chat model a few hundred."""

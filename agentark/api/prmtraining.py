@@ -1,10 +1,10 @@
 """PRMTraining: a process reward model learns from debates which steps are right."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, PositiveDecimal, Reference, Spec, Temperature
+from agentark.api.base import Fraction, PositiveDecimal, Reference, Rule, Spec, Temperature
 from agentark.api.debaterun import DebateRunSpec, Execution
 from agentark.api.sources import Endpoint, Model, StoreSource
 from agentark.api.training import Training
@@ -17,6 +17,10 @@ LabelSource = Literal["Agreement", "Corrective", "MonteCarlo", "Judge"]
 
 class MonteCarlo(Spec):
     """Labels by finishing a solution from each of its steps: the share that ends right."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("double($temperature) > 0.0", 'temperature "0" makes all continuations the same; give more than 0'),
+    )
 
     rollouts: Annotated[int, Field(ge=1, le=256)] = 8
     """Continuations per step; the teacher that debated writes them."""
@@ -32,6 +36,32 @@ class MonteCarlo(Spec):
 
 class PRMTrainingSpec(Spec):
     """Train a scalar head that gives each step of a solution its probability of being right."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!(has(self.debate) && has(self.debateRef))", "give one of 'debate' and 'debateRef', not both"),
+        Rule(
+            "!has(self.labels) || self.labels.all(one, self.labels.exists_one(other, other == one))",
+            "labels name each source once",
+        ),
+        Rule(
+            "(has(self.labels) && 'Judge' in self.labels) == has(self.judge)",
+            "labels with Judge and 'judge' (the server that judges) go together; give both or neither",
+        ),
+        Rule(
+            "!has(self.monteCarlo) || (has(self.labels) && 'MonteCarlo' in self.labels)",
+            "monteCarlo is given; add MonteCarlo to labels",
+        ),
+        Rule("double($temperature) > 0.0", "temperature is more than 0"),
+        Rule("double($headFraction) < 1.0", "headFraction is less than 1, or the backbone would never learn"),
+        Rule(
+            "!has(self.representationWeight) || $loss == 'Representation'",
+            "representationWeight belongs to loss: Representation",
+        ),
+        Rule(
+            "!has(self.heldOutFraction) || (double(self.heldOutFraction) > 0.0 && double(self.heldOutFraction) < 1.0)",
+            "heldOutFraction is more than 0 and less than 1",
+        ),
+    )
 
     debate_ref: Reference | None = None
     """A DebateRun of this namespace."""

@@ -1,10 +1,10 @@
 """Where data, models, endpoints and artifacts are."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Digest, Name, Reference, Spec
+from agentark.api.base import Digest, Name, Reference, Rule, Spec
 
 URI_PATTERN = r"^(file:|s3://|hf://|release://).+"
 Uri = Annotated[str, Field(pattern=URI_PATTERN, max_length=2048)]
@@ -55,6 +55,10 @@ class Endpoint(Spec):
 
 class Teacher(Spec):
     """The model that debates: weights to load, or a server to ask."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("has(self.model) != has(self.endpoint)", "give exactly one of 'model' and 'endpoint'"),
+    )
 
     model: Model | None = None
     """Weights to load (on a cluster: to serve by vLLM)."""

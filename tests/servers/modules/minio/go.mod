@@ -1,4 +1,4 @@
-module agentark.dev/tests/servers
+module agentark.dev/tests/servers/modules/minio
 
 go 1.25.0
 

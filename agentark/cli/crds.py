@@ -1,0 +1,29 @@
+"""`agentark crds`: the CustomResourceDefinitions of this version."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentark.errors import AgentArkError
+
+
+def crds(
+    out: Annotated[Path | None, typer.Option("--out", help="Write one file per kind into this folder.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Only see whether this folder is current.")] = None,
+) -> None:
+    """Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."""
+    from agentark.api.crds import render_crds
+
+    files = render_crds()
+    if check is not None:
+        found = {file.name: file.read_text() for file in check.glob("*.yaml")}
+        stale = sorted(name for name in files.keys() | found.keys() if files.get(name) != found.get(name))
+        if stale:
+            raise AgentArkError(f"{check}: not current: {', '.join(stale)}; run: agentark crds --out {check}")
+    elif out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_text(text)
+    else:
+        typer.echo("---\n".join(files.values()), nl=False)

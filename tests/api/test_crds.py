@@ -1,0 +1,170 @@
+"""The CustomResourceDefinitions: current, small, and as strict as the models; a real API server takes them."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentark.api import KINDS, InvalidManifest, read_manifest
+from agentark.api.crds import custom_resource, expand, render_crds, rules_of
+from tests.api.manifests import ACCEPTED, BROKEN, manifest
+from tests.servers.kubernetes import ApiServer
+
+ROOT = Path(__file__).parents[2]
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def where(kind: str, name: str = "") -> str:
+    plural = custom_resource(kind)["spec"]["names"]["plural"]
+    return f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}" + (f"/{name}" if name else "")
+
+
+@pytest.fixture(scope="module")
+def server(api_server: ApiServer) -> Iterator[ApiServer]:
+    """An API server that has the definitions, from the files as a user applies them."""
+    for file in sorted((ROOT / "crds").glob("*.yaml")):
+        definition = yaml.safe_load(file.read_text())
+        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
+        answer = api_server.apply(path, definition)
+        assert (answer.status, answer.warnings) == (201, ()), answer.message
+        _await_established(api_server, path)
+    yield api_server
+
+
+def _await_established(server: ApiServer, path: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        conditions = server.request("GET", path).body.get("status", {}).get("conditions") or []
+        found = {one["type"]: one for one in conditions}
+        assert found.get("NonStructuralSchema", {}).get("status") != "True", found
+        # Served a moment after it is established.
+        if found.get("Established", {}).get("status") == "True" and _is_served(server, path):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{path} was not established within 30 s")
+
+
+def _is_served(server: ApiServer, path: str) -> bool:
+    plural = path.rsplit("/", 1)[-1].split(".")[0]
+    return server.request("GET", f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}").status == 200
+
+
+def test_the_files_are_those_of_the_models() -> None:
+    assert {file.name: file.read_text() for file in (ROOT / "crds").iterdir()} == render_crds(), "run: make generate"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_is_small_enough_for_every_client(kind: str) -> None:
+    assert len(json.dumps(custom_resource(kind), separators=(",", ":"))) < 60_000
+
+
+def test_every_rule_is_broken_by_some_case() -> None:
+    named = {message for _, _, message in BROKEN}
+    rules = {model.rules[place].message for kind in KINDS for model, place in rules_of(kind)}
+    assert rules <= named, f"without a case: {rules - named}"
+    assert {kind for kind, _ in ACCEPTED} == set(KINDS)
+
+
+def test_rules_name_fields_with_their_defaults() -> None:
+    (model, place), *_ = [one for one in rules_of("DistillJob") if "multiple of iterations" in one[0].rules[one[1]][1]]
+    assert expand(model.rules[place].cel, model) == "self.?steps.orValue(100) % self.?iterations.orValue(1) == 0"
+    with pytest.raises(StopIteration):
+        expand("$nothing == 1", model)
+
+
+@pytest.mark.parametrize(("kind", "changes", "message"), BROKEN)
+def test_a_broken_rule_is_refused_on_the_laptop_too(
+    tmp_path: Path, kind: str, changes: dict[str, Any], message: str
+) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(yaml.safe_dump(manifest(kind, changes)))
+    with pytest.raises(InvalidManifest):
+        read_manifest(file)
+
+
+@pytest.mark.parametrize(("kind", "changes", "message"), BROKEN)
+def test_a_broken_rule_is_refused_with_its_message(
+    server: ApiServer, kind: str, changes: dict[str, Any], message: str
+) -> None:
+    answer = server.apply(where(kind, "sample"), manifest(kind, changes), dry_run=True)
+    assert answer.status == 422
+    assert message in answer.message
+
+
+@pytest.mark.parametrize(("kind", "changes"), ACCEPTED)
+def test_what_keeps_to_the_rules_is_accepted_by_both(
+    server: ApiServer, tmp_path: Path, kind: str, changes: dict[str, Any]
+) -> None:
+    made = manifest(kind, changes)
+    file = tmp_path / "good.yaml"
+    file.write_text(yaml.safe_dump(made))
+    read_manifest(file)
+    answer = server.apply(where(kind, "sample"), made, dry_run=True)
+    assert (answer.status, answer.warnings) == (201, ()), answer.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_read_back_is_what_was_applied(server: ApiServer, kind: str) -> None:
+    made = manifest(kind, {})
+    path = where(kind, "drift")
+    made["metadata"]["name"] = "drift"
+    try:
+        first = server.apply(path, made)
+        assert first.status == 201, first.message
+        assert first.body["spec"] == made["spec"]
+        assert first.body["status"] == {"observedGeneration": -1}, "not yet seen by the operator"
+        second, third = server.apply(path, made), server.apply(path, made)
+        assert second.body["spec"] == made["spec"] and second.body["metadata"]["generation"] == 1
+        # The server stores the status' default with the second write, and has nothing to write from then on.
+        assert third.body == second.body
+    finally:
+        server.request("DELETE", path)
+
+
+def test_the_examples_are_accepted_as_they_are(server: ApiServer) -> None:
+    files = sorted((ROOT / "examples").rglob("*.yaml"))
+    documents = [one for file in files for one in yaml.safe_load_all(file.read_text()) if one and "spec" in one]
+    assert len(documents) > 10
+    for document in documents:
+        document["metadata"]["namespace"] = "default"
+        answer = server.apply(where(document["kind"], document["metadata"]["name"]), document, dry_run=True)
+        assert (answer.status, answer.warnings) == (201, ()), f"{document['metadata']['name']}: {answer.message}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("methods", "PAD", "must be of type array"),
+        ("methods", ["Magic"], 'Unsupported value: "Magic"'),
+        ("training", {"epochs": 2}, "must be of type string"),
+        ("traning", {}, "unknown field"),
+        ("training", {"nodes": 0}, "should be greater than or equal to 1"),
+    ],
+)
+def test_wrong_types_and_unknown_fields_are_named(server: ApiServer, field: str, value: Any, message: str) -> None:
+    path = where("DistillJob") + "?fieldValidation=Strict&dryRun=All"  # what `kubectl apply` asks for
+    answer = server.request("POST", path, manifest("DistillJob", {field: value}))
+    assert answer.status in (400, 422)
+    assert message in answer.message and field in answer.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_status_is_written_apart_and_pruned_to_its_schema(server: ApiServer, kind: str) -> None:
+    path = where(kind, "status")
+    made = manifest(kind, {}, name="status")
+    condition = {"type": "Ready", "status": "False", "reason": "Waiting", "message": "for the debate"}
+    condition |= {"lastTransitionTime": "2026-11-24T12:00:00Z", "observedGeneration": 1}
+    try:
+        server.apply(path, made)
+        status = {"observedGeneration": 1, "conditions": [condition], "unknown": 1}
+        answer = server.request("PATCH", f"{path}/status", {"status": status}, form="application/merge-patch+json")
+        assert answer.status == 200, answer.message
+        assert answer.body["status"] == {"observedGeneration": 1, "conditions": [condition]}
+        assert answer.body["metadata"]["generation"] == 1
+        assert answer.body["spec"] == made["spec"]
+    finally:
+        server.request("DELETE", path)
