@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from agentark.api import KINDS, InvalidManifest, read_manifest
+from agentark.api import KINDS, InvalidManifest, check_manifest, read_manifest
 from agentark.api.crds import custom_resource, expand, render_crds, rules_of
 from tests.api.manifests import ACCEPTED, BROKEN, manifest
+from tests.api.test_malformed import COUNT, broken
 from tests.servers.kubernetes import ApiServer
 
 ROOT = Path(__file__).parents[2]
@@ -168,3 +169,28 @@ def test_status_is_written_apart_and_pruned_to_its_schema(server: ApiServer, kin
         assert answer.body["spec"] == made["spec"]
     finally:
         server.request("DELETE", path)
+
+
+def test_what_the_server_takes_the_operator_can_read(server: ApiServer, tmp_path: Path) -> None:
+    """Manifests broken at random: none makes the server fail, and none that it stores is a surprise to the models."""
+    file = tmp_path / "manifest.json"
+    taken = refused = 0
+    for number in range(COUNT):
+        document = yaml.safe_load(broken(number))
+        kind, metadata = document.get("kind"), document.get("metadata")
+        if not isinstance(kind, str) or kind not in KINDS or metadata != manifest(kind, {})["metadata"]:
+            continue
+        try:
+            json.dumps(document, allow_nan=False)
+        except (TypeError, ValueError):
+            continue  # no JSON, so kubectl cannot send it
+        answer = server.request("POST", where(kind) + "?fieldValidation=Strict&dryRun=All", document)
+        assert answer.status in (201, 400, 422), f"{number}: {answer}"
+        refused += answer.status != 201
+        if answer.status == 201:
+            taken += 1
+            # As the operator sees it, without fields that the server drops because they are null.
+            seen = {part: answer.body[part] for part in ("apiVersion", "kind", "metadata", "spec")}
+            file.write_text(json.dumps(seen))
+            assert not check_manifest(file)[1], f"{number}: {document}"
+    assert taken > 5 and refused > 50

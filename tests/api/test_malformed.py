@@ -17,6 +17,7 @@ COUNT = 200
 VALUES: list[Any] = [
     *(None, True, -1, 0, 2**63, 1.5, float("nan"), float("inf"), b"\xff\xfe"),
     *("", " ", "\u0000", "\u202egnp.exe", "💥" * 500, "x" * 100_000, "!!python/object:os.system"),
+    *(1, 3, 16, "0.5", "1", "2e-3", "s3://data/other", "First", "DA", ["PAD"]),  # right here and there
     *([], [None], [[]], {}, {"": ""}, {"a": {"b": [1, {"c": None}]}}, list(range(10_000))),
 ]
 TEXTS = [
@@ -45,7 +46,9 @@ def broken(number: int) -> bytes:
     kind, changes = rng.choice([*ACCEPTED, *((kind, {}) for kind in SPECS)])
     document = copy.deepcopy(manifest(kind, changes))
     for _ in range(rng.randint(1, 3)):
-        node: Any = document
+        node: Any = document if rng.random() < 0.1 else document.get("spec")
+        if not isinstance(node, dict) or not node:
+            break
         while True:
             key = rng.choice(list(node) if isinstance(node, dict) else range(len(node)))
             child = node[key]

@@ -60,14 +60,16 @@ class ApiServer:
 
     url: str
     authority: Path
+    """Certificate to check it by."""
+    pool: urllib3.PoolManager
+    """Connections to it."""
     token: str = field(default=TOKEN, repr=False)
 
     def request(self, method: str, path: str, content: Any = None, *, form: str = "application/json") -> Answer:
         """Ask as the cluster's administrator."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": form}
         body = json.dumps(content).encode() if content is not None else None
-        with urllib3.PoolManager(ca_certs=str(self.authority), timeout=30.0, retries=False) as pool:
-            reply = pool.request(method, self.url + path, body=body, headers=headers)
+        reply = self.pool.request(method, self.url + path, body=body, headers=headers)
         return Answer(reply.status, json.loads(reply.data or b"{}"), tuple(reply.headers.getlist("Warning")))
 
     def apply(self, path: str, content: Any, *, manager: str = "tests", dry_run: bool = False) -> Answer:
@@ -99,7 +101,8 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
         url = f"https://{LOOPBACK}:{port}"
         authority = certificates / "apiserver.crt"  # which the server makes when it starts
         stack.enter_context(_serving(command, folder / "kube-apiserver", f"{url}/readyz", authority))
-        yield ApiServer(url, authority)
+        pool = urllib3.PoolManager(ca_certs=str(authority), timeout=30.0, retries=False)
+        yield ApiServer(url, authority, stack.enter_context(pool))
 
 
 @contextlib.contextmanager
