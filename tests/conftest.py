@@ -1,10 +1,11 @@
 """Real S3 servers for every test that asks for one; started once per test run, stopped with it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.servers.kubernetes import ApiServer, binaries
+from tests.servers.kubernetes import ApiServer, binaries, install
 from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import binary, minio
 from tests.servers.s3 import S3Server
@@ -17,7 +18,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if any(_needs(item, "minio_server", "minio") for item in session.items):
         binary()
-    if any(_needs(item, "api_server") for item in session.items):
+    if any(_needs(item, "api_server", "cluster") for item in session.items):
         binaries()
 
 
@@ -47,3 +48,10 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A running Kubernetes API server."""
     with running_api_server(tmp_path_factory.mktemp("kubernetes")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(api_server: ApiServer) -> ApiServer:
+    """A running Kubernetes API server with the CustomResourceDefinitions, from the files as a user applies them."""
+    install(api_server, Path(__file__).parents[1] / "crds")
+    return api_server

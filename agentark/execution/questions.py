@@ -7,7 +7,7 @@ from agentark.errors import InvalidInput
 from agentark.planning import Pin
 from agentark.store import sha256_file
 from agentark.tasks import Question, read_questions, task
-from agentark.tasks.sources import open_lines
+from agentark.tasks.sources import StoreOptions, open_lines
 
 
 def stage_questions(pin: Pin, *, task_name: str, limit: int | None, needs_gold: bool = True) -> Iterator[Question]:
@@ -20,5 +20,5 @@ def stage_questions(pin: Pin, *, task_name: str, limit: int | None, needs_gold: 
     address = pin.path or pin.uri
     if pin.path and (found := f"sha256:{sha256_file(Path(pin.path))}") != pin.identity:
         raise InvalidInput(f"{pin.uri} changed since the run was planned ({pin.identity} -> {found}); run again")
-    lines = open_lines(address, base=Path("/"))
+    lines = open_lines(address, base=Path("/"), store=StoreOptions(pin.endpoint, pin.region))
     return read_questions(task(task_name), lines, source=pin.uri, limit=limit, needs_gold=needs_gold)

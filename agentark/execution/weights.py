@@ -25,13 +25,13 @@ def model_folder(context: StageContext, uri: str) -> Path:
         return _from_hub(pin)
     target = context.work / "models" / pin.identity.replace(":", "-")[:80]
     if scheme == "s3":
-        folder, _, name = uri.rpartition("/")
-        return _download(folder, name, target)
+        return _download(pin, target)
     raise InvalidInput(f"{uri}: released models can be used once the release stage is available")
 
 
-def _download(folder: str, name: str, target: Path) -> Path:
-    store = open_store(folder)
+def _download(pin: Pin, target: Path) -> Path:
+    folder, _, name = pin.uri.rpartition("/")
+    store = open_store(folder, endpoint=pin.endpoint, region=pin.region)
     for entry in store.entries(name):
         file = target / entry.path.removeprefix(f"{name}/")
         if not file.exists():

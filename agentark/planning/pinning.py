@@ -81,15 +81,17 @@ def _count_rows(path: Path) -> int:
 
 def _pin_s3(uri: str, source: StoreSource, what: str) -> Pin:
     folder, _, name = uri.rpartition("/")
-    near = open_store(folder, endpoint=source.endpoint or "", region=source.region)
+    endpoint = source.endpoint or ""
+    near = open_store(folder, endpoint=endpoint, region=source.region)
     entry = near.stat(name)
     if entry is not None:
-        return Pin(uri=uri, identity=f"etag:{entry.etag}:{entry.size}")
-    below = [(found.path, found.etag, found.size) for found in near.entries(name)]
-    if not below:
-        raise InvalidInput(f"{what}: nothing is there; upload it, or correct bucket and key")
-    digest = hashlib.sha256(json.dumps(below).encode()).hexdigest()
-    return Pin(uri=uri, identity=f"etags:{digest}")
+        identity = f"etag:{entry.etag}:{entry.size}"
+    else:
+        below = [(found.path, found.etag, found.size) for found in near.entries(name)]
+        if not below:
+            raise InvalidInput(f"{what}: nothing is there; upload it, or correct bucket and key")
+        identity = f"etags:{hashlib.sha256(json.dumps(below).encode()).hexdigest()}"
+    return Pin(uri=uri, identity=identity, endpoint=endpoint, region=source.region)
 
 
 _HUB = re.compile(r"^hf://(?P<repo>[^@#]+)(@(?P<revision>[^#]+))?(#.*)?$")

@@ -54,6 +54,10 @@ class Pin(_Value):
     """Rows of a data set where they can be counted cheaply."""
     path: str = ""
     """Absolute path of a local file or folder."""
+    endpoint: str = ""
+    """S3 server that was asked; the run reads from the same one. Empty: as the environment says."""
+    region: str = ""
+    """Region of its bucket; empty: the server is asked."""
 
 
 class Stage(_Value):

@@ -1,8 +1,6 @@
 """The CustomResourceDefinitions: current, small, and as strict as the models; a real API server takes them."""
 
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from tests.api.test_malformed import COUNT, broken
 from tests.servers.kubernetes import ApiServer
 
 ROOT = Path(__file__).parents[2]
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def where(kind: str, name: str = "") -> str:
@@ -24,34 +21,9 @@ def where(kind: str, name: str = "") -> str:
     return f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}" + (f"/{name}" if name else "")
 
 
-@pytest.fixture(scope="module")
-def server(api_server: ApiServer) -> Iterator[ApiServer]:
-    """An API server that has the definitions, from the files as a user applies them."""
-    for file in sorted((ROOT / "crds").glob("*.yaml")):
-        definition = yaml.safe_load(file.read_text())
-        path = f"{DEFINITIONS}/{definition['metadata']['name']}"
-        answer = api_server.apply(path, definition)
-        assert (answer.status, answer.warnings) == (201, ()), answer.message
-        _await_established(api_server, path)
-    yield api_server
-
-
-def _await_established(server: ApiServer, path: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        conditions = server.request("GET", path).body.get("status", {}).get("conditions") or []
-        found = {one["type"]: one for one in conditions}
-        assert found.get("NonStructuralSchema", {}).get("status") != "True", found
-        # Served a moment after it is established.
-        if found.get("Established", {}).get("status") == "True" and _is_served(server, path):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{path} was not established within 30 s")
-
-
-def _is_served(server: ApiServer, path: str) -> bool:
-    plural = path.rsplit("/", 1)[-1].split(".")[0]
-    return server.request("GET", f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}").status == 200
+@pytest.fixture
+def server(cluster: ApiServer) -> ApiServer:
+    return cluster
 
 
 def test_the_files_are_those_of_the_models() -> None:

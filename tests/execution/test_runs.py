@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.execution.conftest import Workplace, debate_run
+from tests.servers.s3 import client
 
 Serve = Callable[..., str]
 
@@ -146,6 +147,22 @@ def test_a_bucket_keeps_a_run_as_a_folder_does(
     assert "debate  done" in place.run("run", "-f", "run.yaml")
     assert "debate  cached" in place.run("run", "-f", "run.yaml")
     assert not list((place.folder / "cache").rglob("journal*")), "work folders are removed after the commit"
+
+
+def test_data_in_a_bucket_is_read_from_the_endpoint_of_the_store(
+    place: Workplace, serve: Serve, minio_server: Any, monkeypatch: Any
+) -> None:
+    place.questions(3)
+    name = "runs/questions.jsonl"
+    client(minio_server.endpoint).fput_object(minio_server.bucket, name, str(place.folder / "questions.jsonl"))
+    spec = {"store": {"uri": f"s3://{minio_server.bucket}/near", "endpoint": minio_server.endpoint}}
+    manifest = debate_run(serve("--template", "The answer is {index}."), **spec)
+    manifest["spec"]["dataset"] = {"uri": f"s3://{minio_server.bucket}/{name}"}
+    place.write("run.yaml", manifest)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", minio_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", minio_server.secret_key)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place.folder / "cache"))
+    assert "debate  done" in place.run("run", "-f", "run.yaml")
 
 
 def test_secrets_come_from_the_environment_and_go_nowhere(place: Workplace, serve: Serve, monkeypatch: Any) -> None:

@@ -5,12 +5,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 
 from tests.servers.golang import program
 from tests.servers.process import LOOPBACK, ServerFailed, free_ports, serving
@@ -76,6 +78,70 @@ class ApiServer:
         """Apply on the server, as `kubectl apply --server-side` does."""
         query = f"?fieldManager={manager}&fieldValidation=Strict&force=true" + ("&dryRun=All" if dry_run else "")
         return self.request("PATCH", path + query, content, form="application/apply-patch+yaml")
+
+    def awaited(self, path: str, right: Callable[[dict[str, Any]], bool], *, within_s: float = 60.0) -> dict[str, Any]:
+        """Watch one object until it is as wanted.
+
+        Raises:
+            ServerFailed: If it is not within the time; shows how it was last.
+        """
+        folder, name = path.rsplit("/", 1)
+        query = f"?watch=1&fieldSelector=metadata.name%3D{name}&timeoutSeconds={max(1, int(within_s))}"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        timeout = urllib3.Timeout(connect=5.0, read=within_s + 5)
+        last: dict[str, Any] = {}
+        with self.pool.request(
+            "GET", f"{self.url}{folder}{query}", headers=headers, preload_content=False, timeout=timeout
+        ) as reply:
+            rest = b""
+            for chunk in reply.stream():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    last = json.loads(line)["object"]
+                    if right(last):
+                        reply.close()
+                        return last
+        raise ServerFailed(f"{path} was not as wanted within {within_s:g} s: {json.dumps(last)[:3000]}")
+
+    def kubeconfig(self, file: Path) -> Path:
+        """Write a kubeconfig for the administrator."""
+        cluster = {"server": self.url, "certificate-authority": str(self.authority)}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "tests", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
+            "current-context": "tests",
+        }
+        file.write_text(json.dumps(content))
+        return file
+
+
+def install(server: ApiServer, folder: Path) -> None:
+    """Apply the CustomResourceDefinitions of a folder and wait until they are served."""
+    for file in sorted(folder.glob("*.yaml")):
+        definition = yaml.safe_load(file.read_text())
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition['metadata']['name']}"
+        answer = server.apply(path, definition)
+        if answer.status not in (200, 201) or answer.warnings:
+            raise ServerFailed(f"{file.name}: {answer.message} {answer.warnings}")
+        server.awaited(path, _established)
+        _await_served(server, definition["spec"]["names"]["plural"])
+
+
+def _established(definition: dict[str, Any]) -> bool:
+    conditions = {one["type"]: one["status"] for one in definition.get("status", {}).get("conditions") or []}
+    return conditions.get("Established") == "True" and conditions.get("NonStructuralSchema") != "True"
+
+
+def _await_served(server: ApiServer, plural: str) -> None:
+    # A moment after it is established; there is nothing to watch for that.
+    deadline = time.monotonic() + 30
+    while server.request("GET", f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}").status != 200:
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"{plural} is not served within 30 s")
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
