@@ -42,7 +42,7 @@ def planned(
         else:
             kept = _PINS.validate_python(record.pins)
             return lay_out(resource, kept, others=others)
-    needed = [resource, *(other for other in others.values() if other.kind != "ModelRelease")]
+    needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     _refuse_files(needed)
     pins = pin_addresses(needed, base=Path("/nonexistent"), store=store, source=source)
     plan = lay_out(resource, pins, others=others)

@@ -12,6 +12,7 @@ from agentark.store import Store, open_store
 from agentark.store.stages import now
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.observing import planned, stages_in
+from agentark_operator.referring import missing, related
 from agentark_operator.settings import Settings
 from agentark_operator.summarizing import Observed, ObservedStage, summarize
 
@@ -66,7 +67,10 @@ def _observed(
     body: Body, siblings: Mapping[str, Body], before: Mapping[str, Any], kube: Kube, settings: Settings
 ) -> Observed:
     resource = parsed(body)
-    others = {name: parsed(other) for name, other in siblings.items()}
+    if absent := missing(body, siblings):
+        message = f"waits for {' and '.join(absent)}, which this namespace does not have; apply it, or correct the name"
+        return Observed(stages=(ObservedStage("references", "-", "-", "Waiting", message, "DependencyNotReady"),))
+    others = {name: parsed(other) for name, other in related(body, siblings).items()}
     store, source = _store(resource, kube, settings)
     same = before.get("observedGeneration") == body["metadata"]["generation"]
     plan = planned(resource, others, store=store, source=source, run_id=str(before.get("runId", "")) if same else "")

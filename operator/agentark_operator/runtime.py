@@ -13,6 +13,7 @@ from agentark.api import API_VERSION, KINDS
 from agentark_operator.kube import Kube
 from agentark_operator.queueing import WorkQueue
 from agentark_operator.reconciling import Body, Outcome, reconcile
+from agentark_operator.referring import references
 from agentark_operator.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -94,13 +95,22 @@ class Operator:
                 self._seen.pop(key, None)
                 self._written.pop(key, None)
                 self._queue.forget(key)
+                self._wake(key)
                 return
             before, now = self._seen.get(key), {"apiVersion": API_VERSION, "kind": kind, **_plain(body)}
             self._seen[key] = now
             if before is None or any(before["metadata"].get(one) != now["metadata"].get(one) for one in _ASKING):
                 self._queue.add(key)
+                self._wake(key)
 
         return seen
+
+    def _wake(self, key: Key) -> None:
+        """Look again at the resources that name this one."""
+        name = f"{key.kind}/{key.name}"
+        for other, body in self._seen.items():
+            if other.namespace == key.namespace and name in references(body):
+                self._queue.add(other)
 
     async def _work(self, kube: Kube, threads: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()

@@ -86,8 +86,8 @@ def operator(environment: dict[str, str], place: Path) -> Iterator[Start]:
         yield start
 
 
-def path_of(name: str) -> str:
-    return f"/apis/agentark.dev/v1alpha1/namespaces/default/debateruns/{name}"
+def path_of(name: str, plural: str = "debateruns") -> str:
+    return f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}/{name}"
 
 
 def named(manifest: dict[str, Any], name: str, **spec: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def apply(cluster: ApiServer) -> Iterator[Callable[[dict[str, Any]], str]]:
     applied: list[str] = []
 
     def act(made: dict[str, Any]) -> str:
-        path = path_of(made["metadata"]["name"])
+        path = path_of(made["metadata"]["name"], f"{made['kind'].lower()}s")
         answer = cluster.apply(path, made)
         assert answer.status in (200, 201), answer.message
         applied.append(path)
@@ -197,3 +197,20 @@ def test_a_missing_secret_is_named_and_the_resource_goes_on_once_it_is_there(
         assert minio_server.secret_key not in str(found)
     finally:
         cluster.request("DELETE", f"{where}/store")
+
+
+def test_a_resource_waits_for_the_one_that_it_names(
+    cluster: ApiServer, operator: Start, debated: dict[str, Any], apply: Callable[[dict[str, Any]], str]
+) -> None:
+    operator()
+    made = {"apiVersion": "agentark.dev/v1alpha1", "kind": "PRMTraining", "metadata": {"name": "scores"}}
+    made["metadata"]["namespace"] = "default"
+    model = {"uri": debated["spec"]["dataset"]["uri"]}  # something that is there
+    made["spec"] = {"debateRef": {"name": "talk"}, "model": model, "store": debated["spec"]["store"]}
+    path = apply(made)
+    found = cluster.awaited(path, lambda one: ready(one)["reason"] == "DependencyNotReady")
+    assert "DebateRun/talk" in ready(found)["message"]
+    assert health(found) == "InProgress"
+    apply(named(debated, "talk"))
+    found = cluster.awaited(path, lambda one: ready(one)["reason"] == "NotInStore")
+    assert [stage["state"] for stage in found["status"]["stages"]] == ["Cached", "Waiting", "Waiting"]
