@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from agentark_operator.queueing import WorkQueue
 from agentark_operator.reconciling import Body, Outcome, reconcile
 from agentark_operator.referring import references
 from agentark_operator.settings import Settings
+from agentark_operator.telemetry import Telemetry, serve
 
 _log = logging.getLogger(__name__)
 _ASKING = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
@@ -42,6 +44,7 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue()
         self._seen: dict[Key, Body] = {}
         self._written: dict[Key, tuple[str, dict[str, Any]]] = {}
+        self._telemetry = Telemetry()
 
     async def run(self, stop: threading.Event) -> None:
         """Work until told to stop.
@@ -55,6 +58,13 @@ class Operator:
         options.scanning.disabled = bool(self._settings.namespaces)
         options.process.ultimate_exiting_timeout = None
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
+        watched = asyncio.Event()
+        probes = await serve(
+            self._settings.address,
+            metrics=self._metrics,
+            alive=lambda: self._telemetry.alive(len(self._queue)),
+            ready=watched.is_set,
+        )
         kube = Kube(connections=self._settings.workers)
         with ThreadPoolExecutor(self._settings.workers, "reconcile") as threads:
             workers = [asyncio.create_task(self._work(kube, threads)) for _ in range(self._settings.workers)]
@@ -66,6 +76,7 @@ class Operator:
                     namespaces=self._settings.namespaces,
                     standalone=True,
                     stop_flag=stop,
+                    ready_flag=watched,
                 )
             )
             try:
@@ -75,6 +86,7 @@ class Operator:
                 for worker in workers:
                     worker.cancel()
                 results = await asyncio.gather(watching, *workers, return_exceptions=True)
+                await probes.cleanup()
                 kube.close()
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
@@ -125,12 +137,17 @@ class Operator:
                 for other, sibling in self._seen.items()
                 if other.namespace == key.namespace and other != key
             }
+            started = time.perf_counter()
+            outcome = "Error"
             try:
                 found = await loop.run_in_executor(threads, self._pass, key, body, siblings, kube)
+                outcome = "Later" if found.later else "Done"
             except Exception:
                 wait_s = self._queue.failed(key)
                 _log.exception("%s %s/%s: the pass failed; again in %.1f s", *key, wait_s)
                 continue
+            finally:
+                self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
             self._written[key] = (body["metadata"]["uid"], found.status)
             if found.later:
                 wait_s = self._queue.failed(key)
@@ -139,6 +156,13 @@ class Operator:
             self._queue.done(key)
             if not found.ended:
                 self._queue.add_later(key, self._settings.resync_s)
+
+    def _metrics(self) -> bytes:
+        phases = (
+            (key.kind, key.namespace, str((body.get("status") or {}).get("phase", "Unknown")))
+            for key, body in self._seen.items()
+        )
+        return self._telemetry.render(phases, len(self._queue))
 
     def _pass(self, key: Key, body: Body, siblings: dict[str, Body], kube: Kube) -> Outcome:
         # What the watch shows may be older than what was written: a pass that went by it would write twice.

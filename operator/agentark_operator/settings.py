@@ -17,6 +17,8 @@ class Settings:
     """Its region."""
     namespaces: tuple[str, ...] = ()
     """Namespaces to look after; none means all, and needs a cluster role."""
+    address: str = "0.0.0.0:8080"
+    """HOST:PORT of /metrics, /healthz and /readyz."""
     workers: int = 8
     """Resources worked on at once; each pass blocks a thread for its calls."""
     resync_s: float = 300.0
@@ -24,11 +26,14 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from AGENTARK_STORE, AGENTARK_STORE_ENDPOINT, AGENTARK_STORE_REGION, AGENTARK_NAMESPACES (commas)."""
+    """Settings from AGENTARK_STORE, AGENTARK_STORE_ENDPOINT, AGENTARK_STORE_REGION, AGENTARK_NAMESPACES (with commas)
+    and AGENTARK_ADDRESS.
+    """
     names = environment.get("AGENTARK_NAMESPACES", "")
     return Settings(
         store=environment.get("AGENTARK_STORE", ""),
         store_endpoint=environment.get("AGENTARK_STORE_ENDPOINT", ""),
         store_region=environment.get("AGENTARK_STORE_REGION", ""),
         namespaces=tuple(name.strip() for name in names.split(",") if name.strip()),
+        address=environment.get("AGENTARK_ADDRESS", "") or "0.0.0.0:8080",
     )

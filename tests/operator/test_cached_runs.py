@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 import yaml
 from agentark_operator.conditions import health
 
 from tests.servers.kubernetes import ApiServer
+from tests.servers.process import free_ports
 from tests.servers.s3 import S3Server, client
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,7 @@ def environment(cluster: ApiServer, minio_server: S3Server, place: Path) -> dict
         "AWS_ACCESS_KEY_ID": minio_server.access_key,
         "AWS_SECRET_ACCESS_KEY": minio_server.secret_key,
         "XDG_CACHE_HOME": str(place / "cache"),
+        "AGENTARK_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
     }
 
 
@@ -214,3 +217,27 @@ def test_a_resource_waits_for_the_one_that_it_names(
     apply(named(debated, "talk"))
     found = cluster.awaited(path, lambda one: ready(one)["reason"] == "NotInStore")
     assert [stage["state"] for stage in found["status"]["stages"]] == ["Cached", "Waiting", "Waiting"]
+
+
+def test_metrics_and_probes_tell_what_is_done(
+    cluster: ApiServer,
+    operator: Start,
+    debated: dict[str, Any],
+    apply: Callable[[dict[str, Any]], str],
+    environment: dict[str, str],
+) -> None:
+    operator()
+    cluster.awaited(apply(named(debated, "counted")), succeeded)
+    url = f"http://{environment['AGENTARK_ADDRESS']}"
+
+    def get(path: str) -> tuple[int, str]:
+        with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
+            reply = pool.request("GET", url + path)
+            return reply.status, reply.data.decode()
+
+    assert get("/healthz") == get("/readyz") == (200, "ok\n")
+    code, text = get("/metrics")
+    assert code == 200
+    assert 'agentark_reconcile_total{kind="DebateRun",outcome="Done"} 1.0' in text, "one pass was enough"
+    assert 'agentark_reconcile_duration_seconds_count{kind="DebateRun"} 1.0' in text
+    assert 'agentark_resources{kind="DebateRun",namespace="default"' in text
