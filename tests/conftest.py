@@ -1,6 +1,8 @@
 """Real S3 servers for every test that asks for one; started once per test run, stopped with it."""
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import binary, minio
 from tests.servers.s3 import S3Server
 from tests.servers.seaweedfs import seaweedfs
+
+ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -53,5 +57,24 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 @pytest.fixture(scope="session")
 def cluster(api_server: ApiServer) -> ApiServer:
     """A running Kubernetes API server with the CustomResourceDefinitions, from the files as a user applies them."""
-    install(api_server, Path(__file__).parents[1] / "crds")
+    install(api_server, ROOT / "crds")
     return api_server
+
+
+@pytest.fixture
+def servers() -> Iterator[Callable[..., str]]:
+    """Start a server in a process of its own; returns the base URL that it prints."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> str:
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(timeout=10)
+        assert process.stdout is not None
+        process.stdout.close()

@@ -22,10 +22,9 @@ from agentark.execution.results import (
     read_gates,
     read_results,
     read_table,
-    run_record,
     student_stage,
 )
-from agentark.planning import Plan
+from agentark.planning import Plan, run_record
 from agentark.store import Store, write_run
 
 

@@ -3,22 +3,8 @@
 import json
 from typing import Any
 
-from agentark.planning import Plan
-from agentark.store import Output, RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
-from agentark.store.stages import now
-
-
-def run_record(plan: Plan) -> RunRecord:
-    """The lineage of a run: which stages it uses, and what its addresses stood for."""
-    return RunRecord(
-        run_id=plan.run_id,
-        name=plan.name,
-        namespace=plan.namespace,
-        created_at=now(),
-        manifest=plan.manifest,
-        stages=tuple(RunStage(kind=stage.kind, name=stage.name, key=stage.key) for stage in plan.stages),
-        pins={uri: pin.identity for uri, pin in plan.pins.items()},
-    )
+from agentark.planning import Plan, run_record
+from agentark.store import Output, RunStage, StageManifest, Store, read_manifest, stage_path
 
 
 def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> StageManifest | None:

@@ -2,20 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from agentark.api import Resource, StoreSource
 from agentark.errors import InvalidInput, NotFound
-from agentark.planning import Pin, Plan, pin_addresses
+from agentark.planning import Pin, Plan, pin_addresses, run_record
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
-from agentark.store import RunRecord, RunStage, Store, read_manifest, read_run, write_run
-from agentark.store.stages import now
+from agentark.store import Store, read_manifest, read_run, write_run
 from agentark_operator.summarizing import ObservedStage
-
-_PINS = TypeAdapter(dict[str, Pin])
 
 
 def planned(
@@ -40,13 +34,16 @@ def planned(
         except NotFound:
             pass  # the run was deleted from the store; it begins anew
         else:
-            kept = _PINS.validate_python(record.pins)
+            kept = {
+                uri: Pin(uri=uri, identity=str(identity), endpoint=source.endpoint or "", region=source.region)
+                for uri, identity in record.pins.items()
+            }
             return lay_out(resource, kept, others=others)
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     _refuse_files(needed)
     pins = pin_addresses(needed, base=Path("/nonexistent"), store=store, source=source)
     plan = lay_out(resource, pins, others=others)
-    write_run(store, _record(plan))
+    write_run(store, run_record(plan))
     return plan
 
 
@@ -81,16 +78,3 @@ def _refuse_files(resources: list[Resource]) -> None:
                     f"{resource.kind} {resource.metadata.name!r}: {uri} is a path on somebody's machine, which a pod "
                     "does not see; upload it, for example with `mc cp`, and give its s3:// address"
                 )
-
-
-def _record(plan: Plan) -> RunRecord:
-    pins: dict[str, Any] = {uri: pin.model_dump(mode="json") for uri, pin in plan.pins.items()}
-    return RunRecord(
-        run_id=plan.run_id,
-        name=plan.name,
-        namespace=plan.namespace,
-        created_at=now(),
-        manifest=plan.manifest,
-        stages=tuple(RunStage(kind=stage.kind, name=stage.name, key=stage.key) for stage in plan.stages),
-        pins=pins,
-    )

@@ -145,12 +145,12 @@ def test_a_restarted_operator_writes_nothing_new(
     cluster: ApiServer, operator: Start, debated: dict[str, Any], apply: Callable[[dict[str, Any]], str]
 ) -> None:
     first = operator()
-    before = cluster.awaited(apply(named(debated, "kept")), succeeded)
+    before = cluster.awaited(apply(named(debated, "talk")), succeeded)  # the laptop's run has the same name and id
     first.kill()
     first.wait()
     operator()
     cluster.awaited(apply(named(debated, "later")), succeeded)  # the new one works
-    after = cluster.request("GET", path_of("kept")).body
+    after = cluster.request("GET", path_of("talk")).body
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 

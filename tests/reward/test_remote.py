@@ -2,9 +2,8 @@
 
 import json
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from agentark.reward.scoring import PRM
 from tests.distill.world import write_model
 from tests.reward.toys import PROMPT, PRMTraining, rows, solution
 
-ROOT = Path(__file__).parents[2]
 Serve = Callable[..., str]
 
 
@@ -33,22 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def serve(folder: Path) -> Iterator[Serve]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*options: str) -> str:
-        command = [sys.executable, "-m", "tests.servers.pooling", str(folder), *options]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        started.append(process)
-        assert process.stdout is not None
-        return process.stdout.readline().strip()
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(timeout=10)
-        assert process.stdout is not None
-        process.stdout.close()
+def serve(servers: Callable[..., str], folder: Path) -> Serve:
+    return partial(servers, "-m", "tests.servers.pooling", str(folder))
 
 
 def remote(url: str, folder: Path, *, model: str = "prm", **options: Any) -> RemotePRM:
