@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from typing import Any
 
 import urllib3
 import yaml
+from Crypto.PublicKey import RSA
 
 from tests.servers.golang import program
 from tests.servers.process import LOOPBACK, ServerFailed, free_ports, serving
@@ -189,10 +188,7 @@ def _serving(command: list[str | Path], folder: Path, ready_url: str, authority:
 
 
 def _signing_key(path: Path) -> Path:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        raise ServerFailed("the API server of the tests needs a key: install openssl")
-    subprocess.run([openssl, "genrsa", "-out", path, "2048"], check=True, capture_output=True)
+    path.write_bytes(RSA.generate(2048).export_key())
     return path
 
 
