@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 
+from agentark.errors import AgentArkError
 from agentark_operator.runtime import Operator
 from agentark_operator.settings import read_settings
 
@@ -19,9 +20,13 @@ async def _main() -> None:
 
 
 def main() -> int:
-    """Run the operator; 0 after a signal."""
+    """Run the operator; 0 after a signal, 2 if it cannot begin."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    asyncio.run(_main())
+    try:
+        asyncio.run(_main())
+    except AgentArkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
 
 

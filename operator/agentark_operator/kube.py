@@ -6,6 +6,8 @@ from typing import Any
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
+from agentark.errors import InvalidInput
+
 FIELD_MANAGER = "agentark-operator"
 _TIMEOUT_S = 30.0
 
@@ -23,10 +25,19 @@ class Kube:
 
     Args:
         connections: Threads that call at once.
+
+    Raises:
+        InvalidInput: If nothing says where the cluster is.
     """
 
     def __init__(self, *, connections: int) -> None:
-        config.load_config()
+        try:
+            config.load_config()
+        except config.ConfigException as error:
+            raise InvalidInput(
+                f"no cluster to connect to ({error}); set KUBECONFIG to a kubeconfig, or run in a pod with a service "
+                "account"
+            ) from None
         settings = client.Configuration.get_default_copy()
         settings.connection_pool_maxsize = connections
         self._api = client.ApiClient(settings)

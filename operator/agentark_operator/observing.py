@@ -28,23 +28,27 @@ def planned(
         InvalidInput: The spec cannot be run; the message names the field.
         StoreError: The store cannot be asked.
     """
-    if run_id:
-        try:
-            record = read_run(store, run_id, namespace=resource.metadata.namespace)
-        except NotFound:
-            pass  # the run was deleted from the store; it begins anew
-        else:
-            kept = {
-                uri: Pin(uri=uri, identity=str(identity), endpoint=source.endpoint or "", region=source.region)
-                for uri, identity in record.pins.items()
-            }
-            return lay_out(resource, kept, others=others)
+    kept = _kept_pins(store, source, run_id, resource.metadata.namespace) if run_id else None
+    if kept is not None:
+        return lay_out(resource, kept, others=others)
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     _refuse_files(needed)
     pins = pin_addresses(needed, base=Path("/nonexistent"), store=store, source=source)
     plan = lay_out(resource, pins, others=others)
     write_run(store, run_record(plan))
     return plan
+
+
+def _kept_pins(store: Store, source: StoreSource, run_id: str, namespace: str) -> dict[str, Pin] | None:
+    """What the addresses of a run stood for when it began; None where its record was deleted: it begins anew."""
+    try:
+        record = read_run(store, run_id, namespace=namespace)
+    except NotFound:
+        return None
+    return {
+        uri: Pin(uri=uri, identity=str(identity), endpoint=source.endpoint or "", region=source.region)
+        for uri, identity in record.pins.items()
+    }
 
 
 def stages_in(store: Store, plan: Plan) -> list[ObservedStage]:

@@ -50,6 +50,7 @@ class Operator:
         """Work until told to stop.
 
         Raises:
+            InvalidInput: There is no cluster, or no address to listen on.
             BaseException: What ended Kopf or a worker; the process should end too, and be started again.
         """
         options = kopf.OperatorSettings()
@@ -58,6 +59,7 @@ class Operator:
         options.scanning.disabled = bool(self._settings.namespaces)
         options.process.ultimate_exiting_timeout = None
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
+        kube = Kube(connections=self._settings.workers)
         watched = asyncio.Event()
         probes = await serve(
             self._settings.address,
@@ -65,7 +67,6 @@ class Operator:
             alive=lambda: self._telemetry.alive(len(self._queue)),
             ready=watched.is_set,
         )
-        kube = Kube(connections=self._settings.workers)
         with ThreadPoolExecutor(self._settings.workers, "reconcile") as threads:
             workers = [asyncio.create_task(self._work(kube, threads)) for _ in range(self._settings.workers)]
             watching = asyncio.create_task(

@@ -8,6 +8,8 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from agentark.errors import InvalidInput
+
 STUCK_S = 600.0
 """A loop that has had work for so long, in seconds, and finished nothing is dead."""
 
@@ -92,6 +94,9 @@ async def serve(
         metrics: Gives the metrics.
         alive: Whether the operator should go on; if not, the kubelet starts it again.
         ready: Whether it watches the cluster's resources.
+
+    Raises:
+        InvalidInput: If nothing can listen there.
     """
 
     async def show(_: web.Request) -> web.Response:
@@ -110,5 +115,9 @@ async def serve(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     host, _, port = address.rpartition(":")
-    await web.TCPSite(runner, host or None, int(port)).start()
+    try:
+        await web.TCPSite(runner, host or None, int(port)).start()
+    except (OSError, ValueError, OverflowError) as error:
+        await runner.cleanup()
+        raise InvalidInput(f"AGENTARK_ADDRESS is {address!r}: {error}; give HOST:PORT with a free port") from None
     return runner
