@@ -1,12 +1,12 @@
 """The custom resources as pydantic models: the single source of schemas, defaults, validation and reference docs."""
 
 from agentark.api.base import API_VERSION
-from agentark.api.debaterun import DebateRunSpec, Execution, Prompts, Protocol, Sampling
+from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Prompts, Protocol, Sampling
 from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Suite
 from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
 from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.api.pad import PAD, PADGuards, PRMEndpoint
-from agentark.api.prmtraining import MonteCarlo, PRMTrainingSpec
+from agentark.api.prmtraining import MonteCarlo, PRMSpec, PRMTrainingSpec
 from agentark.api.resources import (
     KINDS,
     DebateRun,
@@ -16,22 +16,28 @@ from agentark.api.resources import (
     Resource,
     json_schema,
 )
-from agentark.api.sources import Dataset, Endpoint, Model, SecretKey, StoreSource, Teacher
-from agentark.api.training import Training
+from agentark.api.running import OPERATOR, RunPolicy
+from agentark.api.sources import Dataset, Endpoint, Model, SecretKey, Serving, StoreSource, Teacher
+from agentark.api.training import MACHINE_FIELDS, Elastic, Gang, RuntimeRef, Training
 
 __all__ = [
     "API_VERSION",
     "KINDS",
+    "MACHINE_FIELDS",
+    "OPERATOR",
     "PAD",
     "Curation",
     "Dataset",
     "DebateRun",
     "DebateRunSpec",
+    "DebateSpec",
     "DistillJob",
     "DistillJobSpec",
+    "Elastic",
     "Endpoint",
     "Evaluation",
     "Execution",
+    "Gang",
     "Gate",
     "InvalidManifest",
     "Issue",
@@ -41,13 +47,17 @@ __all__ = [
     "MonteCarlo",
     "PADGuards",
     "PRMEndpoint",
+    "PRMSpec",
     "PRMTraining",
     "PRMTrainingSpec",
     "Prompts",
     "Protocol",
     "Resource",
+    "RunPolicy",
+    "RuntimeRef",
     "Sampling",
     "SecretKey",
+    "Serving",
     "StoreSource",
     "Suite",
     "Teacher",

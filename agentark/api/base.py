@@ -50,7 +50,10 @@ def _quoted(value: object) -> object:
 
 def _decimal(low: str, high: str) -> Any:
     """How the API server sees a decimal string; text of any length would make its rule too dear."""
-    rule: dict[str, JsonValue] = {"rule": f"double(self) >= {float(low)} && double(self) <= {float(high)}"}
+    bounds = [f"double(self) <= {float(high)}"]
+    if Decimal(low) > 0:  # the pattern has no sign
+        bounds.insert(0, f"double(self) >= {float(low)}")
+    rule: dict[str, JsonValue] = {"rule": " && ".join(bounds)}
     rule["message"] = f"must lie between {low} and {high}"
     return Field(pattern=DECIMAL_PATTERN, max_length=24, json_schema_extra={"x-kubernetes-validations": [rule]})
 
@@ -88,6 +91,10 @@ Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """Seed of all random choices, 0 to 2147483647."""
+
+
+PodTemplate = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+"""A part of a pod template, {metadata, spec}, laid over the one that is made; its container is called "stage"."""
 
 
 class Reference(Spec):

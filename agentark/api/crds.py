@@ -41,6 +41,7 @@ _RELEASE_COLUMNS = (
 _KEPT = {
     "type", "description", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern",
     "format", "required", "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip
 _FIELD = re.compile(r"\$([a-zA-Z]+(?:\.[a-zA-Z]+)*)(?![\w(])")  # not the name of a method at its end
 

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from agentark.api.base import Fraction, Rule, Seed, Spec, Temperature
-from agentark.api.sources import Dataset, StoreSource, Teacher
+from agentark.api.running import Run
+from agentark.api.sources import Dataset, Teacher
 
 
 class Sampling(Spec):
@@ -125,10 +126,14 @@ class Execution(Spec):
     """Deadline of one request, all its retries included."""
     max_failed_questions: Annotated[int, Field(ge=0)] = 0
     """Questions that may stay unanswered before the stage fails."""
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Pods that share the questions on a cluster; the limits above hold for each."""
+    gpus_per_worker: Annotated[int, Field(ge=0, le=16)] = 0
+    """GPUs of each such pod, for weights that run in it."""
 
 
-class DebateRunSpec(Spec):
-    """Debate a set of questions."""
+class DebateSpec(Spec):
+    """A debate over a set of questions."""
 
     dataset: Dataset
     """The questions."""
@@ -138,7 +143,7 @@ class DebateRunSpec(Spec):
     """How it debates."""
     execution: Execution = Execution()
     """How the work is carried out."""
-    store: StoreSource | None = None
-    """Where transcripts go; the operator's setting or the folder .agentark by default."""
-    suspend: bool = False
-    """Keep the run from starting, or stop it where it can go on later."""
+
+
+class DebateRunSpec(DebateSpec, Run):
+    """Debate a set of questions."""

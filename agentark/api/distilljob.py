@@ -5,10 +5,11 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Rule, Seed, Spec, Threshold
-from agentark.api.debaterun import DebateRunSpec, Execution
+from agentark.api.debaterun import DebateSpec, Execution
 from agentark.api.pad import PAD
-from agentark.api.prmtraining import PRMTrainingSpec
-from agentark.api.sources import Dataset, Model, StoreSource
+from agentark.api.prmtraining import PRMSpec
+from agentark.api.running import Run
+from agentark.api.sources import Dataset, Model
 from agentark.api.training import Training
 
 Method = Literal["RSFT", "DA", "PAD", "AnswerOnly"]
@@ -110,7 +111,7 @@ class Release(Spec):
     """All must pass."""
 
 
-class DistillJobSpec(Spec):
+class DistillJobSpec(Run):
     """Debate, select traces, train a student, evaluate it, release it."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -149,13 +150,13 @@ class DistillJobSpec(Spec):
         ),
     )
 
-    debate: DebateRunSpec | None = None
+    debate: DebateSpec | None = None
     """The debate that gives the traces."""
     debate_ref: Reference | None = None
     """Or a DebateRun of this namespace."""
     pad: PAD | None = None
     """How PAD trains, where it is among the methods; defaults apply when left out."""
-    prm: PRMTrainingSpec | None = None
+    prm: PRMSpec | None = None
     """The process reward model for PAD; defaults apply when left out."""
     prm_ref: Reference | None = None
     """Or a PRMTraining of this namespace."""
@@ -175,10 +176,6 @@ class DistillJobSpec(Spec):
     """How the evaluation's requests are carried out."""
     release: Release | None = None
     """Publish the student when it passes its gates."""
-    store: StoreSource | None = None
-    """Where artifacts go; the operator's setting or the folder .agentark by default."""
-    suspend: bool = False
-    """Keep the job from starting, or stop it where it can go on later."""
 
     @model_validator(mode="after")
     def _sources(self) -> Self:

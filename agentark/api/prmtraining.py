@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from agentark.api.base import Fraction, PositiveDecimal, Reference, Rule, Spec, Temperature
-from agentark.api.debaterun import DebateRunSpec, Execution
-from agentark.api.sources import Endpoint, Model, StoreSource
+from agentark.api.debaterun import DebateSpec, Execution
+from agentark.api.running import Run
+from agentark.api.sources import Endpoint, Model
 from agentark.api.training import Training
 
 SplitRule = Literal["Numbered", "BlankLine", "Newline", "Sentence"]
@@ -34,8 +35,8 @@ class MonteCarlo(Spec):
         return self
 
 
-class PRMTrainingSpec(Spec):
-    """Train a scalar head that gives each step of a solution its probability of being right."""
+class PRMSpec(Spec):
+    """A scalar head that gives each step of a solution its probability of being right."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("!(has(self.debate) && has(self.debateRef))", "give one of 'debate' and 'debateRef', not both"),
@@ -65,7 +66,7 @@ class PRMTrainingSpec(Spec):
 
     debate_ref: Reference | None = None
     """A DebateRun of this namespace."""
-    debate: DebateRunSpec | None = None
+    debate: DebateSpec | None = None
     """Or the debate itself."""
     model: Model | None = None
     """Backbone; by default the student when embedded in a DistillJob, else the weights that debated."""
@@ -95,10 +96,6 @@ class PRMTrainingSpec(Spec):
     """Optimisation and machines; batchSize counts questions."""
     execution: Execution = Execution()
     """How the requests of MonteCarlo and Judge are carried out."""
-    store: StoreSource | None = None
-    """Where the model goes; the operator's setting or the folder .agentark by default."""
-    suspend: bool = False
-    """Keep the training from starting, or stop it where it can go on later."""
 
     @model_validator(mode="after")
     def _one_debate(self) -> Self:
@@ -130,3 +127,7 @@ class PRMTrainingSpec(Spec):
                 "figures need questions that were not trained on"
             )
         return self
+
+
+class PRMTrainingSpec(PRMSpec, Run):
+    """Train a process reward model."""

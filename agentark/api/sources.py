@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Digest, Name, Reference, Rule, Spec
+from agentark.api.base import Digest, Name, PodTemplate, Reference, Rule, Spec
 
 URI_PATTERN = r"^(file:|s3://|hf://|release://).+"
 Uri = Annotated[str, Field(pattern=URI_PATTERN, max_length=2048)]
@@ -53,22 +53,42 @@ class Endpoint(Spec):
     """The key to send as bearer token; none by default."""
 
 
+class Serving(Spec):
+    """How vLLM serves a teacher's weights on a cluster; on a laptop they run in process. Not part of a key."""
+
+    replicas: Annotated[int, Field(ge=1, le=256)] = 1
+    """Pods that serve."""
+    gpus_per_replica: Annotated[int, Field(ge=0, le=16)] = 1
+    """GPUs of each; 0 serves on the CPU."""
+    args: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=64)] = []
+    """Further arguments of `vllm serve`."""
+    start_deadline_seconds: Annotated[int, Field(ge=10, le=86400)] = 1800
+    """Longest time from a pod's start until it serves, in seconds: loading weights takes a while."""
+    pods: PodTemplate | None = None
+    """Laid over the pod template: {metadata, spec}; the container is called "vllm"."""
+
+
 class Teacher(Spec):
     """The model that debates: weights to load, or a server to ask."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("has(self.model) != has(self.endpoint)", "give exactly one of 'model' and 'endpoint'"),
+        Rule("!has(self.serving) || has(self.model)", "serving belongs to 'model'; an endpoint is served already"),
     )
 
     model: Model | None = None
     """Weights to load (on a cluster: to serve by vLLM)."""
     endpoint: Endpoint | None = None
     """A running OpenAI-compatible server."""
+    serving: Serving | None = None
+    """How the weights are served on a cluster; defaults apply when left out."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.model is None) == (self.endpoint is None):
             raise ValueError("give exactly one of 'model' and 'endpoint'")
+        if self.serving is not None and self.model is None:
+            raise ValueError("serving belongs to 'model'; an endpoint is served already")
         return self
 
 

@@ -46,7 +46,17 @@ class StageStatus(_Part):
     state: Literal["Waiting", "Cached", "Running", "Done", "Failed"]
     """Where it is; Cached cost no pod."""
     attempt: Annotated[int, Field(ge=0)] | None = None
-    """Attempts begun."""
+    """Number of the last attempt."""
+    failures: Annotated[int, Field(ge=0)] | None = None
+    """Attempts that failed by their own work."""
+    interruptions: Annotated[int, Field(ge=0)] | None = None
+    """Attempts that ended by eviction, preemption or a lost node."""
+    counted: Annotated[int, Field(ge=0)] | None = None
+    """The last attempt whose end is in these numbers."""
+    next_attempt_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When the next attempt begins, after a failure."""
+    object: Annotated[str, Field(max_length=317)] | None = None
+    """Kind/name of what runs it."""
     message: Annotated[str, Field(max_length=4096)] | None = None
     """Why it waits or failed."""
 
@@ -62,6 +72,21 @@ class Progress(_Part):
     """Units in all."""
     remaining_seconds: Annotated[int, Field(ge=0)] | None = None
     """Estimated time to its end."""
+
+
+class PastRun(_Part):
+    """An earlier run of the resource."""
+
+    run_id: Annotated[str, Field(max_length=253)]
+    """The run in the store."""
+    phase: Phase
+    """How it ended; a run that another spec took the place of stays as it was."""
+    started_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it began."""
+    completed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it ended, or was superseded."""
+    score: Decimal | None = None
+    """What it reached."""
 
 
 class Usage(_Part):
@@ -159,6 +184,10 @@ class RunStatus(Status):
     """When the run began."""
     completed_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When it ended."""
+    requested_at: Annotated[str, Field(max_length=253)] | None = None
+    """The annotation agentark.dev/requestedAt that this run obeys."""
+    runs: Annotated[list[PastRun], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"})] = []
+    """Earlier runs, newest first."""
 
 
 class ReleaseStatus(Status):

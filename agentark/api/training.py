@@ -1,10 +1,10 @@
 """How a model is trained, and on what machines."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, PositiveDecimal, Seed, Spec
+from agentark.api.base import Fraction, Name, PositiveDecimal, Rule, Seed, Spec
 
 
 class Lora(Spec):
@@ -16,8 +16,65 @@ class Lora(Spec):
     """Scale: the update is multiplied by alpha / rank."""
 
 
+MACHINE_FIELDS = frozenset(
+    {"backend", "nodes", "gpusPerNode", "processesPerNode", "checkpointSteps", "elastic", "gang", "runtimeRef"}
+)
+"""Fields of a training, as on the wire, that do not change its result and are no part of a key."""
+
+
+class Elastic(Spec):
+    """A training that goes on with fewer or more pods (PyTorchJob's elasticPolicy)."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.minNodes <= self.maxNodes", "elastic.minNodes is more than elastic.maxNodes"),
+    )
+
+    min_nodes: Annotated[int, Field(ge=1, le=1024)]
+    """Pods that it needs at least."""
+    max_nodes: Annotated[int, Field(ge=1, le=1024)]
+    """Pods that it can use."""
+    max_restarts: Annotated[int, Field(ge=0, le=100)] = 10
+    """Times that the processes may be started again within an attempt."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_nodes > self.max_nodes:
+            raise ValueError(f"elastic.minNodes is {self.min_nodes}, more than elastic.maxNodes, {self.max_nodes}")
+        return self
+
+
+class Gang(Spec):
+    """How a gang scheduler (Volcano, scheduler-plugins) places a PyTorchJob: its schedulingPolicy."""
+
+    queue: Annotated[str, Field(max_length=253)] = ""
+    """Its queue; the scheduler's default when empty."""
+    priority_class: Annotated[str, Field(max_length=253)] = ""
+    """Its priority class."""
+    min_available: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Pods that must be placed together; all by default."""
+    schedule_timeout_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Longest time for the placement, in seconds."""
+
+
+class RuntimeRef(Spec):
+    """The training runtime of a TrainJob."""
+
+    name: Name = "torch-distributed"
+    """Name of the runtime."""
+    kind: Literal["ClusterTrainingRuntime", "TrainingRuntime"] = "ClusterTrainingRuntime"
+    """Its kind."""
+
+
 class Training(Spec):
     """Optimisation and machines. The machines are not part of a stage's key."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!(has(self.elastic) || has(self.gang)) || $backend == 'PyTorchJob'",
+            "elastic and gang belong to backend: PyTorchJob",
+        ),
+        Rule("!has(self.runtimeRef) || $backend == 'TrainJob'", "runtimeRef belongs to backend: TrainJob"),
+    )
 
     epochs: PositiveDecimal = "2"
     """Passes over the rows."""
@@ -53,6 +110,22 @@ class Training(Spec):
     """GPUs per pod; 0 trains on the CPU."""
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes per pod, or on a laptop; gpusPerNode (at least 1) by default."""
+
+    elastic: Elastic | None = None
+    """Bounds within which the number of pods may change; fixed by default."""
+    gang: Gang | None = None
+    """Placement by a gang scheduler; none by default."""
+    runtime_ref: RuntimeRef | None = None
+    """Runtime of a TrainJob; torch-distributed by default."""
+
+    @model_validator(mode="after")
+    def _of_the_backend(self) -> Self:
+        given = [name for name, value in (("elastic", self.elastic), ("gang", self.gang)) if value is not None]
+        if given and self.backend != "PyTorchJob":
+            raise ValueError(f"{' and '.join(given)} belong to backend: PyTorchJob; the backend is {self.backend}")
+        if self.runtime_ref is not None and self.backend != "TrainJob":
+            raise ValueError(f"runtimeRef belongs to backend: TrainJob; the backend is {self.backend}")
+        return self
 
     @property
     def processes(self) -> int:

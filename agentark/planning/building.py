@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agentark.api import Dataset, DebateRunSpec, Endpoint, Execution, Protocol, Teacher
+from agentark.api import Dataset, DebateSpec, Endpoint, Execution, Protocol, Teacher
 from agentark.planning.stage import Estimate, Pin, Resources, Stage, StageKind, stage_key
 
 Pins = Mapping[str, Pin]
@@ -96,7 +96,7 @@ class Builder:
             estimate=Estimate(calls=calls, completion_tokens=None if calls is None else calls * longest),
         )
 
-    def debate(self, spec: DebateRunSpec, *, name: str, needs_gold: bool = True, teacher: Stage | None = None) -> Stage:
+    def debate(self, spec: DebateSpec, *, name: str, needs_gold: bool = True, teacher: Stage | None = None) -> Stage:
         """The stage in which the questions are debated.
 
         Args:

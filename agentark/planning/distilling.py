@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from agentark.api import PAD, DebateRunSpec, DistillJobSpec, Teacher, Training
+from agentark.api import MACHINE_FIELDS, PAD, DebateSpec, DistillJobSpec, Teacher, Training
 from agentark.planning.building import NO_RELEASE, Builder, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.evolving import Round, evolve
@@ -11,9 +11,7 @@ from agentark.planning.rewarding import RewardModel, reward_model
 from agentark.planning.stage import Estimate, Resources, Stage
 
 
-def distill_job(
-    builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, rewards: RewardModel | None
-) -> None:
+def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec, rewards: RewardModel | None) -> None:
     """Lay out a DistillJob: debate, methods in their order, further rounds, controls, evaluation, release.
 
     Args:
@@ -84,7 +82,7 @@ def distill_job(
 
 
 def _curate(
-    builder: Builder, spec: DistillJobSpec, debate_spec: DebateRunSpec, debate: Stage, method: str, turn: str = ""
+    builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec, debate: Stage, method: str, turn: str = ""
 ) -> Stage:
     suites = spec.evaluation.suites
     curation = spec.curation.canonical()
@@ -110,13 +108,10 @@ def _curate(
     )
 
 
-_MACHINE_FIELDS = {"backend", "nodes", "gpusPerNode", "processesPerNode", "checkpointSteps"}
-
-
 def _distill(
     builder: Builder,
     spec: DistillJobSpec,
-    debate_spec: DebateRunSpec,
+    debate_spec: DebateSpec,
     method: str,
     data: Stage,
     before: Stage | None,
@@ -124,7 +119,7 @@ def _distill(
     name: str,
 ) -> Stage:
     training: Training = spec.training
-    params = {key: value for key, value in training.canonical().items() if key not in _MACHINE_FIELDS}
+    params = {key: value for key, value in training.canonical().items() if key not in MACHINE_FIELDS}
     traces = spec.curation.max_traces if method == "DA" else 1
     rows = None if questions is None else int(questions * traces * float(training.epochs))
     student = spec.student.model.uri
@@ -152,7 +147,7 @@ _PAD_TRAINING = ("lora", "precision", "schedule", "warmupRatio", "weightDecay", 
 def _pad(
     builder: Builder,
     spec: DistillJobSpec,
-    debate_spec: DebateRunSpec,
+    debate_spec: DebateSpec,
     pad: PAD,
     data: Stage,
     before: Stage | None,

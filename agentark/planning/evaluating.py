@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agentark.api import DebateRunSpec, DistillJobSpec, Suite, Teacher
+from agentark.api import DebateSpec, DistillJobSpec, Suite, Teacher
 from agentark.planning.building import Builder, debate_protocol, most_calls
 from agentark.planning.stage import Stage
 
@@ -10,7 +10,7 @@ from agentark.planning.stage import Stage
 def evaluations(
     builder: Builder,
     spec: DistillJobSpec,
-    debate_spec: DebateRunSpec,
+    debate_spec: DebateSpec,
     suite: Suite,
     base: Teacher,
     students: dict[str, Stage],

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentark.api import DebateRunSpec, DistillJobSpec
+from agentark.api import DebateSpec, DistillJobSpec
 from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, debate_protocol
 from agentark.planning.stage import Stage
@@ -23,7 +23,7 @@ class Round:
 def evolve(
     builder: Builder,
     spec: DistillJobSpec,
-    debate_spec: DebateRunSpec,
+    debate_spec: DebateSpec,
     rows: Stage,
     student: Stage,
     train: Callable[[Round], Stage],
@@ -65,7 +65,7 @@ def evolve(
 def _gate(
     builder: Builder,
     spec: DistillJobSpec,
-    debate_spec: DebateRunSpec,
+    debate_spec: DebateSpec,
     number: int,
     rows: Stage,
     candidate: Stage,

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from agentark.api import DebateRun, DebateRunSpec, DistillJob, PRMTraining, Resource
+from agentark.api import DebateRun, DebateSpec, DistillJob, PRMTraining, Resource
 from agentark.errors import InvalidInput
 
 
-def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateRunSpec:
+def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
     """The debate that a job embeds or refers to."""
     if job.spec.debate is not None:
         return job.spec.debate
@@ -25,7 +25,7 @@ def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
     )
 
 
-def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[str, Resource]) -> DebateRunSpec:
+def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[str, Resource]) -> DebateSpec:
     """The debate of another resource of the manifest.
 
     Raises:

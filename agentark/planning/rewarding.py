@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentark.api import DebateRunSpec, DistillJob, Model, MonteCarlo, PRMTraining, PRMTrainingSpec, Resource
+from agentark.api import (
+    MACHINE_FIELDS,
+    DebateSpec,
+    DistillJob,
+    Model,
+    MonteCarlo,
+    PRMSpec,
+    PRMTraining,
+    Resource,
+)
 from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, debate_protocol, endpoint_identity
 from agentark.planning.references import referenced_debate, referenced_prm
@@ -13,8 +22,8 @@ from agentark.planning.stage import Estimate, Resources, Stage
 HELD_OUT_FRACTION = "0.1"
 
 _ELSEWHERE = {"debate", "debateRef", "model", "training", "execution", "store", "suspend", "heldOutFraction"}
+_ELSEWHERE |= {"runPolicy", "pods"}
 _OF_LABELS = {"steps", "labels", "monteCarlo", "judge"}
-_MACHINE_FIELDS = {"backend", "nodes", "gpusPerNode", "processesPerNode", "checkpointSteps"}
 _NOT_OF_PRM = {"evaluations", "longTraces"}
 
 
@@ -22,8 +31,8 @@ _NOT_OF_PRM = {"evaluations", "longTraces"}
 class RewardModel:
     """Everything that a process reward model is made of, references resolved."""
 
-    spec: PRMTrainingSpec
-    debate: DebateRunSpec
+    spec: PRMSpec
+    debate: DebateSpec
     backbone: Model
     held_out: str
     """Part of the questions that it is measured on."""
@@ -52,7 +61,7 @@ def reward_model_alone(resource: PRMTraining, others: Mapping[str, Resource]) ->
     return RewardModel(spec, debate, backbone, spec.held_out_fraction or HELD_OUT_FRACTION)
 
 
-def reward_model_of(job: DistillJob, debate: DebateRunSpec, others: Mapping[str, Resource]) -> RewardModel:
+def reward_model_of(job: DistillJob, debate: DebateSpec, others: Mapping[str, Resource]) -> RewardModel:
     """The model that a job embeds or refers to; by default one trained on the job's debate, from its student.
 
     Raises:
@@ -68,7 +77,7 @@ def reward_model_of(job: DistillJob, debate: DebateRunSpec, others: Mapping[str,
                 f'questions that this job holds out; set its spec.heldOutFraction to "{held_out}" or more'
             )
         return found
-    spec = job.spec.prm or PRMTrainingSpec()
+    spec = job.spec.prm or PRMSpec()
     if spec.debate is not None:
         debate = spec.debate
     elif spec.debate_ref is not None:
@@ -91,7 +100,7 @@ def reward_model(builder: Builder, model: RewardModel, *, debate_name: str = "de
         params=learning
         | {
             "training": {
-                name: value for name, value in training.canonical().items() if name not in _MACHINE_FIELDS | _NOT_OF_PRM
+                name: value for name, value in training.canonical().items() if name not in MACHINE_FIELDS | _NOT_OF_PRM
             }
         },
         inputs={"steps": _steps(builder, model, debate).key},

@@ -1,0 +1,47 @@
+"""How a run is carried out on a cluster: limits, clean-up, the pods. Nothing here is part of a stage's key."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from agentark.api.base import PodTemplate, Spec
+from agentark.api.sources import StoreSource
+
+Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+OPERATOR = "agentark.dev/operator"
+"""Who looks after a resource that names nobody."""
+
+
+class RunPolicy(Spec):
+    """Limits of a run on a cluster, and what is left of it."""
+
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """Failures of its own work that a stage may have before the run fails."""
+    interruption_limit: Annotated[int, Field(ge=0, le=10000)] = 20
+    """Evictions, preemptions and lost nodes that a stage may have; they do not count as failures."""
+    active_deadline_seconds: Seconds | None = None
+    """Longest time from the run's start to its end, in seconds; none by default. Time suspended counts."""
+    pre_running_deadline_seconds: Seconds | None = None
+    """Longest time that a stage's pods may wait for a node, an image or a quota, in seconds; none by default."""
+    stall_timeout_seconds: Seconds = 3600
+    """A stage that reports no progress for so long is stopped and started again, in seconds."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] = 3600
+    """When the objects of an ended run are removed, in seconds; the resource, its status and its artifacts stay."""
+    history_limit: Annotated[int, Field(ge=0, le=32)] = 5
+    """Earlier runs that the status lists."""
+    managed_by: Annotated[str, Field(min_length=1, max_length=253)] = OPERATOR
+    """Who looks after the resource; the operator leaves it alone where this is somebody else."""
+
+
+class Run(Spec):
+    """What every resource that runs stages has beside its task."""
+
+    store: StoreSource | None = None
+    """Where artifacts go; the operator's setting or the folder .agentark by default."""
+    suspend: bool = False
+    """Keep the run from starting, or stop it where it can go on later."""
+    run_policy: RunPolicy = RunPolicy()
+    """Limits and clean-up on a cluster."""
+    pods: PodTemplate | None = None
+    """Laid over the template of the pods that run stages: {metadata, spec}; their container is called "stage"."""
