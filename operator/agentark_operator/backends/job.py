@@ -1,0 +1,109 @@
+"""Attempts as Indexed Jobs of Kubernetes itself: stages of one pod, workers that share questions, small trainings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
+from agentark_operator.workload import CONTAINER, Workload, child_metadata, stamped_template
+
+INSTALL = "Jobs belong to Kubernetes itself; ask whoever runs the cluster why batch/v1 is not served"
+
+_PORT = 29500
+_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+
+
+def required_crds() -> tuple[str, ...]:
+    """CustomResourceDefinitions that have to be there: none."""
+    return ()
+
+
+def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The Job of an attempt; with pods that meet at a rendezvous also the Service that gives them names.
+
+    Args:
+        workload: The attempt.
+        schema: Not needed here.
+    """
+    template = stamped_template(workload)
+    together = workload.distributed and workload.pods > 1
+    if together:
+        template["spec"]["subdomain"] = workload.name
+    if workload.distributed and workload.pods * workload.processes > 1:
+        template["spec"]["containers"] = [
+            {**one, "env": [*(one.get("env") or ()), *_rendezvous(workload)]} if one["name"] == CONTAINER else one
+            for one in template["spec"]["containers"]
+        ]
+    spec: dict[str, Any] = {
+        "completionMode": "Indexed",
+        "completions": workload.pods,
+        "parallelism": workload.pods,
+        "backoffLimit": 0,  # attempts are the operator's
+        "podReplacementPolicy": "Failed",
+        # Both rules say in the Job's condition what happened, for when the pods are gone. The order counts: an evicted
+        # pod has an exit code as well.
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {
+                    "action": "FailJob",
+                    "onExitCodes": {"containerName": CONTAINER, "operator": "NotIn", "values": [0]},
+                },
+            ]
+        },
+        "suspend": workload.suspend,
+        "template": template,
+    }
+    if workload.deadline_s is not None:
+        spec["activeDeadlineSeconds"] = workload.deadline_s
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": child_metadata(workload), "spec": spec}
+    return [job, _service(workload)] if together else [job]
+
+
+def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
+    """Where an attempt stands.
+
+    Args:
+        child: The Job.
+        pods: Its pods.
+        events: Of both, where they have been asked for.
+    """
+    status = child.get("status") or {}
+    failed = ended(condition(child, "Failed"))
+    found = Child(
+        CONTAINER,
+        suspended=bool(child["spec"].get("suspend")),
+        succeeded=condition(child, "Complete") is not None,
+        failed=failed,
+        started_at=str(status.get("startTime") or ""),
+        ended_at=failed.at if failed else str(status.get("completionTime") or ""),
+        needs_all="subdomain" in child["spec"]["template"]["spec"],
+    )
+    return observed(child, found, pods, events)
+
+
+def suspend(child: Body, on: bool) -> dict[str, Any]:
+    """A merge patch that takes the pods away, or lets them come."""
+    return {"spec": {"suspend": on}}
+
+
+def _rendezvous(workload: Workload) -> list[dict[str, Any]]:
+    """What torchrun reads, as the Training Operator and Trainer set it."""
+    master = f"{workload.name}-0.{workload.name}" if workload.pods > 1 else "localhost"
+    return [
+        {"name": "PET_NNODES", "value": str(workload.pods)},
+        {"name": "PET_NPROC_PER_NODE", "value": str(workload.processes)},
+        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}},
+        {"name": "PET_MASTER_ADDR", "value": master},
+        {"name": "PET_MASTER_PORT", "value": str(_PORT)},
+    ]
+
+
+def _service(workload: Workload) -> dict[str, Any]:
+    spec = {
+        "clusterIP": "None",
+        "selector": {"batch.kubernetes.io/job-name": workload.name},
+        "publishNotReadyAddresses": True,  # the pods meet before they are ready
+        "ports": [{"name": "rendezvous", "port": _PORT, "protocol": "TCP"}],
+    }
+    metadata = child_metadata(workload)
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}

@@ -1,0 +1,111 @@
+"""What became of an attempt, in the words that all backends share. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agentark_operator.failures import Ended, Failure, classify
+from agentark_operator.waiting import Waiting, from_events, waiting
+from agentark_operator.workload import QUEUE
+
+Body = Mapping[str, Any]
+State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Where an attempt stands."""
+
+    state: State
+    """Queued: suspended until Kueue admits it. Pending: pods wait for a node, an image, a quota."""
+    reason: str
+    """One CamelCase word."""
+    message: str
+    """Why it waits or how it ended; empty while it runs."""
+    failure: Failure | None = None
+    """Of a failed attempt."""
+    started_at: str = ""
+    """ISO 8601, empty before the start."""
+    ended_at: str = ""
+    """ISO 8601, empty before the end."""
+    pods_alive: int = 0
+    """Pods that have not ended; the next attempt waits until there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What a backend reads from its object."""
+
+    container: str
+    """What it calls the stage's container."""
+    suspended: bool = False
+    succeeded: bool = False
+    failed: Ended | None = None
+    started_at: str = ""
+    ended_at: str = ""
+    needs_all: bool = False
+    """The pods form one training, which waits until each of them runs."""
+    keeps_pods: bool = True
+    """Pods that failed are there until the object is deleted, so if there are none somebody took them."""
+
+
+def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
+    """The state of an attempt.
+
+    Args:
+        child: The object.
+        found: What its backend reads from it.
+        pods: All that are left of it.
+        events: Of the child and its pods, where they have been asked for.
+    """
+    alive = sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods)
+    times = {"started_at": found.started_at, "ended_at": found.ended_at}
+
+    def seen(state: State, reason: str, message: str, failure: Failure | None = None) -> Observation:
+        return Observation(state, reason, message, failure, pods_alive=alive, **times)
+
+    if found.succeeded:
+        return seen("Succeeded", "Succeeded", "")
+    if found.failed is not None:
+        failure = classify(pods, found.failed, container=found.container, keeps_pods=found.keeps_pods)
+        return seen("Failed", failure.reason, failure.message, failure)
+    if found.suspended:
+        queue = (child["metadata"].get("labels") or {}).get(QUEUE)
+        if queue:
+            return seen("Queued", "WaitingForQuota", f"waits until Kueue admits it in the queue {queue!r}")
+        return seen("Suspended", "Suspended", "")
+    cause = waiting(pods)
+    if any(_phase(pod) != "Pending" for pod in pods) and not (found.needs_all and cause is not None):
+        return seen("Running", "Running", cause.message if cause else "")
+    if cause is None or cause.reason == "Starting":
+        cause = from_events(events) or cause
+    cause = cause or Waiting("NoPods", f"{child['kind']} {child['metadata']['name']} has no pods yet")
+    return seen("Pending", cause.reason, cause.message)
+
+
+def condition(child: Body, type: str) -> Body | None:
+    """A condition of the object that is true."""
+    conditions = (child.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one["type"] == type and one["status"] == "True"), None)
+
+
+def ended(condition: Body | None) -> Ended | None:
+    """A condition as the end of the attempt."""
+    if condition is None:
+        return None
+    return Ended(
+        str(condition.get("reason") or ""),
+        str(condition.get("message") or ""),
+        str(condition.get("lastTransitionTime") or ""),
+    )
+
+
+def first_start(pods: Sequence[Body]) -> str:
+    """When the first pod was taken by a node; empty if none was."""
+    return min(
+        (str(pod["status"]["startTime"]) for pod in pods if (pod.get("status") or {}).get("startTime")), default=""
+    )
+
+
+def _phase(pod: Body) -> str:
+    return str((pod.get("status") or {}).get("phase") or "Pending")

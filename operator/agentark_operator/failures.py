@@ -1,0 +1,206 @@
+"""Whose fault it was: from the pods of a failed attempt to a class of failure. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+Body = Mapping[str, Any]
+FailureKind = Literal["Application", "Interruption", "InvalidInput", "Stalled"]
+
+_INVALID_INPUT, _INTERRUPTED = 2, 75
+_KILLED = frozenset({137, 143})
+"""128 + SIGKILL or SIGTERM: somebody ended the process from without."""
+_LONGEST_MESSAGE = 1500
+_NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+_LOST = frozenset({"ContainerStatusUnknown"})
+_EXIT_CODE = re.compile(r"exit code (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an attempt ended."""
+
+    kind: FailureKind
+    """Application costs the backoffLimit, Interruption its own limit, InvalidInput ends the run at once; Stalled is
+    for whoever watches heartbeats."""
+    reason: str
+    """One CamelCase word."""
+    message: str
+    """Which pod, what happened, its last lines."""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the child itself says of its failure."""
+
+    reason: str
+    message: str
+    at: str = ""
+    """ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How one pod ended."""
+
+    pod: Body
+    container: Body
+    """Status of the container that failed; empty if none has a code."""
+    moment: datetime | None
+    """When it ended, or when somebody asked it to, whichever came first."""
+
+    @property
+    def terminated(self) -> Body:
+        return (self.container.get("state") or {}).get("terminated") or {}
+
+    @property
+    def code(self) -> int | None:
+        return self.terminated.get("exitCode")
+
+    @property
+    def deleted(self) -> bool:
+        return "deletionTimestamp" in self.pod["metadata"]
+
+    @property
+    def name(self) -> str:
+        return str(self.pod["metadata"]["name"])
+
+
+def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: bool = True) -> Failure:
+    """The class of a failed attempt.
+
+    What the nodes did comes first, since a pod that is taken away makes the others fail too. Then the main pod decides
+    if it ended by itself, else the first that ended.
+
+    Args:
+        pods: What is left of them.
+        ended: What the child says.
+        container: What the backend calls the stage's container.
+        keeps_pods: Whether pods that failed stay, so that somebody must have taken those that are missing.
+    """
+    if "DeadlineExceeded" in ended.reason:
+        text = "the attempt ran longer than its activeDeadlineSeconds"
+        return Failure("Application", "DeadlineExceeded", f"{text}; {ended.message}")
+    endings = [_ending(pod, container) for pod in pods if _failed(pod)]
+    main = next((one for one in endings if is_main(one.pod)), None)
+    if main is not None and main.code == _INVALID_INPUT:
+        return _of_code(main)
+    disrupted = next(_disruptions(endings), None)
+    if disrupted is not None:
+        return disrupted
+    if main is not None and not main.deleted and main.code is not None and main.code not in _KILLED:
+        return _of_code(main)
+    if endings:
+        return _of_pod(min(endings, key=_order))
+    return _without_pods(ended, keeps_pods)
+
+
+def is_main(pod: Body) -> bool:
+    """Whether it is the pod that commits the result: index 0, or the master."""
+    labels = pod["metadata"].get("labels") or {}
+    annotations = pod["metadata"].get("annotations") or {}
+    index = "batch.kubernetes.io/job-completion-index"
+    return (
+        labels.get("training.kubeflow.org/job-role") == "master"
+        or labels.get("training.kubeflow.org/replica-type") == "master"
+        or labels.get(index, annotations.get(index)) == "0"
+    )
+
+
+def _failed(pod: Body) -> bool:
+    phase = (pod.get("status") or {}).get("phase")
+    return phase == "Failed" or (phase != "Succeeded" and "deletionTimestamp" in pod["metadata"])
+
+
+def _ending(pod: Body, container: str) -> _Ending:
+    status = pod.get("status") or {}
+    found = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    failed = [one for one in found if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")]
+    chosen = next((one for one in failed if one["name"] == container), failed[0] if failed else {})
+    finished = _moment(((chosen.get("state") or {}).get("terminated") or {}).get("finishedAt"))
+    asked = _moment(pod["metadata"].get("deletionTimestamp"))
+    if asked is not None:
+        # It says when the pod has to be gone.
+        asked -= timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return _Ending(pod, chosen, min((one for one in (finished, asked) if one), default=None))
+
+
+def _order(ending: _Ending) -> tuple[datetime, bool, str]:
+    # A pod that was deleted because another failed was asked to after that one ended, if within the same second.
+    return ending.moment or datetime.max.replace(tzinfo=UTC), ending.deleted, ending.name
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _disruptions(endings: Sequence[_Ending]) -> Iterator[Failure]:
+    for ending in endings:
+        status = ending.pod.get("status") or {}
+        for condition in status.get("conditions") or ():
+            if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+                yield _interruption(
+                    ending, str(condition.get("reason") or "DisruptionTarget"), condition.get("message")
+                )
+        # A reason of the whole pod comes from the kubelet: evicted, preempted, not admitted, the node shut down.
+        if reason := str(status.get("reason") or ""):
+            yield _interruption(ending, reason, status.get("message"))
+        if ending.terminated.get("reason") in _LOST:
+            yield _interruption(ending, "NodeLost", "its node does not know what became of it")
+
+
+def _of_pod(ending: _Ending) -> Failure:
+    if ending.deleted and ending.code != _INVALID_INPUT:
+        return _interruption(ending, "PodDeleted", "somebody deleted it while it ran")
+    if ending.code is None:
+        return _interruption(ending, "PodLost", "it failed and no container of it tells why")
+    return _of_code(ending)
+
+
+def _of_code(ending: _Ending) -> Failure:
+    code, reason = ending.code, str(ending.terminated.get("reason") or "")
+    where = f"pod {ending.name}, container {ending.container['name']}"
+    said = str(ending.terminated.get("message") or "").strip()[-_LONGEST_MESSAGE:]
+    if reason == "OOMKilled":
+        return Failure("Application", reason, f"{where}: {_memory(ending)}", code)
+    message = f"{where}: exit code {code}" + (f": {said}" if said else "")
+    if code == _INVALID_INPUT:
+        return Failure("InvalidInput", "InvalidInput", message, code)
+    if code == _INTERRUPTED:
+        return Failure("Interruption", "Interrupted", message, code)
+    return Failure("Application", reason if reason in _NOT_STARTED else "Error", message, code)
+
+
+def _memory(ending: _Ending) -> str:
+    spec = next(
+        (one for one in ending.pod["spec"].get("containers") or () if one["name"] == ending.container["name"]), {}
+    )
+    limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
+    if limit is None:
+        return "killed because its node ran out of memory; set its resources.requests.memory in spec.pods"
+    return (
+        f"killed at its memory limit of {limit}; raise resources.limits.memory in spec.pods, or let it do less at once"
+    )
+
+
+def _interruption(ending: _Ending, reason: str, message: object) -> Failure:
+    return Failure("Interruption", reason, f"pod {ending.name}: {message or reason}", ending.code)
+
+
+def _without_pods(ended: Ended, keeps_pods: bool) -> Failure:
+    """What the child remembers of pods that are gone; a Job's failure policy names the exit code."""
+    found = _EXIT_CODE.search(ended.message)
+    if "DisruptionTarget" in ended.message:
+        return Failure("Interruption", "DisruptionTarget", ended.message)
+    if found is not None:
+        code = int(found[1])
+        kind: FailureKind = "InvalidInput" if code == _INVALID_INPUT else "Application"
+        kind = "Interruption" if code == _INTERRUPTED else kind
+        reason = {"InvalidInput": "InvalidInput", "Interruption": "Interrupted"}.get(kind, "Error")
+        return Failure(kind, reason, ended.message, code)
+    said = f": {ended.message}" if ended.message else ""
+    text = f"the attempt failed and no pod of it is left{said}"
+    return Failure("Interruption" if keeps_pods else "Application", "PodsGone", text)
