@@ -1,4 +1,4 @@
-"""Real S3 servers for every test that asks for one; started once per test run, stopped with it."""
+"""Real servers for every test that asks for one; started once per test run, stopped with it."""
 
 import subprocess
 import sys
@@ -10,6 +10,9 @@ import pytest
 from tests.servers.kubernetes import ApiServer, binaries, install
 from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import binary, minio
+from tests.servers.playground import Playground
+from tests.servers.playground import binaries as playground_binaries
+from tests.servers.playground import playground as running_playground
 from tests.servers.s3 import S3Server
 from tests.servers.seaweedfs import seaweedfs
 
@@ -24,6 +27,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         binary()
     if any(_needs(item, "api_server", "cluster") for item in session.items):
         binaries()
+    if any(_needs(item, "playground") for item in session.items):
+        playground_binaries()
 
 
 def _needs(item: pytest.Item, *names: str) -> bool:
@@ -59,6 +64,17 @@ def cluster(api_server: ApiServer) -> ApiServer:
     """A running Kubernetes API server with the CustomResourceDefinitions, from the files as a user applies them."""
     install(api_server, ROOT / "crds")
     return api_server
+
+
+@pytest.fixture(scope="session")
+def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]:
+    """A running cluster in which only the machines are not real, with our CustomResourceDefinitions and others'.
+
+    Its pods do as they are told by annotations (`tests/servers/kwok_stages.yaml`), or by a `Player`. Each test takes
+    a namespace of its own: `with playground.namespace() as name`.
+    """
+    with running_playground(tmp_path_factory.mktemp("playground"), ROOT / "crds") as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Programs that tests need, built once from their Go modules into the user's cache folder."""
 
 import fcntl
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,7 +20,7 @@ def program(name: str, package: str, module: str, *, required: str = "", flags: 
 
     Args:
         name: What the program is called.
-        package: The Go package to build.
+        package: The Go package to build; "." is the module folder's own.
         module: Folder below `modules` whose `go.mod` pins the version.
         required: The module that the version is read from; the package itself by default.
         flags: Further linker flags; {version} stands for the version.
@@ -29,7 +31,7 @@ def program(name: str, package: str, module: str, *, required: str = "", flags: 
     """
     version = _version(module, required or package)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentark" / "bin"
-    target = folder / f"{name}-{version}"
+    target = folder / (f"{name}-{version}" + (_edition(module) if package == "." else ""))
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +43,20 @@ def program(name: str, package: str, module: str, *, required: str = "", flags: 
     return target
 
 
+def sources(module: str, required: str) -> Path:
+    """Return the folder of a required module's files, for what it holds beside code; downloaded first if need be.
+
+    Raises:
+        ServerFailed: If Go is missing or the module cannot be had.
+    """
+    command = [_go(required), "mod", "download", "-C", str(_MODULES / module), "-json", required]
+    # Reading the module's own go.sum: other content than what was pinned is refused.
+    done = subprocess.run(command, env={**os.environ, "GOFLAGS": "-mod=readonly"}, capture_output=True, check=False)
+    if done.returncode:
+        raise ServerFailed(f"{required} cannot be had: {done.stderr.decode()[-3000:]}{done.stdout.decode()[-3000:]}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
 def _version(module: str, required: str) -> str:
     file = _MODULES / module / "go.mod"
     found = re.search(rf"^\s*(?:require )?{re.escape(required)} (\S+)", file.read_text(), re.MULTILINE)
@@ -49,10 +65,21 @@ def _version(module: str, required: str) -> str:
     return found[1]
 
 
-def _build(target: Path, package: str, module: Path, flags: str, tags: str) -> None:
+def _edition(module: str) -> str:
+    # Our own source may change while the versions of what it uses stay.
+    content = b"".join(file.read_bytes() for file in sorted((_MODULES / module).glob("*.go")))
+    return "-" + hashlib.sha256(content).hexdigest()[:8]
+
+
+def _go(wanted: str) -> str:
     go = shutil.which("go")
     if go is None:
-        raise ServerFailed(f"{target.name} is built from its Go module for the tests: install Go 1.25 or newer")
+        raise ServerFailed(f"{wanted} comes as a Go module for the tests: install Go 1.25 or newer")
+    return go
+
+
+def _build(target: Path, package: str, module: Path, flags: str, tags: str) -> None:
+    go = _go(target.name)
     print(f"building {target} (once, a few minutes)", file=sys.stderr, flush=True)
     partial = target.with_suffix(".part")
     command = [go, "build", "-C", str(module), "-tags", tags, "-ldflags", flags, "-o", str(partial), package]

@@ -1,13 +1,15 @@
 """A Kubernetes API server and its etcd for tests, built once from their Go modules into the user's cache folder."""
 
 import contextlib
+import dataclasses
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import urllib3
 import yaml
@@ -20,25 +22,26 @@ TOKEN = "only-for-tests-on-loopback"  # of servers that live as long as one test
 _COMPONENT_VERSION = "k8s.io/component-base/version"
 
 
+def component(name: str) -> Path:
+    """Return the path of a program of Kubernetes' own, e.g. kube-apiserver, built first if need be.
+
+    Raises:
+        ServerFailed: If Go is missing or the build fails.
+    """
+    # The program says which version it is by what the linker writes into it.
+    flags = f"-X {_COMPONENT_VERSION}.gitVersion={{version}} -X {_COMPONENT_VERSION}.gitMajor=1"
+    flags += f" -X {_COMPONENT_VERSION}.gitMinor=35"
+    package = f"k8s.io/kubernetes/cmd/{name}"
+    return program(name, package, "kubernetes", required="k8s.io/kubernetes", flags=flags, tags="providerless")
+
+
 def binaries() -> tuple[Path, Path]:
     """Return the paths of etcd and kube-apiserver, built first if need be (about 3 minutes on two cores).
 
     Raises:
         ServerFailed: If Go is missing or a build fails.
     """
-    etcd = program("etcd", "go.etcd.io/etcd/server/v3", "etcd")
-    # The server says which version it is by what the linker writes into it.
-    flags = f"-X {_COMPONENT_VERSION}.gitVersion={{version}} -X {_COMPONENT_VERSION}.gitMajor=1"
-    flags += f" -X {_COMPONENT_VERSION}.gitMinor=35"
-    server = program(
-        "kube-apiserver",
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-        "kubernetes",
-        required="k8s.io/kubernetes",
-        flags=flags,
-        tags="providerless",
-    )
-    return etcd, server
+    return program("etcd", "go.etcd.io/etcd/server/v3", "etcd"), component("kube-apiserver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +82,35 @@ class ApiServer:
         return self.request("PATCH", path + query, content, form="application/apply-patch+yaml")
 
     def awaited(self, path: str, right: Callable[[dict[str, Any]], bool], *, within_s: float = 60.0) -> dict[str, Any]:
-        """Watch one object until it is as wanted.
+        """Watch one object until it is as wanted, through restarts of the server as well.
 
         Raises:
             ServerFailed: If it is not within the time; shows how it was last.
         """
         folder, name = path.rsplit("/", 1)
-        query = f"?watch=1&fieldSelector=metadata.name%3D{name}&timeoutSeconds={max(1, int(within_s))}"
+        url = f"{self.url}{folder}?watch=1&fieldSelector=metadata.name%3D{name}"
+        deadline = time.monotonic() + within_s
+        last: dict[str, Any] = {}
+        while (left := deadline - time.monotonic()) > 0:
+            # A watch without a version begins with the object as it is.
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                for last in self._changes(f"{url}&timeoutSeconds={max(1, int(left))}", left):
+                    if right(last):
+                        return last
+            time.sleep(0.05)
+        raise ServerFailed(f"{path} was not as wanted within {within_s:g} s: {json.dumps(last)[:3000]}")
+
+    def _changes(self, url: str, within_s: float) -> Iterator[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.token}"}
         timeout = urllib3.Timeout(connect=5.0, read=within_s + 5)
-        last: dict[str, Any] = {}
-        with self.pool.request(
-            "GET", f"{self.url}{folder}{query}", headers=headers, preload_content=False, timeout=timeout
-        ) as reply:
-            rest = b""
-            for chunk in reply.stream():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    last = json.loads(line)["object"]
-                    if right(last):
-                        reply.close()
-                        return last
-        raise ServerFailed(f"{path} was not as wanted within {within_s:g} s: {json.dumps(last)[:3000]}")
+        with self.pool.request("GET", url, headers=headers, preload_content=False, timeout=timeout) as reply:
+            try:
+                rest = b""
+                for chunk in reply.stream():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from (json.loads(line)["object"] for line in lines)
+            finally:
+                reply.close()  # else what comes later would lie in the connection
 
     def kubeconfig(self, file: Path) -> Path:
         """Write a kubeconfig for the administrator."""
@@ -120,13 +130,25 @@ class ApiServer:
 def install(server: ApiServer, folder: Path) -> None:
     """Apply the CustomResourceDefinitions of a folder and wait until they are served."""
     for file in sorted(folder.glob("*.yaml")):
-        definition = yaml.safe_load(file.read_text())
-        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{definition['metadata']['name']}"
-        answer = server.apply(path, definition)
-        if answer.status not in (200, 201) or answer.warnings:
-            raise ServerFailed(f"{file.name}: {answer.message} {answer.warnings}")
-        server.awaited(path, _established)
-        _await_served(server, definition["spec"]["names"]["plural"])
+        answer = define(server, yaml.safe_load(file.read_text()))
+        if answer.warnings:
+            raise ServerFailed(f"{file.name}: {answer.warnings}")
+
+
+def define(server: ApiServer, definition: dict[str, Any]) -> Answer:
+    """Apply a CustomResourceDefinition and wait until it is served.
+
+    Raises:
+        ServerFailed: If the server refuses it or does not serve it in time.
+    """
+    name = definition["metadata"]["name"]
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
+    answer = server.apply(path, definition)
+    if answer.status not in (200, 201):
+        raise ServerFailed(f"{name}: {answer.message}")
+    server.awaited(path, _established)
+    _await_served(server, definition["spec"])
+    return answer
 
 
 def _established(definition: dict[str, Any]) -> bool:
@@ -134,45 +156,142 @@ def _established(definition: dict[str, Any]) -> bool:
     return conditions.get("Established") == "True" and conditions.get("NonStructuralSchema") != "True"
 
 
-def _await_served(server: ApiServer, plural: str) -> None:
+def _await_served(server: ApiServer, spec: dict[str, Any]) -> None:
     # A moment after it is established; there is nothing to watch for that.
+    version = next(one["name"] for one in spec["versions"] if one["served"])
+    path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}?limit=1"
     deadline = time.monotonic() + 30
-    while server.request("GET", f"/apis/agentark.dev/v1alpha1/namespaces/default/{plural}").status != 200:
+    while server.request("GET", path).status != 200:
         if time.monotonic() > deadline:
-            raise ServerFailed(f"{plural} is not served within 30 s")
+            raise ServerFailed(f"{path} is not served within 30 s")
         time.sleep(0.05)
+
+
+class ControlPlane:
+    """etcd and the API server on loopback; the server can be stopped and started again on the same data and port."""
+
+    def __init__(self, folder: Path, *, users: Mapping[str, Sequence[str]] | None = None, audit: bool = False) -> None:
+        """Prepare it; entering the context starts it.
+
+        Args:
+            folder: Where data and logs are kept.
+            users: Groups of further users beside the administrator, by name; see `as_user`.
+            audit: Whether each request is written to the file `audit_log`.
+        """
+        self._folder = folder
+        self._users = {"admin": ("system:masters",), **(users or {})}
+        self._audited = audit
+        self._running = contextlib.ExitStack()  # of the API server alone
+        self._whole = contextlib.ExitStack()
+        self._port = free_ports(1)[0]
+        self._store = ""
+        self.server: ApiServer
+        self.process: subprocess.Popen[bytes]
+        """Of the API server."""
+
+    @property
+    def audit_log(self) -> Path:
+        """A line of JSON for each request, where asked for."""
+        return self._folder / "audit.log"
+
+    @property
+    def accounts_key(self) -> Path:
+        """Private key of the tokens of service accounts."""
+        return self._folder / "certificates" / "accounts.key"
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as started:
+            self._store = started.enter_context(_etcd(self._folder))
+            self._prepare()
+            started.callback(self.stop)
+            self.start()
+            authority = self._folder / "certificates" / "apiserver.crt"  # which the server makes when it starts
+            pool = urllib3.PoolManager(ca_certs=str(authority), timeout=30.0, retries=False)
+            self.server = ApiServer(self._url, authority, started.enter_context(pool))
+            self._whole = started.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._whole.close()
+
+    def as_user(self, name: str) -> ApiServer:
+        """The server as one of `users` sees it."""
+        return dataclasses.replace(self.server, token=_token(name))
+
+    def start(self) -> None:
+        """Start the API server, on the data that is there. From the main thread: the server ends with its thread."""
+        authority = self._folder / "certificates" / "apiserver.crt"
+        ready = f"{self._url}/readyz"
+        self.process = self._running.enter_context(
+            _serving(self._command(), self._folder / "kube-apiserver", ready, authority)
+        )
+
+    def stop(self) -> None:
+        """End the API server as an upgrade does: it goes on a little for those who are connected."""
+        self._running.close()
+
+    def kill(self) -> None:
+        """End the API server at once, as a crash does."""
+        self.process.kill()
+        self.stop()
+
+    @property
+    def _url(self) -> str:
+        return f"https://{LOOPBACK}:{self._port}"
+
+    def _prepare(self) -> None:
+        self.accounts_key.parent.mkdir()
+        self.accounts_key.write_bytes(RSA.generate(2048).export_key())
+        lines = [
+            f'{_token(name)},{name},{number},"{",".join(groups)}"\n'
+            for number, (name, groups) in enumerate(self._users.items())
+        ]
+        (self._folder / "tokens.csv").write_text("".join(lines))
+        rules = [{"level": "Metadata"}]
+        policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": rules, "omitStages": ["RequestReceived"]}
+        (self._folder / "audit.json").write_text(json.dumps(policy))
+
+    def _command(self) -> list[str | Path]:
+        key = self.accounts_key
+        command: list[str | Path] = [component("kube-apiserver"), f"--etcd-servers={self._store}"]
+        command += [f"--bind-address={LOOPBACK}", f"--secure-port={self._port}", f"--advertise-address={LOOPBACK}"]
+        command += [f"--cert-dir={key.parent}", f"--token-auth-file={self._folder / 'tokens.csv'}"]
+        command += ["--authorization-mode=RBAC", "--service-cluster-ip-range=198.18.2.0/24"]
+        command += [f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"]
+        command += ["--service-account-issuer=https://tests.invalid"]
+        if self._audited:
+            command += [f"--audit-log-path={self.audit_log}", f"--audit-policy-file={self._folder / 'audit.json'}"]
+            command += ["--audit-log-maxsize=4000"]  # megabytes: one file for a whole test run
+        return command
+
+
+def _token(user: str) -> str:
+    return TOKEN if user == "admin" else f"{TOKEN}-{user}"
 
 
 @contextlib.contextmanager
 def api_server(folder: Path) -> Iterator[ApiServer]:
     """Run etcd and the API server on loopback, with their data and logs in `folder`."""
-    etcd_binary, server_binary = binaries()
-    client, peer, port = free_ports(3)
-    with contextlib.ExitStack() as stack:
-        store = f"http://{LOOPBACK}:{client}"
-        command: list[str | Path] = [etcd_binary, "--data-dir", folder / "data", "--unsafe-no-fsync"]
-        command += ["--listen-client-urls", store, "--advertise-client-urls", store]
-        command += ["--listen-peer-urls", f"http://{LOOPBACK}:{peer}", "--log-level", "warn"]
-        stack.enter_context(_serving(command, folder / "etcd", f"{store}/health"))
-        certificates = folder / "certificates"
-        certificates.mkdir()
-        (folder / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n")
-        key = _signing_key(certificates / "accounts.key")
-        command = [server_binary, f"--etcd-servers={store}", f"--bind-address={LOOPBACK}", f"--secure-port={port}"]
-        command += [f"--advertise-address={LOOPBACK}", f"--cert-dir={certificates}"]
-        command += [f"--token-auth-file={folder / 'tokens.csv'}", "--authorization-mode=RBAC"]
-        command += ["--service-cluster-ip-range=198.18.2.0/24", f"--service-account-key-file={key}"]
-        command += [f"--service-account-signing-key-file={key}", "--service-account-issuer=https://tests.invalid"]
-        url = f"https://{LOOPBACK}:{port}"
-        authority = certificates / "apiserver.crt"  # which the server makes when it starts
-        stack.enter_context(_serving(command, folder / "kube-apiserver", f"{url}/readyz", authority))
-        pool = urllib3.PoolManager(ca_certs=str(authority), timeout=30.0, retries=False)
-        yield ApiServer(url, authority, stack.enter_context(pool))
+    with ControlPlane(folder) as running:
+        yield running.server
 
 
 @contextlib.contextmanager
-def _serving(command: list[str | Path], folder: Path, ready_url: str, authority: Path | None = None) -> Iterator[None]:
-    folder.mkdir()
+def _etcd(folder: Path) -> Iterator[str]:
+    client, peer = free_ports(2)
+    store = f"http://{LOOPBACK}:{client}"
+    command: list[str | Path] = [binaries()[0], "--data-dir", folder / "data", "--unsafe-no-fsync"]
+    command += ["--listen-client-urls", store, "--advertise-client-urls", store]
+    command += ["--listen-peer-urls", f"http://{LOOPBACK}:{peer}", "--log-level", "warn"]
+    with _serving(command, folder / "etcd", f"{store}/health"):
+        yield store
+
+
+@contextlib.contextmanager
+def _serving(
+    command: list[str | Path], folder: Path, ready_url: str, authority: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    folder.mkdir(exist_ok=True)
 
     def ready() -> bool:
         if authority and not authority.exists():
@@ -183,13 +302,8 @@ def _serving(command: list[str | Path], folder: Path, ready_url: str, authority:
             except urllib3.exceptions.HTTPError:
                 return False
 
-    with serving(command, env={}, folder=folder, ready=ready, deadline_s=120):
-        yield
-
-
-def _signing_key(path: Path) -> Path:
-    path.write_bytes(RSA.generate(2048).export_key())
-    return path
+    with serving(command, env={}, folder=folder, ready=ready, deadline_s=120) as process:
+        yield process
 
 
 if __name__ == "__main__":
