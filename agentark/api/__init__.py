@@ -2,7 +2,7 @@
 
 from agentark.api.base import API_VERSION
 from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Prompts, Protocol, Sampling
-from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Suite
+from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Release, Suite
 from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
 from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.api.pad import PAD, PADGuards, PRMEndpoint
@@ -52,6 +52,7 @@ __all__ = [
     "PRMTrainingSpec",
     "Prompts",
     "Protocol",
+    "Release",
     "Resource",
     "RunPolicy",
     "RuntimeRef",

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Name, PositiveDecimal, Reference, Rule, Seed, Spec, Threshold
+from agentark.api.base import Fraction, Name, Reference, Rule, Seed, Spec, Threshold
 from agentark.api.debaterun import DebateSpec, Execution
 from agentark.api.pad import PAD
 from agentark.api.prmtraining import PRMSpec
@@ -90,6 +90,10 @@ class Evolve(Spec):
 class Gate(Spec):
     """A condition that a student must meet to be released."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("has(self.minGainOver) || has(self.minValue)", "a gate asks for minGainOver, minValue, or both"),
+    )
+
     suite: Name
     """Suite it is measured on."""
     metric: Literal["accuracy"] = "accuracy"
@@ -98,8 +102,14 @@ class Gate(Spec):
     """Must be better than the student before distillation, or than the debate."""
     significance: Fraction = "0.05"
     """Largest p-value (McNemar's exact test) at which the gain counts."""
-    min_value: PositiveDecimal | None = None
+    min_value: Fraction | None = None
     """Least value of the metric."""
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.min_gain_over is None and self.min_value is None:
+            raise ValueError("a gate asks for minGainOver, minValue, or both; found neither, so everything would pass")
+        return self
 
 
 class Release(Spec):
@@ -120,6 +130,12 @@ class DistillJobSpec(Run):
             "!has(self.release) || !has(self.release.gates) || self.release.gates.all(gate, "
             "self.evaluation.suites.exists(suite, suite.name == gate.suite))",
             "release.gates name a suite that evaluation.suites does not have",
+        ),
+        Rule(
+            "!has(self.release) || !has(self.release.gates) || !has(self.evaluation.controls) || "
+            "'Debate' in self.evaluation.controls || "
+            "self.release.gates.all(gate, !has(gate.minGainOver) || gate.minGainOver != 'debate')",
+            "a gate with minGainOver: debate needs the debate's answers; add Debate to evaluation.controls",
         ),
         Rule(
             "'PAD' in self.methods || !(has(self.pad) || has(self.prm) || has(self.prmRef) || "
@@ -187,6 +203,12 @@ class DistillJobSpec(Run):
             if unknown:
                 raise ValueError(
                     f"release.gates name unknown suites: {', '.join(unknown)}; there are: {', '.join(sorted(suites))}"
+                )
+            over_debate = any(gate.min_gain_over == "debate" for gate in self.release.gates)
+            if over_debate and "Debate" not in self.evaluation.controls:
+                raise ValueError(
+                    "release.gates has minGainOver: debate, but evaluation.controls are "
+                    f"{', '.join(self.evaluation.controls) or 'none'}, so the debate is not measured; add Debate"
                 )
         return self
 

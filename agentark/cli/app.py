@@ -14,6 +14,8 @@ from agentark.cli import (
     locate,
     plan,
     prm,
+    promote,
+    releases,
     run_manifest,
     runs,
     score,
@@ -40,6 +42,8 @@ app.command("plan", short_help="Show the stages, what is cached, what the rest m
 app.command("run", short_help="Run a manifest; go on where an earlier run stopped.")(run_manifest.run)
 app.command("runs", short_help="List the runs of a store.")(runs.runs)
 app.command("show", short_help="Show the results of a run.")(show.show)
+app.command("releases", short_help="List released models and their versions.")(releases.releases)
+app.command("promote", short_help="Choose a release's current version; an older one is a rollback.")(promote.promote)
 app.command("transcript", short_help="Read a debate.")(transcript.transcript)
 app.command("ask", short_help="Ask the student of a run.")(ask.ask)
 app.command("grade", short_help="Grade rows of a file.")(grade.grade)

@@ -19,6 +19,7 @@ from agentark.execution.local import StageStatus, run_plan
 from agentark.execution.results import (
     places,
     plan_stages,
+    read_decision,
     read_gates,
     read_results,
     read_table,
@@ -87,6 +88,8 @@ def _show(plan: Plan, store: Store) -> None:
     if gates := read_gates(store, stages):
         typer.echo(f"\n{render_gates(gates)}")
     typer.echo(f"\n{read_table(store, stages)}")
+    if decided := read_decision(store, stages):
+        typer.echo(f"Release {decided['decision']}\n")
     typer.echo(columns(places(store, stages)))
     typer.echo(
         f"\n  agentark show {plan.name}              the table again\n"
@@ -114,4 +117,5 @@ def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dic
             for key, status in statuses.items()
         ],
         "results": read_results(store, plan_stages(plan)),
+        "release": read_decision(store, plan_stages(plan)),
     }

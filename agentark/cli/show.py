@@ -10,7 +10,7 @@ from agentark.cli.options import JsonOption, StoreOption, store_of
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.execution.curves import read_courses
-from agentark.execution.results import places, read_gates, read_results, read_table
+from agentark.execution.results import places, read_decision, read_gates, read_results, read_table
 from agentark.store import read_manifest, read_run
 
 
@@ -31,6 +31,7 @@ def show(
         courses = {course.name: course.history for course in read_courses(opened, record.stages)}
         document = record.model_dump() | {"stages": stages, "results": read_results(opened, record.stages)}
         document |= {"courses": courses, "gates": read_gates(opened, record.stages)}
+        document["release"] = read_decision(opened, record.stages)
         typer.echo(json.dumps(document))
         return
     typer.echo(f"Run {record.run_id}, created {record.created_at}\n")
@@ -55,4 +56,6 @@ def show(
     if gates := read_gates(opened, record.stages):
         typer.echo(f"\n{render_gates(gates)}")
     typer.echo(f"\n{read_table(opened, record.stages)}")
+    if decided := read_decision(opened, record.stages):
+        typer.echo(f"Release {decided['decision']}\n")
     typer.echo(columns(places(opened, record.stages)))

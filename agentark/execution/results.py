@@ -36,6 +36,15 @@ def read_gates(store: Store, stages: tuple[RunStage, ...]) -> list[dict[str, Any
     return [dict(manifest.metrics) for manifest in manifests if manifest]
 
 
+def read_decision(store: Store, stages: tuple[RunStage, ...]) -> dict[str, Any] | None:
+    """What the release stage of a run decided: `released`, `decision` (a line for a person) and the gates' figures.
+
+    None for a run that releases nothing, or one that has not got there.
+    """
+    manifest = stage_manifest(store, stages, "release")
+    return dict(manifest.metrics) if manifest else None
+
+
 def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:
     """(what, where) of everything that a person may want to open next."""
     base = store.uri.removeprefix("file:").rstrip("/")
@@ -50,6 +59,7 @@ def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:
         ("reward model", next((stage for stage in stages if stage.kind == "prm"), None), "model"),
         ("student", student, "model"),
         ("results", next((stage for stage in stages if stage.kind == "compare"), None), "results"),
+        ("release", next((stage for stage in stages if stage.kind == "release"), None), "record"),
     ]
     for what, stage, name in wanted:
         manifest = read_manifest(store, stage.kind, stage.key) if stage else None

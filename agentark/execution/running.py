@@ -123,6 +123,10 @@ def _runner(kind: str) -> Callable[[StageContext], StageResult]:
         from agentark.execution.stages import compare
 
         return compare.run
+    if kind == "release":
+        from agentark.execution.stages import release
+
+        return release.run
     raise InvalidInput(f"stage kind {kind!r} cannot be run by this version")
 
 

@@ -9,9 +9,6 @@ from agentark.planning.stage import Estimate, Pin, Resources, Stage, StageKind, 
 Pins = Mapping[str, Pin]
 """Address -> what it was resolved to."""
 
-NO_RELEASE = "the release stage is not available in this version; remove 'release' to run the rest"
-"""Why a stage that can be planned cannot be run yet."""
-
 
 class Builder:
     """Collects stages; an equal stage is laid out once."""
@@ -37,7 +34,6 @@ class Builder:
         settings: dict[str, Any] | None = None,
         resources: Resources | None = None,
         estimate: Estimate | None = None,
-        unavailable: str = "",
     ) -> Stage:
         """Add a stage and give it back; one that is already there as it is."""
         inputs, pins = inputs or {}, pins or {}
@@ -55,7 +51,6 @@ class Builder:
             settings=settings or {},
             resources=resources or Resources(),
             estimate=estimate or Estimate(),
-            unavailable=unavailable,
         )
         self.stages.append(stage)
         return stage

@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from agentark.api import MACHINE_FIELDS, PAD, DebateSpec, DistillJobSpec, Teacher, Training
-from agentark.planning.building import NO_RELEASE, Builder, least
+from agentark.planning.building import Builder, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.evolving import Round, evolve
 from agentark.planning.rewarding import RewardModel, reward_model
@@ -77,7 +77,6 @@ def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec,
             "release",
             params=spec.release.canonical(),
             inputs={"compare": compare.key, "model": student.key},
-            unavailable=NO_RELEASE,
         )
 
 

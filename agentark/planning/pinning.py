@@ -15,6 +15,7 @@ from agentark.api import Dataset, Model, Resource, StoreSource
 from agentark.errors import InvalidInput, NotFound
 from agentark.planning.addresses import addresses
 from agentark.planning.stage import Pin
+from agentark.release import parse_address, read_release
 from agentark.store import Store, open_store, sha256_file, sha256_tree
 
 _COUNT_BYTES = 1 << 20
@@ -54,7 +55,9 @@ def _pin(item: Dataset | Model, *, base: Path, store: Store, source: StoreSource
         return _pin_s3(item.uri, source, f"{owner}: {what} {item.uri}")
     if scheme == "hf":
         return _pin_hub(item.uri, f"{owner}: {what} {item.uri}", dataset=isinstance(item, Dataset))
-    return _pin_release(item.uri, store, f"{owner}: {what} {item.uri}")
+    if isinstance(item, Dataset):
+        raise InvalidInput(f"{owner}: data set {item.uri}: only models are released; give file:, s3:// or hf://")
+    return _pin_release(item.uri, store, f"{owner}: model {item.uri}")
 
 
 def _pin_file(item: Dataset | Model, base: Path, what: str) -> Pin:
@@ -118,13 +121,12 @@ def _pin_hub(uri: str, what: str, *, dataset: bool) -> Pin:
 
 
 def _pin_release(uri: str, store: Store, what: str) -> Pin:
-    name, _, version = uri.removeprefix("release://").partition("@")
-    path = f"releases/{name}/{version}.json" if version else f"releases/{name}/current.json"
+    name, version = parse_address(uri)
     try:
-        record = json.loads(store.read(path))
-    except NotFound:
-        raise InvalidInput(f"{what}: the store {store.uri} has no such release ({path})") from None
-    return Pin(uri=uri, identity=str(record["digest"]))
+        # The digest is what the run keeps: whatever becomes the current version later, these weights are loaded.
+        return Pin(uri=uri, identity=read_release(store, name, version).digest)
+    except NotFound as error:
+        raise InvalidInput(f"{what}: {error}") from None
 
 
 def _check_digest(item: Dataset | Model, pin: Pin, owner: str) -> None:

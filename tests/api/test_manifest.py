@@ -100,7 +100,7 @@ def test_names_must_differ_within_a_kind(tmp_path: Path) -> None:
 
 
 def test_a_gate_on_an_unknown_suite_is_refused(tmp_path: Path) -> None:
-    (found,) = issues(tmp_path, MINIMAL + "  release: {name: r, gates: [{suite: other}]}\n")
+    (found,) = issues(tmp_path, MINIMAL + "  release: {name: r, gates: [{suite: other, minValue: '0.5'}]}\n")
     assert "release.gates name unknown suites: other; there are: test" in found
 
 

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.execution.conftest import ROOT, Workplace, debate_run
+from agentark.cli.app import run as cli
+from agentark.cli.options import plans_of
+from agentark.store import open_store
+from tests.execution.conftest import Workplace, debate_run
 
 Serve = Callable[..., str]
 
@@ -71,17 +73,21 @@ def test_a_digest_that_does_not_fit(place: Workplace) -> None:
     assert "correct the digest or restore the content" in place.run("run", "-f", "run.yaml", expect=2)
 
 
-def test_a_stage_of_a_later_version_is_refused_before_anything_starts(place: Workplace) -> None:
+def test_a_stage_of_a_later_version_is_refused_before_anything_starts(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     place.questions(3)
-    base = f"file:{ROOT / 'examples' / 'quickstart' / 'base'}"
-    job: dict[str, Any] = debate_run("http://127.0.0.1:9/v1")
-    debate = job["spec"]
-    job |= {"kind": "DistillJob", "spec": {"debate": debate, "student": {"model": {"uri": base}}, "methods": ["RSFT"]}}
-    job["spec"]["evaluation"] = {"suites": [{"name": "s", "dataset": {"uri": "file:questions.jsonl"}}]}
-    job["spec"]["release"] = {"name": "sums"}
-    place.write("job.yaml", job)
-    assert "unavailable" in place.run("plan", "-f", "job.yaml")
-    assert "the release stage is not available in this version" in place.run("run", "-f", "job.yaml", expect=2)
+    place.write("run.yaml", debate_run("http://127.0.0.1:9/v1"))
+    store = open_store(str(place.folder / ".agentark"))
+    ((plan, _),) = plans_of(place.folder / "run.yaml", store.uri)
+    later = plan.stages[0].model_copy(update={"unavailable": "this stage is not available in this version"})
+    marked = plan.model_copy(update={"stages": (later,)})
+    for command in ("agentark.cli.plan", "agentark.cli.run_manifest"):
+        monkeypatch.setattr(f"{command}.plans_of", lambda *_: [(marked, store)])
+    assert cli(["plan", "-f", str(place.folder / "run.yaml")]) == 0
+    assert "unavailable" in capsys.readouterr().out
+    assert cli(["run", "-f", str(place.folder / "run.yaml")]) == 2
+    assert "this stage is not available in this version" in capsys.readouterr().err
     assert not (place.folder / ".agentark" / "stages").exists()
 
 

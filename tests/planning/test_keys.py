@@ -152,10 +152,14 @@ def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:
     assert stages["distill/DA"].estimate.gpus == 8
 
 
-def test_what_a_later_version_brings_is_planned_and_marked(tmp_path: Path) -> None:
+def test_a_release_needs_the_comparison_and_the_student_and_reaches_nothing_else(tmp_path: Path) -> None:
     stages = {stage.name: stage for stage in planned(tmp_path, {"spec.release": {"name": "sums"}}).stages}
-    assert "the release stage is not available" in stages["release"].unavailable
-    assert not stages["compare"].unavailable
+    assert stages["release"].inputs == {"compare": stages["compare"].key, "model": stages["distill/DA"].key}
+    assert not any(stage.unavailable for stage in stages.values())
+    gates = [{"suite": "test", "minValue": "0.5"}]
+    gated = keys(planned(tmp_path, {"spec.release": {"name": "sums", "gates": gates}}))
+    assert gated.pop("release") != stages.pop("release").key
+    assert gated == {name: stage.key for name, stage in stages.items()} == keys(planned(tmp_path))
 
 
 def test_pad_is_trained_after_what_comes_before_it_with_a_reward_model_from_the_same_debate(tmp_path: Path) -> None:
