@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
-from agentark_operator.workload import CONTAINER, Workload, child_metadata, stamped_template
+from agentark_operator.workload import CONTAINER, Workload, child_metadata, labels, stamped_template
 
 INSTALL = "Jobs belong to Kubernetes itself; ask whoever runs the cluster why batch/v1 is not served"
 
@@ -105,5 +105,6 @@ def _service(workload: Workload) -> dict[str, Any]:
         "publishNotReadyAddresses": True,  # the pods meet before they are ready
         "ports": [{"name": "rendezvous", "port": _PORT, "protocol": "TCP"}],
     }
-    metadata = child_metadata(workload)
+    # Kueue's labels belong to the Job alone.
+    metadata = child_metadata(workload) | {"labels": labels(workload)}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}

@@ -1,0 +1,134 @@
+"""What the operator may do: one table, and the roles that come of it. `--help` says how to print them."""
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+_RBAC = "rbac.authorization.k8s.io"
+_NAME = "agentark-operator"
+_READ = ("get", "list", "watch")
+_OWN = ("list", "watch", "create", "patch", "delete")
+"""Of children: applying on the server is a patch that creates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A row of the table."""
+
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    needed: str
+    """For what: "always", a backend's name, "teachers", or "everywhere" (all namespaces)."""
+    why: str
+
+
+TABLE = (
+    Permission("agentark.dev", ("debateruns", "prmtrainings", "distilljobs"), _READ, "always", "what to do"),
+    Permission(
+        "agentark.dev", ("modelreleases",), (*_READ, "create", "patch"), "always", "a job releases its student there"
+    ),
+    Permission(
+        "agentark.dev",
+        tuple(f"{kind}/status" for kind in ("debateruns", "prmtrainings", "distilljobs", "modelreleases")),
+        ("patch",),
+        "always",
+        "how it is",
+    ),
+    Permission(
+        "agentark.dev",
+        tuple(f"{kind}/finalizers" for kind in ("debateruns", "prmtrainings", "distilljobs")),
+        ("update",),
+        "always",
+        "children that hold up their owner's deletion, where OwnerReferencesPermissionEnforcement is on (OpenShift)",
+    ),
+    Permission("", ("pods",), ("list", "watch"), "always", "why an attempt waits or failed"),
+    Permission("", ("secrets",), ("get",), "always", "credentials of a run's store, by the name that its spec gives"),
+    Permission("", ("events",), ("list", "create", "patch"), "always", "why no pod is made; what happened, for people"),
+    Permission("batch", ("jobs",), _OWN, "Job", "stages, and trainings on this backend"),
+    Permission("", ("services",), _OWN, "Job", "names for the pods of a training on more than one"),
+    Permission("kubeflow.org", ("pytorchjobs",), _OWN, "PyTorchJob", "trainings on this backend"),
+    Permission("trainer.kubeflow.org", ("trainjobs",), _OWN, "TrainJob", "trainings on this backend"),
+    Permission("apps", ("deployments",), _OWN, "teachers", "vLLM for a teacher's weights"),
+    Permission("", ("services",), _OWN, "teachers", "its address"),
+    Permission(
+        "apiextensions.k8s.io", ("customresourcedefinitions",), _READ, "everywhere", "which backends are installed"
+    ),
+)
+
+
+def rules(backends: Collection[str], teachers: bool, namespaced: bool) -> list[dict[str, Any]]:
+    """The rules of the operator's role.
+
+    Args:
+        backends: Names of backends for trainings; Jobs run all other stages and are always among them.
+        teachers: Whether it serves teachers' weights.
+        namespaced: Whether it looks after named namespaces rather than all.
+    """
+    needed = {"always", "Job", *backends} | ({"teachers"} if teachers else set())
+    needed |= set() if namespaced else {"everywhere"}
+    found: list[dict[str, Any]] = []
+    for row in TABLE:
+        rule = {"apiGroups": [row.group], "resources": list(row.resources), "verbs": list(row.verbs)}
+        if row.needed in needed and rule not in found:
+            found.append(rule)
+    return found
+
+
+def manifests(
+    namespace: str, *, watched: Sequence[str], backends: Collection[str], teachers: bool
+) -> list[dict[str, Any]]:
+    """The operator's service account and its roles.
+
+    Args:
+        namespace: In which it runs.
+        watched: Namespaces that it looks after; none means all.
+        backends: As for `rules`.
+        teachers: As for `rules`.
+    """
+    account = {"kind": "ServiceAccount", "name": _NAME, "namespace": namespace}
+    made: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME, "namespace": namespace}}
+    ]
+    prefix = "" if watched else "Cluster"
+    for one in watched or ("",):
+        metadata = {"name": _NAME} | ({"namespace": one} if one else {})
+        role = {"rules": rules(backends, teachers, namespaced=bool(watched))}
+        reference = {"apiGroup": _RBAC, "kind": f"{prefix}Role", "name": _NAME}
+        for kind, content in (("Role", role), ("RoleBinding", {"roleRef": reference, "subjects": [account]})):
+            made.append({"apiVersion": f"{_RBAC}/v1", "kind": f"{prefix}{kind}", "metadata": metadata, **content})
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the manifests as YAML."""
+    backends = sorted({row.needed for row in TABLE} - {"always", "teachers", "everywhere"})
+    parser = argparse.ArgumentParser(
+        prog="python -m agentark_operator.permissions", description="Print the operator's service account and roles."
+    )
+    parser.add_argument("--namespace", required=True, help="in which the operator runs")
+    parser.add_argument(
+        "--watch", action="append", default=[], help="namespace it looks after (again for more); its own by default"
+    )
+    parser.add_argument("--cluster-wide", action="store_true", help="it looks after all namespaces")
+    parser.add_argument(
+        "--backend", action="append", choices=backends, help="for trainings (again for more); all by default"
+    )
+    parser.add_argument("--no-teachers", action="store_true", help="it serves no teachers' weights")
+    given = parser.parse_args(arguments)
+    if given.cluster_wide and given.watch:
+        parser.error("--watch and --cluster-wide exclude each other; leave one out")
+    watched = [] if given.cluster_wide else given.watch or [given.namespace]
+    made = manifests(
+        given.namespace, watched=watched, backends=given.backend or backends, teachers=not given.no_teachers
+    )
+    print(yaml.safe_dump_all(made, sort_keys=False), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
