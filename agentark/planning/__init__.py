@@ -2,6 +2,7 @@
 
 from agentark.planning.addresses import addresses
 from agentark.planning.graph import plan
+from agentark.planning.keeping import keep_plan, parsed_plan, read_plan
 from agentark.planning.pinning import pin_addresses
 from agentark.planning.recording import run_record
 from agentark.planning.stage import STAGE_VERSIONS, Estimate, Pin, Plan, Resources, Stage, canonical_json, stage_key
@@ -15,8 +16,11 @@ __all__ = [
     "Stage",
     "addresses",
     "canonical_json",
+    "keep_plan",
+    "parsed_plan",
     "pin_addresses",
     "plan",
+    "read_plan",
     "run_record",
     "stage_key",
 ]

@@ -88,7 +88,12 @@ class Builder:
                 "execution": execution.canonical(),
                 "needsGold": needs_gold,
             },
-            estimate=Estimate(calls=calls, completion_tokens=None if calls is None else calls * longest),
+            resources=workers(execution),
+            estimate=Estimate(
+                calls=calls,
+                completion_tokens=None if calls is None else calls * longest,
+                gpus=execution.workers * execution.gpus_per_worker,
+            ),
         )
 
     def debate(self, spec: DebateSpec, *, name: str, needs_gold: bool = True, teacher: Stage | None = None) -> Stage:
@@ -121,6 +126,11 @@ class Builder:
         return endpoint_identity(teacher.endpoint)
 
 
+def workers(execution: Execution, *, shared: bool = True) -> Resources:
+    """The pods of a stage that asks models; one where it cannot be shared."""
+    return Resources(nodes=execution.workers if shared else 1, gpus_per_node=execution.gpus_per_worker)
+
+
 def endpoint_identity(endpoint: Endpoint) -> str:
     """A server is known by its address and the name of the model it serves."""
     return f"endpoint:{endpoint.base_url.rstrip('/')}#{endpoint.model}"
@@ -138,9 +148,11 @@ def debate_protocol(protocol: Protocol, teacher: Teacher) -> tuple[dict[str, Any
     engines = []
     for agent in protocol.team:
         own = agent.teacher or teacher
-        if own not in teachers:
+        # How weights are served does not tell two models apart.
+        alike = (index for index, known in enumerate(teachers) if _unserved(known) == _unserved(own))
+        engines.append(next(alike, len(teachers)))
+        if engines[-1] == len(teachers):
             teachers.append(own)
-        engines.append(teachers.index(own))
     if team:
         params |= {"roles": [agent["role"] for agent in team], "engines": engines}
     if protocol.type == "SinglePass":
@@ -148,6 +160,10 @@ def debate_protocol(protocol: Protocol, teacher: Teacher) -> tuple[dict[str, Any
     elif protocol.type == "SelfConsistency":
         params |= {"rounds": 1}
     return params, teachers
+
+
+def _unserved(teacher: Teacher) -> Teacher:
+    return teacher.model_copy(update={"serving": None})
 
 
 def most_calls(protocol: Protocol) -> int:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from agentark.api import DebateSpec, DistillJobSpec
 from agentark.errors import InvalidInput
-from agentark.planning.building import Builder, debate_protocol
-from agentark.planning.stage import Stage
+from agentark.planning.building import Builder, debate_protocol, workers
+from agentark.planning.stage import Estimate, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +83,6 @@ def _gate(
         inputs={"rows": rows.key, "candidate": candidate.key} | ({"before": before.key} if before else {}),
         pins={} if before else {"before": builder.pin(base).identity},
         settings={"execution": spec.execution.canonical()} | ({} if before else {"before": base}),
+        resources=workers(spec.execution, shared=False),
+        estimate=Estimate(gpus=spec.execution.gpus_per_worker),
     )

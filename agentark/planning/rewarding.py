@@ -15,7 +15,7 @@ from agentark.api import (
     Resource,
 )
 from agentark.errors import InvalidInput
-from agentark.planning.building import Builder, debate_protocol, endpoint_identity
+from agentark.planning.building import Builder, debate_protocol, endpoint_identity, workers
 from agentark.planning.references import referenced_debate, referenced_prm
 from agentark.planning.stage import Estimate, Resources, Stage
 
@@ -149,4 +149,6 @@ def _steps(builder: Builder, model: RewardModel, debate: Stage) -> Stage:
         inputs={"debate": debate.key},
         pins=pins,
         settings=settings,
+        resources=workers(spec.execution, shared=False),
+        estimate=Estimate(gpus=spec.execution.gpus_per_worker),
     )

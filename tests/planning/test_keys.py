@@ -9,8 +9,9 @@ import yaml
 
 from agentark.api import DistillJob, Resource, read_manifest
 from agentark.api.manifest import check_manifest
-from agentark.errors import InvalidInput
-from agentark.planning import Pin, Plan, addresses, plan
+from agentark.errors import InvalidInput, StoreError
+from agentark.planning import Pin, Plan, Resources, addresses, keep_plan, plan, read_plan
+from agentark.store import open_store
 
 JOB: dict[str, Any] = {
     "apiVersion": "agentark.dev/v1alpha1",
@@ -85,6 +86,14 @@ def test_methods_are_applied_one_after_the_other(tmp_path: Path) -> None:
         ("spec.training.gpusPerNode", 4),
         ("spec.training.processesPerNode", 2),
         ("spec.training.checkpointSteps", 5),
+        ("spec.training.elastic", {"minNodes": 1, "maxNodes": 3}),
+        ("spec.training.gang", {"queue": "research", "minAvailable": 2}),
+        ("spec.training", {"backend": "TrainJob", "runtimeRef": {"name": "torch-distributed"}}),
+        ("spec.execution", {"workers": 8, "gpusPerWorker": 1}),
+        ("spec.debate.execution", {"workers": 8, "gpusPerWorker": 1}),
+        ("spec.debate.teacher.serving", {"replicas": 2, "gpusPerReplica": 4, "args": ["--enable-prefix-caching"]}),
+        ("spec.runPolicy", {"backoffLimit": 9, "ttlSecondsAfterFinished": 1}),
+        ("spec.pods", {"spec": {"nodeSelector": {"pool": "training"}}}),
         ("spec.store", {"uri": "file:elsewhere"}),
         ("metadata.name", "other"),
         ("metadata.labels", {"team": "a"}),
@@ -144,6 +153,35 @@ def test_equal_plans_share_a_run_and_different_ones_do_not(tmp_path: Path) -> No
     assert planned(tmp_path, {"spec.training.epochs": "1"}).run_id != first
 
 
+def test_how_weights_are_served_does_not_tell_two_debaters_apart(tmp_path: Path) -> None:
+    same = {"teacher": {"model": {"uri": "file:teacher"}, "serving": {"replicas": 2}}}
+    other = {"teacher": {"model": {"uri": "file:student"}}}
+    team = {"agents": 3, "team": [{}, same, other]}
+    (debate, *_) = planned(tmp_path, {"spec.debate.protocol": team}).stages
+    assert debate.params["protocol"]["engines"] == [0, 0, 1]
+    assert len(debate.settings["models"]) == 2
+
+
+def test_pods_and_gpus_are_those_of_the_stage(tmp_path: Path) -> None:
+    changes = {
+        "spec.execution": {"workers": 2, "gpusPerWorker": 1},
+        "spec.debate.execution": {"workers": 4, "gpusPerWorker": 2},
+        "spec.training.nodes": 2,
+        "spec.training.gpusPerNode": 8,
+        "spec.evolve": {"rounds": 2},
+    }
+    stages = {stage.name: stage for stage in planned(tmp_path, changes).stages}
+    assert stages["debate"].resources == Resources(nodes=4, gpus_per_node=2)
+    assert stages["debate"].estimate.gpus == 8
+    assert stages["evaluate/test/student"].resources == Resources(nodes=2, gpus_per_node=1)
+    assert stages["evaluate/test/debate"].resources == Resources(nodes=4, gpus_per_node=2)
+    assert stages["gate/round-1"].resources == Resources(nodes=1, gpus_per_node=1), "questions of a gate are not shared"
+    assert stages["curate/RSFT"].resources == Resources()
+    training = Resources(nodes=2, gpus_per_node=8, processes_per_node=8, backend="PyTorchJob")
+    assert stages["distill/RSFT"].resources == training
+    assert stages["distill/RSFT"].estimate.gpus == 16
+
+
 def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:
     stages = {stage.name: stage for stage in planned(tmp_path, {"spec.training.gpusPerNode": 8}).stages}
     assert stages["debate"].estimate.calls == 100 * 16  # 5 agents, 3 rounds, one summariser: paper section 2
@@ -181,6 +219,23 @@ def test_pad_is_trained_after_what_comes_before_it_with_a_reward_model_from_the_
 def test_a_plan_survives_its_trip_through_json(tmp_path: Path) -> None:
     first = planned(tmp_path)
     assert Plan.model_validate_json(first.model_dump_json()) == first
+
+
+def test_a_plan_is_kept_once_under_its_content(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    first, second = planned(tmp_path), planned(tmp_path, {"spec.training.epochs": "1", "metadata.namespace": "team-a"})
+    path = keep_plan(store, first)
+    assert path.startswith("plans/default/job/") and len(path.rsplit("/", 1)[1]) == len("0123456789abcdef.json")
+    before = store.stat(path)
+    assert keep_plan(store, first) == path
+    assert store.stat(path) == before, "it is not written again"
+    assert keep_plan(store, second).startswith("plans/team-a/job/")
+    assert read_plan(store, path) == first
+    with pytest.raises(InvalidInput, match=r"no plan lies at plans/x\.json; it was deleted"):
+        read_plan(store, "plans/x.json")
+    store.write(path, b"{}")
+    with pytest.raises(StoreError, match="does not hold what its name says"):
+        read_plan(store, path)
 
 
 def test_addresses_are_all_data_sets_and_models(tmp_path: Path) -> None:
