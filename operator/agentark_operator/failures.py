@@ -111,8 +111,11 @@ def is_main(pod: Body) -> bool:
 
 
 def _failed(pod: Body) -> bool:
-    phase = (pod.get("status") or {}).get("phase")
-    return phase == "Failed" or (phase != "Succeeded" and "deletionTimestamp" in pod["metadata"])
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return bool(status["phase"] == "Failed")
+    # One on a lost node runs for ever, as far as anybody knows.
+    return "deletionTimestamp" in pod["metadata"] or bool(status.get("reason"))
 
 
 def _ending(pod: Body, container: str) -> _Ending:
@@ -175,9 +178,8 @@ def _of_code(ending: _Ending) -> Failure:
 
 
 def _memory(ending: _Ending) -> str:
-    spec = next(
-        (one for one in ending.pod["spec"].get("containers") or () if one["name"] == ending.container["name"]), {}
-    )
+    containers = ending.pod["spec"].get("containers") or ()
+    spec: Body = next((one for one in containers if one["name"] == ending.container["name"]), {})
     limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
     if limit is None:
         return "killed because its node ran out of memory; set its resources.requests.memory in spec.pods"
@@ -202,5 +204,5 @@ def _without_pods(ended: Ended, keeps_pods: bool) -> Failure:
         reason = {"InvalidInput": "InvalidInput", "Interruption": "Interrupted"}.get(kind, "Error")
         return Failure(kind, reason, ended.message, code)
     said = f": {ended.message}" if ended.message else ""
-    text = f"the attempt failed and no pod of it is left{said}"
+    text = f"the attempt failed and no pod is left that tells why{said}"
     return Failure("Interruption" if keeps_pods else "Application", "PodsGone", text)

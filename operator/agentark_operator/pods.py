@@ -292,15 +292,15 @@ def merged(template: Mapping[str, Any], overlay: Mapping[str, Any], place: str =
 
 
 def _laid(field: str, before: Any, value: Any, place: str) -> Any:
+    key = "mountPath" if field == "volumeMounts" else "name"
     if isinstance(before, dict) and not isinstance(value, Mapping):
         raise InvalidInput(f"{place} is {value!r}; give an object, as in a pod template")
+    if isinstance(before, list) and _keyed(before, key) and not _keyed(value, key):
+        raise InvalidInput(f"{place} is {value!r}; give a list of objects, each with {key!r}")
     if isinstance(value, Mapping):
         return merged(before if isinstance(before, dict) else {}, value, place)
-    key = "mountPath" if field == "volumeMounts" else "name"
     if not isinstance(before, list) or not _keyed(before, key):
         return value
-    if not _keyed(value, key):
-        raise InvalidInput(f"{place} is {value!r}; give a list of objects, each with {key!r}")
     overlays = {one[key]: one for one in value}
     kept = []
     for one in before:
