@@ -53,6 +53,10 @@ class StageStatus(_Part):
     """Attempts that ended by eviction, preemption or a lost node."""
     counted: Annotated[int, Field(ge=0)] | None = None
     """The last attempt whose end is in these numbers."""
+    gpu_seconds: Annotated[int, Field(ge=0)] | None = None
+    """GPUs times seconds of the attempts that ended."""
+    last_failure: Annotated[str, Field(max_length=2048)] | None = None
+    """How the last attempt that did not succeed ended."""
     next_attempt_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
     """When the next attempt begins, after a failure."""
     object: Annotated[str, Field(max_length=317)] | None = None

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ from agentark.store import Store, open_store, sha256_file, sha256_tree
 _COUNT_BYTES = 1 << 20
 
 
-def pin_addresses(resources: Iterable[Resource], *, base: Path, store: Store, source: StoreSource) -> dict[str, Pin]:
+def pin_addresses(
+    resources: Iterable[Resource],
+    *,
+    base: Path,
+    store: Store,
+    source: StoreSource,
+    opened: Callable[[str], Store] | None = None,
+) -> dict[str, Pin]:
     """Find out what every address of the resources stands for now.
 
     Args:
@@ -29,30 +36,40 @@ def pin_addresses(resources: Iterable[Resource], *, base: Path, store: Store, so
         base: Folder that `file:` addresses are relative to: the manifest's.
         store: The artifact store, for `release://`.
         source: Its address and endpoint; `s3://` data is read through the same endpoint.
+        opened: Opens an `s3://` folder at that endpoint; by default with the credentials of the environment.
 
     Raises:
         InvalidInput: Something is not there, or its digest is not the one that the manifest gives.
         StoreError: A store cannot be reached.
     """
     pins: dict[str, Pin] = {}
+    near = opened or (lambda uri: open_store(uri, endpoint=source.endpoint or "", region=source.region))
     for resource in resources:
         owner = f"{resource.kind} {resource.metadata.name!r}"
         datasets, models = addresses(resource)
         items: list[Dataset | Model] = [*datasets, *models]
         for item in items:
             if item.uri not in pins:
-                pins[item.uri] = _pin(item, base=base, store=store, source=source, owner=owner)
+                pins[item.uri] = _pin(item, base=base, store=store, source=source, near=near, owner=owner)
             _check_digest(item, pins[item.uri], owner)
     return pins
 
 
-def _pin(item: Dataset | Model, *, base: Path, store: Store, source: StoreSource, owner: str) -> Pin:
+def _pin(
+    item: Dataset | Model,
+    *,
+    base: Path,
+    store: Store,
+    source: StoreSource,
+    near: Callable[[str], Store],
+    owner: str,
+) -> Pin:
     what = "data set" if isinstance(item, Dataset) else "model"
     scheme = item.uri.split(":", 1)[0]
     if scheme == "file":
         return _pin_file(item, base, f"{owner}: {what} {item.uri}")
     if scheme == "s3":
-        return _pin_s3(item.uri, source, f"{owner}: {what} {item.uri}")
+        return _pin_s3(item.uri, source, near, f"{owner}: {what} {item.uri}")
     if scheme == "hf":
         return _pin_hub(item.uri, f"{owner}: {what} {item.uri}", dataset=isinstance(item, Dataset))
     if isinstance(item, Dataset):
@@ -82,10 +99,9 @@ def _count_rows(path: Path) -> int:
     return lines + (last != b"\n")
 
 
-def _pin_s3(uri: str, source: StoreSource, what: str) -> Pin:
+def _pin_s3(uri: str, source: StoreSource, opened: Callable[[str], Store], what: str) -> Pin:
     folder, _, name = uri.rpartition("/")
-    endpoint = source.endpoint or ""
-    near = open_store(folder, endpoint=endpoint, region=source.region)
+    near = opened(folder)
     entry = near.stat(name)
     if entry is not None:
         identity = f"etag:{entry.etag}:{entry.size}"
@@ -94,7 +110,7 @@ def _pin_s3(uri: str, source: StoreSource, what: str) -> Pin:
         if not below:
             raise InvalidInput(f"{what}: nothing is there; upload it, or correct bucket and key")
         identity = f"etags:{hashlib.sha256(json.dumps(below).encode()).hexdigest()}"
-    return Pin(uri=uri, identity=identity, endpoint=endpoint, region=source.region)
+    return Pin(uri=uri, identity=identity, endpoint=source.endpoint or "", region=source.region)
 
 
 _HUB = re.compile(r"^hf://(?P<repo>[^@#]+)(@(?P<revision>[^#]+))?(#.*)?$")

@@ -16,13 +16,21 @@ def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
 
 def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
     """Whether a debate's questions need gold answers: not where a job of the manifest labels them by consensus."""
+
+    def debates(job: DistillJob) -> bool:
+        if job.spec.debate_ref is not None:
+            return job.spec.debate_ref.name == run.metadata.name
+        return embedded_name(job.metadata.name, "debate") == run.metadata.name
+
     return not any(
-        isinstance(other, DistillJob)
-        and other.spec.debate_ref is not None
-        and other.spec.debate_ref.name == run.metadata.name
-        and other.spec.curation.labels == "Consensus"
+        isinstance(other, DistillJob) and other.spec.curation.labels == "Consensus" and debates(other)
         for other in others.values()
     )
+
+
+def embedded_name(job: str, part: str) -> str:
+    """The name of the resource that is made, on a cluster, of what a job embeds: `debate` or `prm`."""
+    return f"{job[: 62 - len(part)]}-{part}"
 
 
 def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[str, Resource]) -> DebateSpec:

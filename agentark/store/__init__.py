@@ -5,16 +5,19 @@ from agentark.store.interface import Entry, Store
 from agentark.store.opening import open_store
 from agentark.store.outputs import Output
 from agentark.store.progress import Progress, ProgressWriter, read_progress
-from agentark.store.runs import RunRecord, RunStage, list_runs, read_run, write_run
+from agentark.store.runs import RunRecord, RunStage, list_runs, read_run, read_run_of, write_run
+from agentark.store.shares import ALL, Share
 from agentark.store.stages import StageManifest, commit, next_attempt, read_manifest, stage_path, verify_outputs
 
 __all__ = [
+    "ALL",
     "Entry",
     "Output",
     "Progress",
     "ProgressWriter",
     "RunRecord",
     "RunStage",
+    "Share",
     "StageManifest",
     "Store",
     "commit",
@@ -24,6 +27,7 @@ __all__ = [
     "read_manifest",
     "read_progress",
     "read_run",
+    "read_run_of",
     "sha256_file",
     "sha256_tree",
     "stage_path",

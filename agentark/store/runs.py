@@ -70,6 +70,16 @@ def read_run(store: Store, run: str, *, namespace: str = "default") -> RunRecord
     raise NotFound(f"store {store.uri}: no run {run!r} in namespace {namespace!r}{hint}")
 
 
+def read_run_of(store: Store, namespace: str, name: str, run_id: str) -> RunRecord:
+    """Return a run whose place is known; costs one read.
+
+    Raises:
+        NotFound: If there is none.
+        StoreError: If the record cannot be read.
+    """
+    return _read(store, _path(namespace, name, run_id))
+
+
 def list_runs(store: Store, *, namespace: str | None = None) -> list[RunRecord]:
     """Return the runs of one namespace (None = of all), newest first.
 

@@ -1,23 +1,58 @@
-"""The Kubernetes API as the operator uses it; the only module that knows the client."""
+"""The Kubernetes API as the operator uses it; the only module that knows the client.
+
+Objects are plain dicts. The client gives configuration, credentials and connections; requests go through its pool
+directly, since its own layers cost more than the server does.
+"""
 
 import base64
-from typing import Any
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
 
+import urllib3
 from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 
 from agentark.errors import InvalidInput
 
 FIELD_MANAGER = "agentark-operator"
 _TIMEOUT_S = 30.0
+_APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
+_PLURALS = {
+    "CustomResourceDefinition": "customresourcedefinitions",
+    "DebateRun": "debateruns",
+    "Deployment": "deployments",
+    "DistillJob": "distilljobs",
+    "Event": "events",
+    "Job": "jobs",
+    "ModelRelease": "modelreleases",
+    "PRMTraining": "prmtrainings",
+    "Pod": "pods",
+    "PyTorchJob": "pytorchjobs",
+    "Secret": "secrets",
+    "Service": "services",
+    "TrainJob": "trainjobs",
+}
+Object = dict[str, Any]
 
 
-class Gone(Exception):
+class KubeError(Exception):
+    """The API server said no; the text says to what and why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Gone(KubeError):
     """The object is no longer there, or another one has its name."""
 
 
-class Refused(Exception):
-    """The API server refused for good; the text says why."""
+class Refused(KubeError):
+    """The server does not take the request: forbidden, over a quota, or not valid."""
+
+
+class Unreachable(KubeError):
+    """The server does not answer, or is too busy; later it may."""
 
 
 class Kube:
@@ -41,17 +76,17 @@ class Kube:
         settings = client.Configuration.get_default_copy()
         settings.connection_pool_maxsize = connections
         self._api = client.ApiClient(settings)
+        self._url = settings.host
+        self._pool = self._api.rest_client.pool_manager
 
-    def write_status(self, resource: dict[str, Any], status: dict[str, Any]) -> None:
+    def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
         """Apply the whole status of a resource on the server.
 
         Raises:
             Gone: If the resource was deleted, or deleted and made anew.
-            Refused: If the server does not take it.
+            KubeError: If the server does not take it.
         """
         metadata = resource["metadata"]
-        group, version = resource["apiVersion"].split("/")
-        path = f"/apis/{group}/{version}/namespaces/{metadata['namespace']}/{_plural(resource['kind'])}"
         body = {
             "apiVersion": resource["apiVersion"],
             "kind": resource["kind"],
@@ -59,7 +94,61 @@ class Kube:
             "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
             "status": status,
         }
-        self._call("PATCH", f"{path}/{metadata['name']}/status", body)
+        return self._call("PATCH", f"{path_of(resource)}/status", body, _APPLY, query=_applying(FIELD_MANAGER))
+
+    def apply(self, resource: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Object:
+        """Apply an object on the server: made where it is not there, else brought to this; returns it as it is.
+
+        Raises:
+            Gone: If its namespace is not there or is being deleted, or an object with another uid has the name.
+            Refused: If the server does not take it; the text says why.
+            Unreachable: If it does not answer.
+        """
+        return self._call("PATCH", path_of(resource), resource, _APPLY, query=_applying(manager))
+
+    def merge(self, resource: Mapping[str, Any], change: Mapping[str, Any]) -> Object:
+        """Change some fields of an object (RFC 7386); errors as `apply`."""
+        return self._call("PATCH", path_of(resource), change, _MERGE, query=f"?fieldManager={FIELD_MANAGER}")
+
+    def delete(
+        self,
+        resource: Mapping[str, Any],
+        *,
+        unchanged: bool = False,
+        propagation: Literal["Background", "Foreground"] = "Background",
+    ) -> None:
+        """Delete this very object, if it is still there.
+
+        Args:
+            resource: As it was seen.
+            unchanged: Only if it is as it was seen.
+            propagation: What is deleted first: the object, or what it owns.
+
+        Raises:
+            Refused: If the operator may not.
+            Unreachable: If the server does not answer.
+        """
+        metadata = resource["metadata"]
+        conditions = {"uid": metadata["uid"]}
+        conditions |= {"resourceVersion": metadata["resourceVersion"]} if unchanged else {}
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        try:
+            self._call("DELETE", path_of(resource), {**body, "preconditions": conditions}, _JSON)
+        except Gone:
+            return
+
+    def create(self, resource: Mapping[str, Any]) -> Object:
+        """Make an object; errors as `apply`."""
+        folder = path_of(resource).rsplit("/", 1)[0]
+        return self._call("POST", folder, resource, _JSON, query=f"?fieldManager={FIELD_MANAGER}")
+
+    def read(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """An object as it is now; None if it, or its kind, is not there."""
+        metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+        try:
+            return self._call("GET", path_of({"apiVersion": api_version, "kind": kind, "metadata": metadata}))
+        except Gone:
+            return None
 
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """The values of a Secret.
@@ -71,38 +160,69 @@ class Kube:
         found = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
         return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
 
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the server knows a kind."""
+        try:
+            found = self._call("GET", f"/apis/{api_version}")
+        except Gone:
+            return False
+        return any(one["kind"] == kind for one in found.get("resources", ()))
+
+    def schema(self, crd: str, version: str) -> Object | None:
+        """The schema of a version of an installed definition; None where it cannot be seen."""
+        try:
+            found = self.read("apiextensions.k8s.io/v1", "CustomResourceDefinition", crd)
+        except Refused:
+            return None
+        versions = found["spec"]["versions"] if found else []
+        return next((one["schema"]["openAPIV3Schema"] for one in versions if one["name"] == version), None)
+
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true")] if body else []
-        headers = {"Accept": "application/json"}
-        headers |= {"Content-Type": "application/apply-patch+yaml"} if body else {}
+    def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, form: str = "", *, query: str = ""
+    ) -> Object:
+        headers = {"Accept": "application/json"} | ({"Content-Type": form} if form else {})
+        self._api.update_params_for_auth(headers, [], ["BearerToken"])
+        content = json.dumps(body).encode() if body is not None else None
         try:
-            found: dict[str, Any] = self._api.call_api(
-                path,
-                method,
-                query_params=query,
-                header_params=headers,
-                body=body,
-                response_type="object",
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _request_timeout=_TIMEOUT_S,
+            reply = self._pool.request(
+                method, self._url + path + query, body=content, headers=headers, timeout=_TIMEOUT_S, retries=False
             )
-        except ApiException as error:
-            if error.status in (404, 409, 410):
-                raise Gone(f"{method} {path}: {error.reason}") from error
-            if error.status in (400, 403, 422):
-                raise Refused(f"{method} {path}: {error.status} {error.reason}: {_message(error)}") from error
-            raise
-        return found
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            raise Unreachable(0, f"{method} {path}: {error}") from error
+        if reply.status < 300:
+            found: Object = json.loads(reply.data)
+            return found
+        raise _error(reply.status, f"{method} {path}", reply.data)
 
 
-def _plural(kind: str) -> str:
-    return f"{kind.lower()}s"
+def path_of(resource: Mapping[str, Any]) -> str:
+    """The path of an object, whose kind must be one that the operator knows."""
+    version, metadata = resource["apiVersion"], resource["metadata"]
+    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+    where = f"/namespaces/{metadata['namespace']}" if metadata.get("namespace") else ""
+    return f"{root}{where}/{_PLURALS[resource['kind']]}/{metadata.get('name', '')}"
 
 
-def _message(error: ApiException) -> str:
-    return str(error.body or "")[:500]
+def _applying(manager: str) -> str:
+    return f"?fieldManager={manager}&force=true"
+
+
+def _error(status: int, what: str, data: bytes) -> KubeError:
+    try:
+        found = json.loads(data)
+        text = str(found.get("message", ""))
+        reason = str(found.get("reason", ""))
+        causes = {str(one.get("reason", "")) for one in (found.get("details") or {}).get("causes") or ()}
+    except (ValueError, AttributeError):
+        text, reason, causes = data[:500].decode(errors="replace"), "", set()
+    message = f"{what}: {status}: {text[:1500]}"
+    # A namespace on its way out refuses new objects; the resource goes with it.
+    if status in (404, 409, 410) or "NamespaceTerminating" in causes:
+        return Gone(status, message)
+    if status in (429,) or status >= 500 or reason == "Timeout":
+        return Unreachable(status, message)
+    return Refused(status, message)

@@ -1,22 +1,34 @@
-"""One pass over one resource: observe, decide, write the status if it changed. Every pass starts from nothing."""
+"""One pass over one resource: observe, decide, act, write the status if it changed. Every pass starts from nothing."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from agentark.api import KINDS, Resource, StoreSource
+from agentark.api import KINDS, OPERATOR, DebateRun, DistillJob, ModelRelease, PRMTraining, Resource, RunPolicy
 from agentark.errors import AgentArkError, InvalidInput
-from agentark.store import Store, open_store
+from agentark.planning import Plan
+from agentark.store import StageManifest
 from agentark.store.stages import now
+from agentark_operator import results
+from agentark_operator.acting import STALLING, Actor
+from agentark_operator.backends import BACKENDS
+from agentark_operator.children import Children, owner_uid, stage_key
+from agentark_operator.deciding import Decision, Facts, Run, View, decide
+from agentark_operator.delegating import REQUESTED_AT, Delegate, delegates, standing
+from agentark_operator.instants import parsed as moment
 from agentark_operator.kube import Gone, Kube
-from agentark_operator.observing import planned, stages_in
-from agentark_operator.referring import missing, related
+from agentark_operator.observing import InputNotReady, facts_of, manifests_of, planned
+from agentark_operator.referring import Body, Key, Resources
 from agentark_operator.settings import Settings
-from agentark_operator.summarizing import Observed, ObservedStage, summarize
+from agentark_operator.stores import Place, Recent, Stores
+from agentark_operator.summarizing import Observed, ObservedStage, over, summarize, tracks_of
+from agentark_operator.workload import Owner
 
-Body = dict[str, Any]
+Runs = DebateRun | PRMTraining | DistillJob
 
 
 class Outcome(NamedTuple):
@@ -24,58 +36,271 @@ class Outcome(NamedTuple):
 
     status: dict[str, Any]
     """Of the resource, as it is on the server now."""
-    ended: bool = False
-    """Whether only an event can change it."""
+    due_s: float | None = None
+    """Seconds after which to look again though nothing was heard; None where only an event can change anything."""
     later: str = ""
-    """What could not be asked, so that the pass is to be done again after a wait; the status says it too."""
+    """What could not be asked or done, so that the pass is to be done again after a wait; the status says it too."""
+    sharing: frozenset[str] = frozenset()
+    """Keys of stages that another resource works on."""
 
 
-def reconcile(body: Body, siblings: Mapping[str, Body], *, kube: Kube, settings: Settings) -> Outcome:
-    """Bring the status of a resource up to date; blocks.
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a pass found out."""
 
-    Args:
-        body: The resource as last seen, with the status that was last written.
-        siblings: "Kind/name" -> the other resources of its namespace.
-        kube: The API server.
-        settings: The operator's.
+    observed: Observed
+    due_s: float | None = None
+    later: str = ""
+    sharing: frozenset[str] = frozenset()
+
+
+@dataclass
+class Reconciler:
+    """Makes passes; each blocks its thread.
+
+    One resource is looked at by one thread at a time.
     """
-    before = body.get("status") or {}
-    if body["kind"] == "ModelRelease":
-        return Outcome(before, ended=True)  # its status is written with the releases
-    failure: AgentArkError | None = None
-    try:
-        observed = _observed(body, siblings, before, kube, settings)
-    except InvalidInput as error:
-        observed = Observed(stalled=("InvalidSpec", str(error)))
-    except AgentArkError as error:
-        failure = error
-        unseen = ObservedStage("store", "store", "-", "Waiting", str(error), "StoreUnavailable")
-        observed = Observed(run_id=before.get("runId", ""), stages=(unseen,))
-    status = summarize(observed, before, generation=body["metadata"]["generation"], now=now())
-    if failure is not None:
-        status["stages"] = before.get("stages", [])  # nothing was seen of them
-        status.pop("currentStage", None)
-    if status != before:
+
+    kube: Kube
+    settings: Settings
+    resources: Resources
+    children: Children
+    stores: Stores
+    actor: Actor
+    running: int = 0
+    """Resources that run, for how often their progress is looked at."""
+    _plans: Recent[Any, Plan] = field(default_factory=lambda: Recent(512, float("inf")))
+    _scores: Recent[Any, list[dict[str, str]]] = field(default_factory=lambda: Recent(2048, float("inf")))
+
+    def reconcile(self, key: Key, body: Body) -> Outcome:
+        """Bring a resource to what its spec says, and its status to what is the case.
+
+        Args:
+            key: The resource.
+            body: As last seen, with the status that was last written.
+
+        Raises:
+            KubeError: The API server did not do what it was asked; the pass is to be made again.
+        """
+        before = body.get("status") or {}
+        if key.kind == "ModelRelease":
+            return Outcome(before)
+        policy = (body.get("spec") or {}).get("runPolicy") or {}
+        if policy.get("managedBy", OPERATOR) != OPERATOR:
+            return Outcome(before)
+        if over(before) and _same(body, before):
+            return self._tidied(key, body, before)
         try:
-            kube.write_status(body, status)
-        except Gone:
-            return Outcome(before, ended=True)
-    return Outcome(status, status["phase"] in ("Succeeded", "Failed"), str(failure or ""))
+            seen = self._seen(key, body, before)
+        except InputNotReady as error:
+            seen = _Seen(Observed(waiting=("InputNotReady", str(error))), later=str(error))
+        except InvalidInput as error:
+            seen = _Seen(Observed(stalled=("InvalidSpec", str(error))))
+        except AgentArkError as error:
+            seen = _Seen(Observed(waiting=("StoreUnavailable", str(error))), later=str(error))
+        status = summarize(seen.observed, before, generation=body["metadata"]["generation"], now=now())
+        if status != before:
+            try:
+                self.kube.write_status(body, status)
+            except Gone:
+                return Outcome(before)
+        if over(status):
+            return Outcome(status, self._left_s(body, status))
+        return Outcome(status, seen.due_s, seen.later, seen.sharing)
+
+    def _seen(self, key: Key, body: Body, before: Mapping[str, Any]) -> _Seen:
+        resource = parsed(body)
+        assert not isinstance(resource, ModelRelease)  # they have no stages
+        policy = resource.spec.run_policy
+        requested = str((body["metadata"].get("annotations") or {}).get(REQUESTED_AT, ""))
+        plain = Observed(requested_at=requested, history=policy.history_limit)
+        if absent := self.resources.missing(key):
+            message = (
+                f"waits for {' and '.join(absent)}, which this namespace does not have; apply it, or correct the name"
+            )
+            return _Seen(replace(plain, waiting=("DependencyNotReady", message)), self.settings.resync_s)
+        place = self.stores.of(resource)
+        others = {name: parsed(other) for name, other in self.resources.related(key).items()}
+        plan = self._plan(key, body, before, resource, others, place, requested)
+        # Seen before the store is asked: what had ended well by now has committed.
+        owned = self.children.of(body["metadata"]["uid"])
+        manifests = manifests_of(plan, place, self.stores)
+        owner = owner_of(body)
+        left = [stage for stage in plan.stages if stage.key not in manifests]
+        given = delegates(resource, owner, others, plan) if left else []
+        views = self._delegated(key.namespace, given, manifests, plan) if left else {}
+        tracks = tracks_of(before)
+        if not _same(body, before):
+            # A person changed something: what went wrong before is forgiven.
+            tracks = {
+                name: replace(track, failures=0, interruptions=0, message="", next_attempt_at="")
+                for name, track in tracks.items()
+            }
+        facts = facts_of(plan, place, done=manifests, children=owned, tracks=tracks, delegated=views)
+        run = Run(
+            uid=owner.uid,
+            policy=policy,
+            suspended=resource.spec.suspend,
+            started_at=str(before.get("startedAt", "")) if _same(body, before) else "",
+            now_s=time.time(),
+            base_wait_s=self.settings.retry_s,
+        )
+        decision = decide(facts, run)
+        self.actor.carry_out(decision)
+        self.actor.remove(_superseded(owned, plan))
+        decision, stalled = self._begun(decision, resource, owner, plan, place)
+        observed = self._observed(plain, plan, place, facts, decision, manifests, suspended=run.suspended)
+        observed = replace(observed, stalled=stalled)
+        runs = any(view.state == "Running" for view in decision.views.values())
+        waits = [self._poll_s() if runs else self.settings.resync_s]
+        waits += [decision.due_s] if decision.due_s is not None else []
+        sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
+        return _Seen(observed, min(waits), sharing=sharing)
+
+    def _plan(
+        self,
+        key: Key,
+        body: Body,
+        before: Mapping[str, Any],
+        resource: Resource,
+        others: Mapping[str, Resource],
+        place: Place,
+        requested: str,
+    ) -> Plan:
+        """The plan, laid out anew only where something that it is made of changed."""
+        about = tuple(
+            (name, other["metadata"]["uid"], other["metadata"].get("generation"))
+            for name, other in sorted(self.resources.related(key).items())
+        )
+        metadata = body["metadata"]
+        run_id = str(before.get("runId", "")) if _same(body, before) else ""
+        fingerprint = (metadata["uid"], metadata["generation"], requested, place.identity, about)
+        found = self._plans.get(fingerprint, lambda: planned(resource, others, place=place, run_id=run_id))
+        assert found is not None
+        return found
+
+    def _delegated(
+        self, namespace: str, given: Sequence[Delegate], manifests: Mapping[str, StageManifest], plan: Plan
+    ) -> dict[str, View]:
+        """Key -> how it stands with each stage that another resource runs."""
+        wanted = [one for one in given if not one.keys <= manifests.keys()]
+        bodies = {one.label: self.resources.find(Key(one.kind, namespace, one.name)) for one in wanted}
+        found = {label: body for label, body in bodies.items() if body is not None}
+        wrong = self.actor.delegate(wanted, found)
+        views: dict[str, View] = {}
+        for one in wanted:
+            view = wrong.get(one.label) or standing(one, bodies[one.label])
+            if view is not None:
+                views |= dict.fromkeys(one.keys - manifests.keys(), view)
+        return views
+
+    def _begun(
+        self, decision: Decision, resource: Runs, owner: Owner, plan: Plan, place: Place
+    ) -> tuple[Decision, tuple[str, str] | None]:
+        """Begin what is to begin; what cannot says why."""
+        views, tracks = dict(decision.views), dict(decision.tracks)
+        stalled: tuple[str, str] | None = None
+        for begin in decision.begin:
+            key = begin.stage.key
+            view, began = self.actor.begin(begin, resource, owner, plan, place, plan)
+            if began:
+                tracks[key] = replace(tracks[key], attempt=begin.number, next_attempt_at="")
+                views[key] = replace(views[key], object=f"{begin.stage.resources.backend} attempt {begin.number}")
+            elif view is not None:
+                views[key] = view
+                if view.reason in STALLING:
+                    stalled = view.reason, f"{begin.stage.name}: {view.message}"
+        return replace(decision, views=views, tracks=tracks), stalled
+
+    def _observed(
+        self,
+        plain: Observed,
+        plan: Plan,
+        place: Place,
+        facts: Sequence[Facts],
+        decision: Decision,
+        manifests: Mapping[str, StageManifest],
+        *,
+        suspended: bool,
+    ) -> Observed:
+        stages = [
+            ObservedStage(
+                stage.name, stage.kind, stage.key, decision.views[stage.key], decision.tracks[stage.key], one.progress
+            )
+            for stage, one in zip(plan.stages, facts, strict=True)
+        ]
+        ran = [manifests[one.key] for one in stages if one.state == "Done"]
+        gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values())
+        compare = next((one.key for one in plan.stages if one.kind == "compare" and one.key in manifests), "")
+        scores = self._read_scores(place, manifests[compare]) if compare else []
+        return replace(
+            plain,
+            run_id=plan.run_id,
+            stages=stages,
+            suspended=suspended,
+            ended=decision.ended,
+            scores=scores,
+            score=results.headline(scores),
+            usage=results.usage(ran, gpu_seconds, self.settings.prices, self.settings.currency),
+            outputs=results.outputs(plan, manifests, place.store),
+        )
+
+    def _read_scores(self, place: Place, compare: StageManifest) -> list[dict[str, str]]:
+        found = self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare))
+        return found or []
+
+    def _poll_s(self) -> float:
+        """Time between two looks at progress, so that all of them together stay cheap."""
+        return max(self.settings.poll_s, self.running / 10)
+
+    def _tidied(self, key: Key, body: Body, before: dict[str, Any]) -> Outcome:
+        """A run that has ended: its objects go when their time is over."""
+        left_s = self._left_s(body, before)
+        if left_s is not None and left_s <= 0:
+            uid = body["metadata"]["uid"]
+            self.actor.remove([one for one in self.children.of(uid) if one["kind"] in BACKENDS])
+            made = [self.resources.find(other) for other in self.resources.naming(key)]
+            self.actor.remove([other for other in made if other is not None and owner_uid(other) == uid])
+            left_s = None
+        return Outcome(before, left_s)
+
+    def _left_s(self, body: Body, status: Mapping[str, Any]) -> float | None:
+        """Seconds until the objects of an ended run go; None where there are none."""
+        uid = body["metadata"]["uid"]
+        key = Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+        if not self.children.of(uid) and not self.resources.naming(key):
+            return None
+        spec = (body.get("spec") or {}).get("runPolicy") or {}
+        ttl_s = spec.get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
+        return moment(str(status["completedAt"])) + float(ttl_s) - time.time()
 
 
-def _observed(
-    body: Body, siblings: Mapping[str, Body], before: Mapping[str, Any], kube: Kube, settings: Settings
-) -> Observed:
-    resource = parsed(body)
-    if absent := missing(body, siblings):
-        message = f"waits for {' and '.join(absent)}, which this namespace does not have; apply it, or correct the name"
-        return Observed(stages=(ObservedStage("references", "-", "-", "Waiting", message, "DependencyNotReady"),))
-    others = {name: parsed(other) for name, other in related(body, siblings).items()}
-    store, source = _store(resource, kube, settings)
-    same = before.get("observedGeneration") == body["metadata"]["generation"]
-    plan = planned(resource, others, store=store, source=source, run_id=str(before.get("runId", "")) if same else "")
-    suspended = bool(getattr(resource.spec, "suspend", False))
-    return Observed(plan.run_id, stages_in(store, plan), suspended)
+def _same(body: Body, status: Mapping[str, Any]) -> bool:
+    """Whether a status is about the spec as it is, and about the last request of a person."""
+    requested = (body["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
+    return bool(
+        status.get("observedGeneration") == body["metadata"]["generation"]
+        and status.get("requestedAt", "") == requested
+    )
+
+
+def _superseded(owned: Sequence[Mapping[str, Any]], plan: Plan) -> list[Mapping[str, Any]]:
+    """Objects of stages that the plan has no longer."""
+    keys = {stage.key for stage in plan.stages}
+    return [one for one in owned if one["kind"] in BACKENDS and stage_key(one) not in keys]
+
+
+def owner_of(body: Body) -> Owner:
+    """A resource as the owner of its children."""
+    metadata = body["metadata"]
+    return Owner(
+        kind=body["kind"],
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+    )
 
 
 def parsed(body: Body) -> Resource:
@@ -91,32 +316,3 @@ def parsed(body: Body) -> Resource:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(f"{place}: {first['msg']}") from None
-
-
-def _store(resource: Resource, kube: Kube, settings: Settings) -> tuple[Store, StoreSource]:
-    source: StoreSource | None = getattr(resource.spec, "store", None)
-    if source is None:
-        if not settings.store:
-            raise InvalidInput("spec.store is missing and the operator has no default; give spec.store.uri")
-        region = settings.store_region
-        source = StoreSource(uri=settings.store, endpoint=settings.store_endpoint or None, region=region)
-    if not source.uri.startswith("s3://"):
-        raise InvalidInput(f"spec.store.uri is {source.uri!r}, a folder that pods do not share; give an s3:// address")
-    access = secret = ""
-    if source.credentials_secret_ref is not None:
-        name = source.credentials_secret_ref.name
-        try:
-            values = kube.read_secret(resource.metadata.namespace, name)
-        except Gone:
-            raise AgentArkError(
-                f"Secret {name!r} of spec.store.credentialsSecretRef is not there; make it with keys accessKey and "
-                "secretKey"
-            ) from None
-        missing = [key for key in ("accessKey", "secretKey") if not values.get(key)]
-        if missing:
-            raise AgentArkError(f"Secret {name!r} of spec.store.credentialsSecretRef lacks {' and '.join(missing)}")
-        access, secret = values["accessKey"], values["secretKey"]
-    opened = open_store(
-        source.uri, endpoint=source.endpoint or "", region=source.region, access_key=access, secret_key=secret
-    )
-    return opened, source

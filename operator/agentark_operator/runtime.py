@@ -6,30 +6,34 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import kopf
 
 from agentark.api import API_VERSION, KINDS
-from agentark_operator.kube import Kube
+from agentark_operator.acting import Actor
+from agentark_operator.children import Children, owner_key, stage_key
+from agentark_operator.kube import Kube, KubeError
 from agentark_operator.queueing import WorkQueue
-from agentark_operator.reconciling import Body, Outcome, reconcile
-from agentark_operator.referring import references
+from agentark_operator.reconciling import Outcome, Reconciler
+from agentark_operator.referring import Body, Key, Resources
 from agentark_operator.settings import Settings
+from agentark_operator.stores import Stores
 from agentark_operator.telemetry import Telemetry, serve
+from agentark_operator.workload import MANAGED_BY, MANAGER
 
 _log = logging.getLogger(__name__)
 _ASKING = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
 """Metadata whose change asks for a pass. A change of the status alone is nearly always this operator's own."""
 _GROUP, _VERSION = API_VERSION.split("/")
-
-
-class Key(NamedTuple):
-    """A resource."""
-
-    kind: str
-    namespace: str
-    name: str
+_CHILDREN = {
+    "Job": ("batch", "v1", "jobs"),
+    "PyTorchJob": ("kubeflow.org", "v1", "pytorchjobs"),
+    "TrainJob": ("trainer.kubeflow.org", "v1alpha1", "trainjobs"),
+    "Pod": ("", "v1", "pods"),
+    "Deployment": ("apps", "v1", "deployments"),
+}
+"""Kinds of objects that the operator makes, or that come of them, and whose changes ask for a pass."""
 
 
 class Operator:
@@ -41,9 +45,11 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._queue: WorkQueue[Key] = WorkQueue()
-        self._seen: dict[Key, Body] = {}
+        self._queue: WorkQueue[Key] = WorkQueue(most_s=60.0)
+        self._resources = Resources()
+        self._children = Children()
         self._written: dict[Key, tuple[str, dict[str, Any]]] = {}
+        self._sharing: dict[str, set[Key]] = {}
         self._telemetry = Telemetry()
 
     async def run(self, stop: threading.Event) -> None:
@@ -53,28 +59,32 @@ class Operator:
             InvalidInput: There is no cluster, or no address to listen on.
             BaseException: What ended Kopf or a worker; the process should end too, and be started again.
         """
-        options = kopf.OperatorSettings()
-        options.posting.enabled = False
-        options.peering.standalone = True
-        options.scanning.disabled = bool(self._settings.namespaces)
-        options.process.ultimate_exiting_timeout = None
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
-        kube = Kube(connections=self._settings.workers)
+        settings = self._settings
+        kube = Kube(connections=settings.workers)
+        reconciler = Reconciler(
+            kube,
+            settings,
+            self._resources,
+            self._children,
+            Stores(kube, settings),
+            Actor(kube, self._children, settings),
+        )
         watched = asyncio.Event()
         probes = await serve(
-            self._settings.address,
+            settings.address,
             metrics=self._metrics,
             alive=lambda: self._telemetry.alive(len(self._queue)),
             ready=watched.is_set,
         )
-        with ThreadPoolExecutor(self._settings.workers, "reconcile") as threads:
-            workers = [asyncio.create_task(self._work(kube, threads)) for _ in range(self._settings.workers)]
+        with ThreadPoolExecutor(settings.workers, "reconcile") as threads:
+            workers = [asyncio.create_task(self._work(reconciler, threads)) for _ in range(settings.workers)]
             watching = asyncio.create_task(
                 kopf.operator(
                     registry=self._registry(),
-                    settings=options,
-                    clusterwide=not self._settings.namespaces,
-                    namespaces=self._settings.namespaces,
+                    settings=_options(settings),
+                    clusterwide=not settings.namespaces,
+                    namespaces=settings.namespaces,
                     standalone=True,
                     stop_flag=stop,
                     ready_flag=watched,
@@ -99,50 +109,76 @@ class Operator:
         for kind in KINDS:
             handler = self._handler(kind)
             kopf.on.event(_GROUP, _VERSION, f"{kind.lower()}s", id=kind.lower(), registry=registry)(handler)
+        for kind, place in _CHILDREN.items():
+            # Kopf hands out no event before all indexes are complete: no pass misses an attempt that is under way.
+            keep, tell = self._child_handlers(kind)
+            kopf.index(*place, id=f"{kind.lower()}-index", labels=_OURS, registry=registry)(keep)
+            kopf.on.event(*place, id=kind.lower(), labels=_OURS, registry=registry)(tell)
         return registry
 
     def _handler(self, kind: str) -> Callable[..., Awaitable[None]]:
         async def seen(type: str | None, namespace: str, name: str, body: kopf.Body, **_: Any) -> None:
             key = Key(kind, namespace, name)
             if type == "DELETED":
-                self._seen.pop(key, None)
+                self._resources.lost(key)
                 self._written.pop(key, None)
                 self._queue.forget(key)
                 self._wake(key)
                 return
-            before, now = self._seen.get(key), {"apiVersion": API_VERSION, "kind": kind, **_plain(body)}
-            self._seen[key] = now
+            now = {"apiVersion": API_VERSION, "kind": kind, **_plain(body)}
+            before = self._resources.saw(key, now)
             if before is None or any(before["metadata"].get(one) != now["metadata"].get(one) for one in _ASKING):
                 self._queue.add(key)
+                self._wake(key)
+            elif (before.get("status") or {}).get("phase") != now["status"].get("phase"):
                 self._wake(key)
 
         return seen
 
-    def _wake(self, key: Key) -> None:
-        """Look again at the resources that name this one."""
-        name = f"{key.kind}/{key.name}"
-        for other, body in self._seen.items():
-            if other.namespace == key.namespace and name in references(body):
+    def _child_handlers(self, kind: str) -> tuple[Callable[..., Awaitable[None]], Callable[..., Awaitable[None]]]:
+        version = "/".join(part for part in _CHILDREN[kind][:2] if part)
+
+        def plain(body: kopf.Body) -> Body:
+            return {"apiVersion": version, "kind": kind, **_plain(body)}
+
+        async def keep(body: kopf.Body, **_: Any) -> None:
+            self._children.saw(plain(body))
+
+        async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:
+            found = plain(body)
+            if type == "DELETED":
+                self._children.lost(found)
+            owner = Key(*owner_key(found))
+            if self._resources.find(owner) is not None:
+                self._queue.add(owner)
+            for other in self._sharing.pop(stage_key(found), ()) if kind != "Pod" else ():
                 self._queue.add(other)
 
-    async def _work(self, kube: Kube, threads: ThreadPoolExecutor) -> None:
+        return keep, tell
+
+    def _wake(self, key: Key) -> None:
+        """Look again at the resources that name this one, or that made it."""
+        for other in self._resources.naming(key):
+            self._queue.add(other)
+        for other in self._resources.owners(key):
+            self._queue.add(other)
+
+    async def _work(self, reconciler: Reconciler, threads: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while True:
             key = await self._queue.take()
-            body = self._seen.get(key)
+            body = self._resources.find(key)
             if body is None or body["metadata"].get("deletionTimestamp"):
                 self._queue.done(key)
                 continue
-            siblings = {
-                f"{other.kind}/{other.name}": sibling
-                for other, sibling in self._seen.items()
-                if other.namespace == key.namespace and other != key
-            }
             started = time.perf_counter()
             outcome = "Error"
             try:
-                found = await loop.run_in_executor(threads, self._pass, key, body, siblings, kube)
+                found = await loop.run_in_executor(threads, self._pass, key, body, reconciler)
                 outcome = "Later" if found.later else "Done"
+            except KubeError as error:
+                _log.warning("%s %s/%s: %s; again in %.1f s", *key, error, self._queue.failed(key))
+                continue
             except Exception:
                 wait_s = self._queue.failed(key)
                 _log.exception("%s %s/%s: the pass failed; again in %.1f s", *key, wait_s)
@@ -150,27 +186,47 @@ class Operator:
             finally:
                 self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
             self._written[key] = (body["metadata"]["uid"], found.status)
-            if found.later:
-                wait_s = self._queue.failed(key)
-                _log.warning("%s %s/%s: %s; again in %.1f s", *key, found.later, wait_s)
-                continue
-            self._queue.done(key)
-            if not found.ended:
-                self._queue.add_later(key, self._settings.resync_s)
+            self._after(key, found)
+
+    def _after(self, key: Key, found: Outcome) -> None:
+        for stage in found.sharing:
+            self._sharing.setdefault(stage, set()).add(key)
+        if found.later:
+            wait_s = self._queue.failed(key)
+            _log.warning("%s %s/%s: %s; again in %.1f s", *key, found.later, wait_s)
+            return
+        self._queue.done(key)
+        if found.due_s is not None:
+            self._queue.add_later(key, max(0.05, found.due_s))
 
     def _metrics(self) -> bytes:
         phases = (
             (key.kind, key.namespace, str((body.get("status") or {}).get("phase", "Unknown")))
-            for key, body in self._seen.items()
+            for key, body in self._resources.all()
         )
         return self._telemetry.render(phases, len(self._queue))
 
-    def _pass(self, key: Key, body: Body, siblings: dict[str, Body], kube: Kube) -> Outcome:
+    def _pass(self, key: Key, body: Body, reconciler: Reconciler) -> Outcome:
         # What the watch shows may be older than what was written: a pass that went by it would write twice.
         uid, status = self._written.get(key, ("", {}))
         if uid == body["metadata"]["uid"]:
             body = {**body, "status": status}
-        return reconcile(body, siblings, kube=kube, settings=self._settings)
+        return reconciler.reconcile(key, body)
+
+
+_OURS = {MANAGED_BY: MANAGER}
+
+
+def _options(settings: Settings) -> kopf.OperatorSettings:
+    options = kopf.OperatorSettings()
+    options.posting.enabled = False
+    options.peering.standalone = True
+    options.scanning.disabled = bool(settings.namespaces)
+    options.process.ultimate_exiting_timeout = None
+    options.networking.request_timeout = 30.0
+    for group, version, plural in _CHILDREN.values():
+        options.watching.label_selectors[group, version, plural] = f"{MANAGED_BY}={MANAGER}"
+    return options
 
 
 async def _login(**arguments: Any) -> kopf.ConnectionInfo | None:

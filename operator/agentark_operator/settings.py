@@ -1,8 +1,14 @@
 """What the operator is told by its environment."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+from agentark.errors import InvalidInput
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,25 +21,78 @@ class Settings:
     """Its S3 server."""
     store_region: str = ""
     """Its region."""
+    store_secret: str = ""
+    """Its Secret, of that name in each resource's namespace, with accessKey and secretKey."""
     namespaces: tuple[str, ...] = ()
     """Namespaces to look after; none means all, and needs a cluster role."""
     address: str = "0.0.0.0:8080"
     """HOST:PORT of /metrics, /healthz and /readyz."""
+    worker_image: str = "agentark-worker:latest"
+    """Image of the pods that run stages."""
+    teacher_image: str = "vllm/vllm-openai:latest"
+    """Image of the pods that serve teachers."""
+    pull_policy: str = "IfNotPresent"
+    """Of both."""
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+    """Resource -> price of one for an hour, such as nvidia.com/gpu."""
+    currency: str = "USD"
+    """Of the prices."""
     workers: int = 8
     """Resources worked on at once; each pass blocks a thread for its calls."""
     resync_s: float = 300.0
     """Longest time between two passes over a resource that has not ended, in seconds."""
+    poll_s: float = 10.0
+    """Time between two looks at the progress of a running stage, in seconds; longer where many run."""
+    retry_s: float = 10.0
+    """Wait after a stage's first failure, in seconds; it doubles with each further one."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from AGENTARK_STORE, AGENTARK_STORE_ENDPOINT, AGENTARK_STORE_REGION, AGENTARK_NAMESPACES (with commas)
-    and AGENTARK_ADDRESS.
+    """Settings from the environment: AGENTARK_ and the name of the setting in capitals.
+
+    Namespaces are divided by commas; prices are a list such as "nvidia.com/gpu=2.50,cpu=0.04".
+
+    Raises:
+        InvalidInput: A value cannot be read; the text names it.
     """
-    names = environment.get("AGENTARK_NAMESPACES", "")
+
+    def value(name: str, default: _T, read: Callable[[str], _T]) -> _T:
+        variable = f"AGENTARK_{name}"
+        text = environment.get(variable, "")
+        if not text:
+            return default
+        try:
+            return read(text)
+        except (ValueError, InvalidOperation) as error:
+            raise InvalidInput(f"{variable} is {text!r}: {error or 'cannot be read'}") from None
+
+    plain = Settings()
     return Settings(
-        store=environment.get("AGENTARK_STORE", ""),
-        store_endpoint=environment.get("AGENTARK_STORE_ENDPOINT", ""),
-        store_region=environment.get("AGENTARK_STORE_REGION", ""),
-        namespaces=tuple(name.strip() for name in names.split(",") if name.strip()),
-        address=environment.get("AGENTARK_ADDRESS", "") or "0.0.0.0:8080",
+        store=value("STORE", plain.store, str),
+        store_endpoint=value("STORE_ENDPOINT", plain.store_endpoint, str),
+        store_region=value("STORE_REGION", plain.store_region, str),
+        store_secret=value("STORE_SECRET", plain.store_secret, str),
+        namespaces=value("NAMESPACES", (), _names),
+        address=value("ADDRESS", plain.address, str),
+        worker_image=value("WORKER_IMAGE", plain.worker_image, str),
+        teacher_image=value("TEACHER_IMAGE", plain.teacher_image, str),
+        pull_policy=value("PULL_POLICY", plain.pull_policy, str),
+        prices=value("PRICES", {}, _prices),
+        currency=value("CURRENCY", plain.currency, str),
+        poll_s=value("POLL_SECONDS", plain.poll_s, float),
+        retry_s=value("RETRY_SECONDS", plain.retry_s, float),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _prices(text: str) -> dict[str, Decimal]:
+    found = {}
+    for part in text.split(","):
+        name, separator, price = part.strip().partition("=")
+        if not separator:
+            raise ValueError("write it as resource=price, divided by commas")
+        found[name] = Decimal(price)
+    return found

@@ -1,12 +1,15 @@
 """From what is observed of a run to the whole status of its resource. Pure; the only place where a status is made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
+from agentark.store import Progress
 from agentark_operator.conditions import Finding, merged
+from agentark_operator.deciding import State, Track, View
 
-StageState = Literal["Waiting", "Cached", "Running", "Done", "Failed"]
+StageState = State
+_OVER = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +19,14 @@ class ObservedStage:
     name: str
     kind: str
     key: str
-    state: StageState
-    message: str = ""
-    """Why it waits or failed: the object, what is wrong, how to mend it."""
-    reason: str = ""
-    """The same in one CamelCase word."""
-    percent: int | None = None
-    """Of a stage that runs."""
+    view: View
+    track: Track = field(default_factory=Track)
+    progress: Progress | None = None
+
+    @property
+    def state(self) -> StageState:
+        """Where it is."""
+        return self.view.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,22 @@ class Observed:
     """Whether the spec says so."""
     stalled: tuple[str, str] | None = None
     """Reason and message of what waits for a person; None where nothing does."""
+    waiting: tuple[str, str] | None = None
+    """Reason and message of what keeps the operator from looking at the stages; it comes by itself or is mended."""
+    ended: tuple[str, str] | None = None
+    """Reason and message of what ended the run before its stages were done."""
+    requested_at: str = ""
+    """The annotation that the run obeys."""
+    history: int = 5
+    """Earlier runs to keep in the status."""
     scores: Sequence[Mapping[str, str]] = ()
     """Measured values."""
     score: str = ""
     """The one shown by `kubectl get`."""
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    """Tokens, GPU seconds and cost so far."""
+    outputs: Sequence[Mapping[str, str]] = ()
+    """Artifacts for others."""
 
 
 def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int, now: str) -> dict[str, Any]:
@@ -57,70 +73,164 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
         "observedGeneration": generation,
         "phase": phase,
         "conditions": merged(before.get("conditions") or (), findings, generation=generation, now=now),
-        "stages": [_stage(one) for one in observed.stages],
     }
-    if observed.run_id:
-        status["runId"] = observed.run_id
-        same = before.get("runId") == observed.run_id
-        status["startedAt"] = before.get("startedAt", now) if same else now
-        if phase in ("Succeeded", "Failed"):
-            status["completedAt"] = before.get("completedAt", now) if same else now
+    if observed.waiting is not None and not observed.stages:
+        # Nothing was seen of the run: what was last known of it stands.
+        kept = ("runId", "startedAt", "stages", "usage", "scores", "score", "outputs", "runs", "requestedAt")
+        return status | {name: before[name] for name in kept if name in before}
+    status["stages"] = [_stage(one) for one in observed.stages]
+    status |= _times(observed, phase, before, now)
     current = _current(observed.stages)
-    if current is not None and phase not in ("Succeeded",):
+    if current is not None and phase != "Succeeded":
         status["currentStage"] = current.name
-        if current.percent is not None:
-            status["progress"] = {"percent": current.percent}
-    if observed.scores:
-        status["scores"] = [dict(one) for one in observed.scores]
-    if observed.score:
-        status["score"] = observed.score
-    return status
+        if current.track.attempt:
+            status["attempt"] = current.track.attempt
+        if current.progress is not None and current.state == "Running":
+            status["progress"] = _progress(current.progress, before, current.name)
+    given: dict[str, Any] = {
+        "scores": [dict(one) for one in observed.scores],
+        "score": observed.score,
+        "usage": dict(observed.usage),
+        "outputs": [dict(one) for one in observed.outputs],
+        "requestedAt": observed.requested_at,
+    }
+    return status | {name: value for name, value in given.items() if value}
+
+
+def over(status: Mapping[str, Any]) -> bool:
+    """Whether a status says that its run has ended."""
+    return status.get("phase") in _OVER
+
+
+def tracks_of(status: Mapping[str, Any]) -> dict[str, Track]:
+    """What a status remembers of each stage, by key."""
+    return {
+        one["key"]: Track(
+            attempt=one.get("attempt", 0),
+            failures=one.get("failures", 0),
+            interruptions=one.get("interruptions", 0),
+            counted=one.get("counted", 0),
+            next_attempt_at=one.get("nextAttemptAt", ""),
+            gpu_seconds=one.get("gpuSeconds", 0),
+            message=one.get("lastFailure", ""),
+        )
+        for one in status.get("stages") or ()
+    }
+
+
+def _times(observed: Observed, phase: str, before: Mapping[str, Any], now: str) -> dict[str, Any]:
+    if not observed.run_id:
+        return {}
+    again = before.get("requestedAt", "") != observed.requested_at
+    same = before.get("runId") == observed.run_id and not again
+    found: dict[str, Any] = {"runId": observed.run_id, "startedAt": before.get("startedAt", now) if same else now}
+    if phase in _OVER:
+        found["completedAt"] = before.get("completedAt", now) if same else now
+    runs = list(before.get("runs") or ())
+    if not same and before.get("runId"):
+        runs.insert(0, _past(before, now))
+    runs = runs[: observed.history]
+    return found | ({"runs": runs} if runs else {})
+
+
+def _past(before: Mapping[str, Any], now: str) -> dict[str, Any]:
+    kept = {name: before[name] for name in ("runId", "phase", "startedAt", "score") if name in before}
+    return kept | {"completedAt": before.get("completedAt", now)}
 
 
 def _verdict(observed: Observed) -> tuple[str, list[Finding]]:
-    failed = next((one for one in observed.stages if one.state == "Failed"), None)
     if observed.stalled is not None:
         reason, message = observed.stalled
         return "Pending", [Finding("Ready", False, reason, message), Finding("Stalled", True, reason, message)]
-    if failed is not None:
-        reason, message = failed.reason or "StageFailed", f"{failed.name}: {failed.message}"
-        return "Failed", [
-            Finding("Ready", False, reason, message),
-            Finding("Stalled", True, reason, message),
-            Finding("Failed", True, reason, message),
-        ]
-    if observed.stages and all(one.state in ("Cached", "Done") for one in observed.stages):
-        cached = sum(one.state == "Cached" for one in observed.stages)
-        message = f"all {len(observed.stages)} stages are done, {cached} of them found in the store"
+    if observed.waiting is not None:
+        return "Pending", _waits(*observed.waiting)
+    if observed.ended is not None:
+        return "Failed", _fails(*observed.ended)
+    stages = observed.stages
+    if stages and all(one.state in ("Cached", "Done") for one in stages):
+        cached = sum(one.state == "Cached" for one in stages)
+        message = f"all {len(stages)} stages are done, {cached} of them found in the store"
         return "Succeeded", [
             Finding("Ready", True, "Complete", message),
             Finding("Complete", True, "Complete", message),
         ]
-    if observed.suspended:
+    failed = next((one for one in stages if one.state == "Failed"), None)
+    running = [one for one in stages if one.state == "Running"]
+    if failed is not None and not running:
+        return "Failed", _fails(failed.view.reason or "StageFailed", f"{failed.name}: {failed.view.message}")
+    if observed.suspended and not running:
         message = "spec.suspend is true; finished work is kept, set it to false to go on"
         return "Suspended", [
             Finding("Ready", False, "Suspended", message),
             Finding("Suspended", True, "Suspended", message),
         ]
-    current = _current(observed.stages)
-    running = current is not None and current.state == "Running"
-    reason = (current.reason if current else "") or ("Running" if running else "Waiting")
-    message = f"{current.name}: {current.message or current.state.lower()}" if current else "the run is being planned"
-    return "Running" if running else "Pending", [
-        Finding("Ready", False, reason, message),
-        Finding("Reconciling", True, reason, message),
+    return _goes_on(stages, failed)
+
+
+def _goes_on(stages: Sequence[ObservedStage], failed: ObservedStage | None) -> tuple[str, list[Finding]]:
+    begun = any(one.state == "Running" and one.view.begun for one in stages)
+    current = _current([one for one in stages if one.state != "Failed"])
+    if current is None:
+        return "Pending", _waits("Planning", "the run is being planned")
+    reason = current.view.reason or ("StageRunning" if begun else "Waiting")
+    message = f"{current.name}: {current.view.message or current.state.lower()}"
+    if failed is not None:
+        message = f"{failed.name} failed ({failed.view.message}); waits for the stages that still run: {message}"
+    findings = _waits(reason, message)
+    queued = [one for one in stages if one.view.queued is not None]
+    if queued:
+        waiting = next((one for one in queued if one.view.queued), None)
+        found = waiting or queued[0]
+        text = found.view.message or f"{found.view.object} was admitted"
+        findings.append(Finding("QuotaReserved", waiting is None, "WaitingForQuota" if waiting else "Admitted", text))
+    return "Running" if begun else "Pending", findings
+
+
+def _waits(reason: str, message: str) -> list[Finding]:
+    return [Finding("Ready", False, reason, message), Finding("Reconciling", True, reason, message)]
+
+
+def _fails(reason: str, message: str) -> list[Finding]:
+    return [
+        Finding(type, status, reason, message)
+        for type, status in (("Ready", False), ("Stalled", True), ("Failed", True))
     ]
 
 
 def _current(stages: Sequence[ObservedStage]) -> ObservedStage | None:
-    """The stage that failed, else runs, else is the first that is not done."""
-    for state in ("Failed", "Running", "Waiting"):
+    """The stage that failed, else runs, else waits for something other than stages before it, else waits."""
+    for state in ("Failed", "Running"):
         found = next((one for one in stages if one.state == state), None)
         if found is not None:
             return found
-    return None
+    waiting = [one for one in stages if one.state == "Waiting"]
+    own = (one for one in waiting if one.view.reason not in ("WaitingForInputs", "NotStarted"))
+    return next(own, next(iter(waiting), None))
 
 
 def _stage(stage: ObservedStage) -> dict[str, Any]:
-    found = {"name": stage.name, "kind": stage.kind, "key": stage.key, "state": stage.state}
-    return found | ({"message": stage.message[:4096]} if stage.message else {})
+    view, track = stage.view, stage.track
+    found: dict[str, Any] = {"name": stage.name, "kind": stage.kind, "key": stage.key, "state": view.state}
+    remembered = {
+        "attempt": track.attempt,
+        "failures": track.failures,
+        "interruptions": track.interruptions,
+        "counted": track.counted,
+        "gpuSeconds": track.gpu_seconds,
+        "nextAttemptAt": track.next_attempt_at if view.state == "Waiting" else "",
+        "lastFailure": track.message[:2048],
+        "object": view.object,
+    }
+    found |= {name: value for name, value in remembered.items() if value}
+    said = view.reason not in ("StageRunning", "WaitingForInputs")
+    return found | ({"message": view.message[:4096]} if view.message and said else {})
+
+
+def _progress(progress: Progress, before: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """How far it is; as long as the percentage is the same, as it was: a status is not written for less."""
+    percent = int(progress.percent)
+    known = before.get("progress")
+    if known and known["percent"] == percent and before.get("currentStage") == stage:
+        return dict(known)
+    found = {"percent": percent, "done": progress.done, "total": progress.total}
+    return found | ({"remainingSeconds": int(progress.eta_s)} if progress.eta_s is not None else {})

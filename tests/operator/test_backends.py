@@ -121,12 +121,7 @@ def test_a_pytorchjob_has_a_master_and_workers() -> None:
     for one in replicas.values():
         assert [container["name"] for container in one["template"]["spec"]["containers"]] == ["pytorch"]
     assert spec["nprocPerNode"] == "8"
-    assert spec["runPolicy"] == {
-        "backoffLimit": 0,
-        "cleanPodPolicy": "Running",
-        "suspend": True,
-        "activeDeadlineSeconds": 60,
-    }
+    assert spec["runPolicy"] == {"cleanPodPolicy": "Running", "suspend": True, "activeDeadlineSeconds": 60}
     assert list(render("PyTorchJob", pods=1)["spec"]["pytorchReplicaSpecs"]) == ["Master"]
 
 
@@ -146,7 +141,6 @@ def test_gang_and_elastic() -> None:
         assert spec["elasticPolicy"] == policy
         (worker,) = spec["pytorchReplicaSpecs"].values()
         assert (worker["replicas"], worker["restartPolicy"]) == (replicas, "ExitCode")
-        assert spec["runPolicy"]["backoffLimit"] == 5
 
 
 def test_a_trainjob_names_its_runtime() -> None:

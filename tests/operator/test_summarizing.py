@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from agentark_operator.conditions import Finding, health, merged
+from agentark_operator.deciding import View
 from agentark_operator.summarizing import Observed, ObservedStage, StageState, summarize
 
 from agentark.api.status import RunStatus
@@ -14,9 +15,9 @@ NOW, LATER = "2026-11-24T12:00:00Z", "2026-11-24T13:00:00Z"
 def stages(*states: StageState, reason: str = "", message: str = "") -> list[ObservedStage]:
     last = len(states) - 1
     return [
-        ObservedStage(f"s{number}", "debate", f"{number:016x}", state)
+        ObservedStage(f"s{number}", "debate", f"{number:016x}", View(state))
         if number < last
-        else ObservedStage(f"s{number}", "debate", f"{number:016x}", state, message, reason)
+        else ObservedStage(f"s{number}", "debate", f"{number:016x}", View(state, reason, message))
         for number, state in enumerate(states)
     ]
 

@@ -107,8 +107,9 @@ def _run_policy(workload: Workload, models: Any) -> Any:
         min_available=gang.min_available,
         schedule_timeout_seconds=gang.schedule_timeout_seconds,
     )
+    # No backoffLimit: with restartPolicy Never nothing is tried again anyway, and with a limit the Training Operator
+    # deletes the pods that failed before anybody has seen why.
     return models.KubeflowOrgV1RunPolicy(
-        backoff_limit=workload.elastic.max_restarts if workload.elastic else 0,
         clean_pod_policy="Running",  # those that failed stay, to tell why
         suspend=workload.suspend,
         active_deadline_seconds=workload.deadline_s,

@@ -1,0 +1,209 @@
+"""Carry out what was decided: make, suspend and remove objects. Decides nothing but what only the cluster can tell."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentark.api import DebateRun, DistillJob, PRMTraining, Training
+from agentark.planning import Plan, Stage, keep_plan
+from agentark_operator.backends import BACKENDS, Backend
+from agentark_operator.children import STORE, Children, owner_uid
+from agentark_operator.deciding import Begin, Decision, View
+from agentark_operator.delegating import Delegate
+from agentark_operator.kube import Gone, Kube, Object, Refused
+from agentark_operator.pods import Image, pod_template
+from agentark_operator.settings import Settings
+from agentark_operator.stores import Place, Recent
+from agentark_operator.workload import QUEUE, UID, Owner, Workload, child_name
+
+_INSTALLED_FRESH_S = 30.0
+_VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
+Runs = DebateRun | PRMTraining | DistillJob
+STALLING = frozenset({"BackendNotInstalled"})
+"""Reasons for which a stage waits for a person."""
+
+
+class Actor:
+    """Makes and removes what belongs to resources.
+
+    Args:
+        kube: The API server.
+        children: What is known of it.
+        settings: The operator's.
+    """
+
+    def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
+        self._kube, self._children, self._settings = kube, children, settings
+        self._installed: Recent[str, bool] = Recent(64, _INSTALLED_FRESH_S, time.monotonic)
+        self._schemas: Recent[str, Object] = Recent(8, _INSTALLED_FRESH_S, time.monotonic)
+
+    def carry_out(self, decision: Decision) -> None:
+        """Suspend and remove.
+
+        Raises:
+            KubeError: The server did not do it; the next pass tries again.
+        """
+        for child, on in decision.suspend:
+            try:
+                self._children.saw(self._kube.merge(child, BACKENDS[child["kind"]].suspend(child, on)))
+            except Gone:
+                self._children.lost(dict(child))
+        self.remove(decision.remove)
+
+    def remove(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """Delete objects, their pods with them."""
+        for one in objects:
+            self._kube.delete(one)
+            if one["kind"] != "Pod" and not one["metadata"].get("finalizers"):
+                self._children.lost(dict(one))
+
+    def begin(
+        self, begin: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, served: Plan
+    ) -> tuple[View | None, bool]:
+        """Make the objects of an attempt.
+
+        Args:
+            begin: The attempt.
+            resource: Whose it is.
+            owner: The same as owner.
+            plan: Its plan.
+            place: Its store.
+            served: The plan as the pods are to read it, with the addresses of teachers that the cluster serves.
+
+        Returns:
+            How the stage stands if it cannot begin yet (None if it did), and whether it did.
+
+        Raises:
+            KubeError: The server does not answer.
+            StoreError: The plan cannot be kept.
+        """
+        stage, backend = begin.stage, BACKENDS[begin.stage.resources.backend]
+        if (missing := self._missing(stage.resources.backend, backend)) is not None:
+            return missing, False
+        with self._children.beginning(stage.key, place.identity, owner.uid) as other:
+            if other:
+                text = f"{other} is working on the same stage; its result is taken from the store"
+                return View("Waiting", "SharedStage", text), False
+            workload = self._workload(begin, resource, owner, plan, place, keep_plan(place.store, served))
+            schema = self._schema(backend) if stage.resources.backend == "TrainJob" else None
+            try:
+                self._make(backend.render(workload, schema), place)
+            except Refused as error:
+                return View("Waiting", "Refused", f"the API server does not take {workload.name}: {error}"), False
+        return None, True
+
+    def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
+        """Make the resources that run stages for another, or bring them to what that one says.
+
+        Args:
+            delegates: The resources.
+            found: Their label -> as last seen, where they are there.
+
+        Returns:
+            Label -> what is wrong with it, where something is.
+        """
+        wrong: dict[str, View] = {}
+        for one in delegates:
+            if one.body is None:
+                continue
+            known = found.get(one.label)
+            if known is not None and owner_uid(known) != one.body["metadata"]["labels"][UID]:
+                text = f"{one.label} is there and belongs to somebody else; rename one of the two, or refer to it"
+                wrong[one.label] = View("Waiting", "NameTaken", text, one.label)
+            elif known is None or _differs(known, one.body):
+                try:
+                    self._kube.apply(one.body)
+                except Refused as error:
+                    wrong[one.label] = View("Waiting", "Refused", f"{one.label}: {error}", one.label)
+        return wrong
+
+    def _missing(self, name: str, backend: Backend) -> View | None:
+        """What a stage waits for whose backend is not installed; None where it is."""
+        crds = backend.required_crds()
+        if not crds or self._installed.get(name, lambda: self._kube.serves(_VERSIONS[name], name) or None):
+            return None
+        text = (
+            f"the cluster has no {' and '.join(crds)}; install it: {backend.INSTALL}; or choose training.backend: Job"
+        )
+        return View("Waiting", "BackendNotInstalled", text)
+
+    def _schema(self, backend: Backend) -> Object | None:
+        crd = backend.required_crds()[0]
+        return self._schemas.get(crd, lambda: self._kube.schema(crd, "v1alpha1"))
+
+    def _workload(self, begin: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, kept: str) -> Workload:
+        stage, needs = begin.stage, begin.stage.resources
+        training = _training(resource, stage)
+        settings = self._settings
+        template = pod_template(
+            stage,
+            image=Image(settings.worker_image, settings.pull_policy),
+            store=place.source,
+            plan=kept,
+            attempt=begin.number,
+            workers=1 if training else needs.nodes,
+            gpus=needs.gpus_per_node,
+            overlay=resource.spec.pods,
+        )
+        return Workload(
+            owner=owner,
+            stage_kind=stage.kind,
+            stage_name=stage.name,
+            key=stage.key,
+            attempt=begin.number,
+            run_id=plan.run_id,
+            name=child_name(owner, stage.kind, stage.key, begin.number),
+            template=template,
+            pods=needs.nodes,
+            processes=needs.processes_per_node,
+            distributed=training is not None,
+            elastic=training.elastic if training else None,
+            gang=training.gang if training else None,
+            runtime=training.runtime_ref if training else None,
+            suspend=QUEUE in owner.labels,
+        )
+
+    def _make(self, objects: Sequence[Object], place: Place) -> None:
+        child, *others = objects
+        child["metadata"].setdefault("annotations", {})[STORE] = place.identity
+        made = self._kube.apply(child)
+        self._children.saw(made)
+        for other in others:
+            # Theirs, not the resource's: what an attempt needs goes with it.
+            other["metadata"]["ownerReferences"] = [
+                {
+                    "apiVersion": made["apiVersion"],
+                    "kind": made["kind"],
+                    "name": made["metadata"]["name"],
+                    "uid": made["metadata"]["uid"],
+                    "controller": True,
+                }
+            ]
+            self._kube.apply(other)
+
+
+def _training(resource: Runs, stage: Stage) -> Training | None:
+    """How a stage trains; None for one that does not."""
+    if stage.kind == "prm":
+        if isinstance(resource, PRMTraining):
+            return resource.spec.training
+        prm = resource.spec.prm if isinstance(resource, DistillJob) else None
+        return prm.training if prm else Training()
+    if stage.kind == "distill" and isinstance(resource, DistillJob):
+        return resource.spec.training
+    return None
+
+
+def _differs(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a resource is not what it should be; what others added to it is none of our business."""
+    return _beyond(known.get("spec"), wanted["spec"]) or any(
+        (known["metadata"].get(part) or {}).get(name) != value
+        for part in ("labels", "annotations")
+        for name, value in wanted["metadata"].get(part, {}).items()
+    )
+
+
+def _beyond(known: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return not isinstance(known, Mapping) or any(_beyond(known.get(name), value) for name, value in wanted.items())
+    return bool(known != wanted)

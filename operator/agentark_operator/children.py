@@ -1,0 +1,166 @@
+"""What the cluster has of objects that belong to custom resources, as the watches and our own writes show it.
+
+Watches lag behind writes: what a write returned is kept at once, and an older sight of the same object changes nothing.
+All methods may be called from any thread.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
+_LABEL = "agentark.dev/"
+STORE = f"{_LABEL}store"
+"""Annotation with the address of the store that an attempt writes to."""
+
+
+class Identity(NamedTuple):
+    """An object, apart from others that had its name before."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Children:
+    """Objects by the resource that they belong to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._objects: dict[Identity, Object] = {}
+        self._by_owner: dict[str, set[Identity]] = defaultdict(set)
+        self._by_stage: dict[str, set[Identity]] = defaultdict(set)
+        self._deleted: dict[str, int] = {}
+        self._beginning: dict[tuple[str, str], str] = {}
+
+    def saw(self, found: Object) -> None:
+        """Take an object as it is shown, unless something newer is known of it."""
+        identity, metadata = _identity(found), found["metadata"]
+        with self._lock:
+            known = self._objects.get(identity)
+            if known is not None and _version(known) >= _version(found):
+                return
+            if self._deleted.get(metadata["uid"], -1) >= _version(found):
+                return
+            self._objects[identity] = found
+            self._by_owner[owner_uid(found)].add(identity)
+            self._by_stage[stage_key(found)].add(identity)
+
+    def lost(self, found: Object) -> None:
+        """Forget an object that is gone."""
+        identity = _identity(found)
+        with self._lock:
+            # Late sights of it may still come; they are few, so all uids of the last while are kept.
+            self._deleted[found["metadata"]["uid"]] = _version(found)
+            if len(self._deleted) > 20_000:
+                for uid in list(self._deleted)[:10_000]:
+                    del self._deleted[uid]
+            known = self._objects.get(identity)
+            if known is None or known["metadata"]["uid"] != found["metadata"]["uid"]:
+                return
+            del self._objects[identity]
+            for index, key in ((self._by_owner, owner_uid(known)), (self._by_stage, stage_key(known))):
+                index[key].discard(identity)
+                if not index[key]:
+                    del index[key]
+
+    def of(self, uid: str) -> list[Object]:
+        """Everything that belongs to the resource with this uid, pods included."""
+        with self._lock:
+            return [self._objects[identity] for identity in sorted(self._by_owner.get(uid, ()))]
+
+    def find(self, kind: str, namespace: str, name: str) -> Object | None:
+        """One object; None if there is none."""
+        with self._lock:
+            return self._objects.get(Identity(kind, namespace, name))
+
+    def labelled(self, kind: str, namespace: str, label: str, value: str) -> list[Object]:
+        """Objects of a kind in a namespace that carry a label."""
+        with self._lock:
+            return [
+                found
+                for identity, found in self._objects.items()
+                if identity.kind == kind
+                and identity.namespace == namespace
+                and (found["metadata"].get("labels") or {}).get(label) == value
+            ]
+
+    @contextmanager
+    def beginning(self, key: str, store: str, uid: str) -> Iterator[str]:
+        """Begin an attempt at a stage, unless another resource's pods work on the same one; gives that one's name.
+
+        Two resources may ask for an equal stage in one store at once; the second finds it there when the first is done.
+
+        Args:
+            key: Of the stage.
+            store: Where its result goes.
+            uid: Of the resource that wants to begin.
+        """
+        with self._lock:
+            name = self._worked_on(key, store, uid)
+            if not name:
+                self._beginning[key, store] = uid
+        try:
+            yield name
+        finally:
+            if not name:
+                with self._lock:
+                    self._beginning.pop((key, store), None)
+
+    def _worked_on(self, key: str, store: str, uid: str) -> str:
+        if self._beginning.get((key, store), uid) != uid:
+            return "another resource"
+        for identity in self._by_stage.get(key, ()):
+            found = self._objects[identity]
+            if identity.kind == "Pod" or owner_uid(found) == uid or _annotation(found, STORE) != store:
+                continue
+            if not _ended(found):
+                labels = found["metadata"]["labels"]
+                return f"{labels.get(f'{_LABEL}kind')} {identity.namespace}/{labels.get(f'{_LABEL}name')}"
+        return ""
+
+
+def owner_uid(found: Mapping[str, Any]) -> str:
+    """Uid of the custom resource that an object or pod belongs to; empty for none."""
+    return str((found["metadata"].get("labels") or {}).get(f"{_LABEL}uid", ""))
+
+
+def owner_key(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Kind, namespace and name of that resource."""
+    labels = found["metadata"].get("labels") or {}
+    return labels.get(f"{_LABEL}kind", ""), found["metadata"].get("namespace", ""), labels.get(f"{_LABEL}name", "")
+
+
+def stage_key(found: Mapping[str, Any]) -> str:
+    """Key of the stage that an object or pod works on; empty for none."""
+    return str((found["metadata"].get("labels") or {}).get(f"{_LABEL}stage", ""))
+
+
+def attempt_number(found: Mapping[str, Any]) -> int:
+    """Number of the attempt that an object or pod is; 0 for none."""
+    return int((found["metadata"].get("labels") or {}).get(f"{_LABEL}attempt", 0))
+
+
+def alive(pods: Iterable[Mapping[str, Any]]) -> int:
+    """Pods that may still run something."""
+    return sum((pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") for pod in pods)
+
+
+def _ended(child: Mapping[str, Any]) -> bool:
+    conditions = (child.get("status") or {}).get("conditions") or ()
+    return any(one["type"] in ("Complete", "Succeeded", "Failed") and one["status"] == "True" for one in conditions)
+
+
+def _annotation(found: Mapping[str, Any], name: str) -> str:
+    return str((found["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def _identity(found: Mapping[str, Any]) -> Identity:
+    return Identity(found["kind"], found["metadata"].get("namespace", ""), found["metadata"]["name"])
+
+
+def _version(found: Mapping[str, Any]) -> int:
+    # Comparable as numbers by the API's own contract, within one kind.
+    return int(found["metadata"].get("resourceVersion") or 0)

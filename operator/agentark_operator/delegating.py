@@ -1,0 +1,148 @@
+"""Which stages another resource runs: one that a job refers to, or one that is made of what the job embeds. Pure.
+
+A job's own plan has all stages. Those of a DebateRun or PRMTraining stand in that one's plan too, under the same keys,
+and are left to it; where the keys differ (labels by consensus, which a PRMTraining cannot say) the job runs them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentark.api import KINDS, PAD, DistillJob, PRMTraining, Resource
+from agentark.planning import Plan
+from agentark.planning import plan as lay_out
+from agentark.planning.references import debate_of, embedded_name
+from agentark.planning.rewarding import reward_model_of
+from agentark_operator.deciding import View
+from agentark_operator.referring import Body
+from agentark_operator.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Owner, owner_reference
+
+REQUESTED_AT = "agentark.dev/requestedAt"
+"""Annotation by which a person asks for another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Another resource, and the stages that it runs for this one."""
+
+    kind: str
+    name: str
+    keys: frozenset[str]
+    body: Body | None = None
+    """The resource as it should be, where the job makes it; None where somebody else did."""
+
+    @property
+    def label(self) -> str:
+        """Kind/name."""
+        return f"{self.kind}/{self.name}"
+
+
+def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], plan: Plan) -> list[Delegate]:
+    """The resources that run stages of this one.
+
+    Args:
+        resource: The one that is looked at.
+        owner: The same as owner of children.
+        others: "Kind/name" -> resources of its namespace that it may refer to.
+        plan: Its plan.
+    """
+    if isinstance(resource, PRMTraining) and resource.spec.debate_ref is not None:
+        return _named(plan, others, "DebateRun", resource.spec.debate_ref.name)
+    if not isinstance(resource, DistillJob):
+        return []
+    spec = resource.spec
+    found: list[Delegate] = []
+    if spec.debate_ref is not None:
+        found += _named(plan, others, "DebateRun", spec.debate_ref.name)
+    elif spec.debate is not None:
+        found += _embedded(resource, owner, plan, others, "DebateRun", "debate", _plain(spec.debate))
+    if "PAD" not in spec.methods or not (spec.pad or PAD()).trains_prm:
+        return found
+    if spec.prm_ref is not None:
+        return found + _named(plan, others, "PRMTraining", spec.prm_ref.name)
+    model = reward_model_of(resource, debate_of(resource, others), others)
+    # The debate is named by what it is, not by reference: when it is done, no resource need be there to refer to.
+    content = _plain(model.spec) | {"debate": _plain(model.debate), "heldOutFraction": model.held_out}
+    content["model"] = _plain(model.backbone)
+    content.pop("debateRef", None)
+    return found + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
+
+
+def standing(delegate: Delegate, body: Body | None) -> View | None:
+    """How a stage stands that is left to another resource; None where that one is through and has not made it.
+
+    Args:
+        delegate: That one.
+        body: It as last seen.
+    """
+    label = delegate.label
+    if body is None:
+        return View("Waiting", "Starting", f"{label} is being made", label)
+    status = body.get("status") or {}
+    phase = status.get("phase", "")
+    fresh = status.get("observedGeneration") == body["metadata"].get("generation")
+    ready: Body = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
+    why = ready.get("message", "")
+    if not fresh or not phase:
+        return View("Waiting", "DependencyNotReady", f"{label} has not been looked at yet", label)
+    if phase == "Succeeded":
+        return None  # it wrote to another store
+    if phase == "Failed" and delegate.body is not None:
+        return View("Failed", ready.get("reason", "") or "Failed", f"{label} failed: {why}", label)
+    if phase == "Running":
+        return View("Running", "DependencyRunning", f"{label}: {why}", label)
+    mend = "; mend it and set its annotation agentark.dev/requestedAt" if phase == "Failed" else ""
+    return View("Waiting", "DependencyNotReady", f"{label} is {phase.lower()}: {why}{mend}", label)
+
+
+def _named(plan: Plan, others: Mapping[str, Resource], kind: str, name: str) -> list[Delegate]:
+    other = others.get(f"{kind}/{name}")
+    if other is None:
+        return []
+    return [Delegate(kind, name, _shared(other, others, plan))]
+
+
+def _embedded(
+    job: DistillJob,
+    owner: Owner,
+    plan: Plan,
+    others: Mapping[str, Resource],
+    kind: str,
+    suffix: str,
+    content: dict[str, Any],
+) -> list[Delegate]:
+    """The resource that is made of what a job embeds; none where it would run something else than the job wants."""
+    how = {"store": job.spec.store, "runPolicy": job.spec.run_policy}
+    spec = content | {name: _plain(value) for name, value in how.items() if value is not None}
+    spec |= {"suspend": True} if job.spec.suspend else {}
+    spec |= {"pods": job.spec.pods} if job.spec.pods else {}
+    name = embedded_name(job.metadata.name, suffix)
+    metadata: dict[str, Any] = {"name": name, "namespace": job.metadata.namespace}
+    made = {"apiVersion": job.apiVersion, "kind": kind, "metadata": metadata, "spec": spec}
+    parsed = KINDS[kind].model_validate_json(json.dumps(made))
+    keys = _shared(parsed, {**others, f"DistillJob/{job.metadata.name}": job}, plan)
+    keys -= {stage.key for stage in plan.stages if stage.kind == "debate" and kind != "DebateRun"}
+    if not keys:
+        return []
+    queueing = {label: value for label, value in owner.labels.items() if label.startswith("kueue.x-k8s.io/")}
+    metadata["labels"] = queueing | {MANAGED_BY: MANAGER, KIND: owner.kind, NAME: owner.name, UID: owner.uid}
+    metadata["ownerReferences"] = [owner_reference(owner)]
+    if REQUESTED_AT in owner.annotations:
+        metadata["annotations"] = {REQUESTED_AT: owner.annotations[REQUESTED_AT]}
+    return [Delegate(kind, name, keys, made)]
+
+
+def _shared(other: Resource, others: Mapping[str, Resource], plan: Plan) -> frozenset[str]:
+    """Keys of the stages that stand in both plans."""
+    keys = {stage.key for stage in plan.stages}
+    try:
+        own = lay_out(other, plan.pins, others=others)
+    except KeyError:
+        return frozenset()  # it names addresses that this one does not
+    return frozenset(stage.key for stage in own.stages if stage.key in keys)
+
+
+def _plain(model: Any) -> dict[str, Any]:
+    found: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    return found

@@ -1,0 +1,90 @@
+"""What finished stages tell the status: scores, artifacts, what it all cost."""
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from agentark.planning import Plan, Stage
+from agentark.store import StageManifest, Store
+
+Manifests = Mapping[str, StageManifest]
+_GPU = "nvidia.com/gpu"
+
+
+def read_scores(store: Store, compare: StageManifest) -> list[dict[str, str]]:
+    """Every accuracy that a comparison measured, with its 95 % interval.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    table = json.loads(store.read(compare.outputs["results"].path))
+    return [
+        {
+            "suite": suite,
+            "subject": subject["name"],
+            "metric": "accuracy",
+            "value": f"{subject['accuracy']:.4f}",
+            "low": f"{subject['interval']['low']:.4f}",
+            "high": f"{subject['interval']['high']:.4f}",
+        }
+        for suite, content in table["suites"].items()
+        for subject in content["subjects"]
+    ]
+
+
+def headline(scores: Iterable[Mapping[str, str]]) -> str:
+    """The score for `kubectl get`: the student's on the first suite, sampled where it was only sampled."""
+    found = list(scores)
+    for subject in ("student", "student-sampled", "debate"):
+        for one in found:
+            if one["subject"] == subject:
+                return one["value"]
+    return ""
+
+
+def outputs(plan: Plan, manifests: Manifests, store: Store) -> list[dict[str, str]]:
+    """The artifacts of a run that others use."""
+    wanted: dict[str, tuple[Stage | None, str]] = {
+        "reward-model": (_last(plan, "prm"), "model"),
+        "student": (_last(plan, "distill/", "gate/"), "model"),
+        "results": (_last(plan, "compare"), "results"),
+    }
+    found = []
+    debate = next((one for one in plan.stages if one.kind == "debate"), None)
+    if debate is not None and debate.key in manifests:
+        found.append({"name": "transcripts", "uri": f"{store.uri}/stages/debate/{debate.key}/records/shards"})
+    for name, (stage, output) in wanted.items():
+        manifest = manifests.get(stage.key) if stage else None
+        if manifest is not None and output in manifest.outputs:
+            made = manifest.outputs[output]
+            found.append({"name": name, "uri": f"{store.uri}/{made.path}", "digest": f"sha256:{made.sha256}"})
+    return found
+
+
+def _last(plan: Plan, *names: str) -> Stage | None:
+    return next((one for one in reversed(plan.stages) if one.name.startswith(names)), None)
+
+
+def usage(
+    ran: Iterable[StageManifest], gpu_seconds: int, prices: Mapping[str, Decimal], currency: str
+) -> dict[str, Any]:
+    """What a run took so far.
+
+    Args:
+        ran: Manifests of the stages that it ran itself; what was found in the store cost nothing.
+        gpu_seconds: GPUs times seconds of all attempts.
+        prices: Resource -> price of one for an hour.
+        currency: Of the prices.
+    """
+    kinds = ("prompt_tokens", "completion_tokens")
+    tokens = int(sum(manifest.usage.get(kind, 0.0) for manifest in ran for kind in kinds))
+    found: dict[str, Any] = {}
+    if tokens:
+        found["tokens"] = tokens
+    if gpu_seconds:
+        found["gpuSeconds"] = gpu_seconds
+        if _GPU in prices:
+            found["cost"] = f"{prices[_GPU] * gpu_seconds / 3600:.2f}"
+            found["currency"] = currency
+    return found

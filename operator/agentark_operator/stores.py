@@ -1,0 +1,156 @@
+"""Stores opened once for all resources that name the same one, and what was read from them of late."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from agentark.api import Resource, StoreSource
+from agentark.api.base import Reference
+from agentark.errors import InvalidInput, StoreError
+from agentark.store import StageManifest, Store, open_store, read_manifest
+from agentark_operator.kube import Gone, Kube, Refused
+from agentark_operator.settings import Settings
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+SECRET_FRESH_S = 10.0
+"""A Secret that was read is taken as it was for so long: a mended one counts soon, and a pass costs no call."""
+MANIFEST_FRESH_S = 300.0
+"""A manifest is written once and never changed; only somebody who deletes it makes an old sight wrong."""
+
+
+class StoreUnavailable(StoreError):
+    """A store cannot be used for now; the text says which object is in the way and how to mend it."""
+
+
+class Recent(Generic[_K, _V]):
+    """Values that were read of late, the oldest given up first.
+
+    Args:
+        most: Values kept.
+        fresh_s: How long a value holds, in seconds.
+        clock: Seconds of a clock that never runs backwards.
+    """
+
+    def __init__(self, most: int, fresh_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._fresh_s, self._clock = most, fresh_s, clock
+        self._lock = threading.Lock()
+        self._values: OrderedDict[_K, tuple[float, _V]] = OrderedDict()
+
+    def get(self, key: _K, read: Callable[[], _V | None]) -> _V | None:
+        """The value of a key, read again if it is old; what was not found is not kept."""
+        now = self._clock()
+        with self._lock:
+            found = self._values.get(key)
+            if found is not None and now - found[0] < self._fresh_s:
+                self._values.move_to_end(key)
+                return found[1]
+        value = read()
+        with self._lock:
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = (now, value)
+                self._values.move_to_end(key)
+                while len(self._values) > self._most:
+                    self._values.popitem(last=False)
+        return value
+
+
+class Place:
+    """A store as one resource uses it."""
+
+    def __init__(self, store: Store, source: StoreSource, opener: Callable[[str], Store]) -> None:
+        self.store = store
+        self.source = source
+        """Its address and endpoint, and the Secret of the resource's namespace with the credentials."""
+        self.open = opener
+        """Opens another address at the same server with the same credentials: data and models in S3."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from any other store."""
+        return f"{self.source.endpoint or ''} {self.store.uri}"
+
+
+class Stores:
+    """Opens stores.
+
+    Args:
+        kube: For Secrets.
+        settings: The operator's.
+    """
+
+    def __init__(self, kube: Kube, settings: Settings) -> None:
+        self._kube, self._settings = kube, settings
+        self._opened: Recent[tuple[str, ...], Store] = Recent(256, float("inf"))
+        self._secrets: Recent[tuple[str, str], dict[str, str]] = Recent(4096, SECRET_FRESH_S)
+        self._manifests: Recent[tuple[str, str], StageManifest] = Recent(20_000, MANIFEST_FRESH_S)
+
+    def of(self, resource: Resource) -> Place:
+        """The store of a resource.
+
+        Raises:
+            InvalidInput: The spec must be changed first.
+            StoreUnavailable: The Secret is not there, or not as it should be.
+        """
+        source = self._source(resource)
+        access = ("", "")
+        if source.credentials_secret_ref is not None:
+            secret = source.credentials_secret_ref.name
+            values = self._secrets.get((resource.metadata.namespace, secret), lambda: self._read(resource, secret))
+            assert values is not None
+            access = values["accessKey"], values["secretKey"]
+
+        def opened(uri: str) -> Store:
+            key = (uri, source.endpoint or "", source.region, *access)
+            store = self._opened.get(key, lambda: _open(uri, source, *access))
+            assert store is not None
+            return store
+
+        return Place(opened(source.uri), source, opened)
+
+    def manifest(self, place: Place, kind: str, key: str) -> StageManifest | None:
+        """The manifest of a finished stage; None while it is not finished.
+
+        Raises:
+            StoreError: The store cannot be asked.
+        """
+        return self._manifests.get((place.identity, key), lambda: read_manifest(place.store, kind, key))
+
+    def _source(self, resource: Resource) -> StoreSource:
+        source: StoreSource | None = getattr(resource.spec, "store", None)
+        if source is None:
+            settings = self._settings
+            if not settings.store:
+                raise InvalidInput("spec.store is missing and the operator has no default; give spec.store.uri")
+            source = StoreSource(
+                uri=settings.store,
+                endpoint=settings.store_endpoint or None,
+                region=settings.store_region,
+                credentials_secret_ref=Reference(name=settings.store_secret) if settings.store_secret else None,
+            )
+        if not source.uri.startswith("s3://"):
+            raise InvalidInput(
+                f"spec.store.uri is {source.uri!r}, a folder that pods do not share; give an s3:// address"
+            )
+        return source
+
+    def _read(self, resource: Resource, name: str) -> dict[str, str]:
+        where = f"Secret {name!r} in namespace {resource.metadata.namespace!r} (spec.store.credentialsSecretRef)"
+        try:
+            values = self._kube.read_secret(resource.metadata.namespace, name)
+        except Gone:
+            raise StoreUnavailable(f"{where} is not there; make it with keys accessKey and secretKey") from None
+        except Refused:
+            raise StoreUnavailable(f"{where} may not be read by the operator; let its Role get secrets") from None
+        missing = [key for key in ("accessKey", "secretKey") if not values.get(key)]
+        if missing:
+            raise StoreUnavailable(f"{where} lacks {' and '.join(missing)}; add it")
+        return values
+
+
+def _open(uri: str, source: StoreSource, access: str, secret: str) -> Store:
+    return open_store(uri, endpoint=source.endpoint or "", region=source.region, access_key=access, secret_key=secret)
