@@ -4,6 +4,7 @@ from agentark.debate.prompts import Prompts, split_reply
 from agentark.debate.protocol import DebateProtocol, discuss
 from agentark.debate.running import Summary, run_questions
 from agentark.debate.shards import Failure
+from agentark.debate.sharing import questions_of, whole_summary
 from agentark.debate.transcript import (
     MessageRef,
     Record,
@@ -24,9 +25,11 @@ __all__ = [
     "Turn",
     "discuss",
     "format_record",
+    "questions_of",
     "read_records",
     "read_shard",
     "render_messages",
     "run_questions",
     "split_reply",
+    "whole_summary",
 ]

@@ -18,11 +18,11 @@ from typing import NoReturn
 
 from agentark.debate.journal import JournalledEngine, open_journal
 from agentark.debate.protocol import DebateProtocol, discuss
-from agentark.debate.shards import Failure, Packed, Shard, Shards, Tally
+from agentark.debate.shards import SHARD_SIZE, Failure, Packed, Shard, Shards, Tally
 from agentark.debate.transcript import Record
 from agentark.errors import EngineError, Interrupted, InvalidInput
 from agentark.llm.chat import Engine
-from agentark.store import Store
+from agentark.store import ALL, Share, Store
 from agentark.tasks import Policy, Question
 
 Progress = Callable[[int, int, int], None]
@@ -36,7 +36,7 @@ _LONGEST_ERROR = 1000
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What lies in the store at the end of a run, whichever process paid for it."""
+    """What lies in the store at the end of a run, whichever process paid for it; of a share, what belongs to it."""
 
     questions: int
     """Questions with a record."""
@@ -62,8 +62,9 @@ async def run_questions(
     prefix: str,
     journal: Path,
     concurrency: int,
-    shard_size: int = 64,
+    shard_size: int = SHARD_SIZE,
     max_failed: int = 0,
+    share: Share = ALL,
     on_progress: Progress,
     stop: asyncio.Event,
     grace_s: float = 30.0,
@@ -88,6 +89,9 @@ async def run_questions(
         shard_size: Questions per shard, >= 1; must stay the same between starts.
         max_failed: Questions that may fail. The others of their shards are then kept; otherwise these shards stay
             unwritten, and a restart repeats the failed questions only.
+        share: The shards that are worked on; other workers have the others. Each holds to the limits above by itself,
+            has a journal and an errors file (``errors-<share>.jsonl``) of its own, and leaves a shard that is in the
+            store as it is, tolerated failures included.
         on_progress: Called in the event loop with (questions done, questions failed, calls) after each question; done
             and calls count what earlier starts finished, too.
         stop: Once set, nothing new begins and requests in flight are finished and journalled.
@@ -106,7 +110,7 @@ async def run_questions(
         return await discuss(question, protocol=protocol, engines=through, policy=policy, seed=seed)
 
     with open_journal(journal, shard_size=shard_size) as calls:
-        shards = Shards(store, prefix, calls, shard_size)
+        shards = Shards(store, prefix, calls, shard_size, share)
         return await _Run(answer, engines, shards, limits, on_progress, stop).run(questions)
 
 
@@ -155,6 +159,7 @@ class _Run:
         self._failures: list[Failure] = []
         self._failed = 0
         self._failed_in_row = 0
+        self._failed_for_good = 0
         self._gave_up = False
         self._deferred: list[Packed] = []
         self._written: list[int] = []
@@ -199,8 +204,12 @@ class _Run:
             shard = await asyncio.to_thread(self._shards.open, index, source, existing)
             if shard is None:
                 break
+            if not shard.questions:
+                self._open_shards.release()
+                continue
             self._tally.include(shard.already)
             if not shard.waiting:
+                self._failed_for_good += shard.failed
                 self._written.append(index)
                 self._open_shards.release()
                 self._report()
@@ -278,13 +287,14 @@ class _Run:
         self._open_shards.release()
 
     async def _finish(self) -> Summary:
-        await asyncio.to_thread(self._shards.write_failures, self._failures)
+        if self._failures or not self._failed_for_good:
+            await asyncio.to_thread(self._shards.write_failures, self._failures)
         for packed in self._deferred:
             await asyncio.to_thread(self._shards.write, packed)
             self._written.append(packed.number)
         return Summary(
             questions=self._tally.questions,
-            failed=self._failed,
+            failed=self._failed + self._failed_for_good,
             calls=self._tally.calls,
             prompt_tokens=self._tally.prompt_tokens,
             completion_tokens=self._tally.completion_tokens,
@@ -317,4 +327,4 @@ class _Run:
             self._halt.set()
 
     def _report(self) -> None:
-        self._on_progress(self._tally.questions, self._failed, self._tally.calls)
+        self._on_progress(self._tally.questions, self._failed + self._failed_for_good, self._tally.calls)

@@ -13,8 +13,11 @@ from agentark.debate.journal import Journal, ShardJournal
 from agentark.debate.protocol import clean
 from agentark.debate.transcript import shard_lines, shard_path, write_shard
 from agentark.errors import InvalidInput, StoreError
-from agentark.store import Store
+from agentark.store import ALL, Share, Store
 from agentark.tasks import Question
+
+SHARD_SIZE = 64
+"""Questions of a shard where nothing else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,18 @@ class Packed(NamedTuple):
 
 
 class Shards:
-    """Shards in the store and their journals. Its methods block: they run in threads."""
+    """Shards in the store and their journals. Its methods block: they run in threads.
 
-    def __init__(self, store: Store, prefix: str, journal: Journal, size: int) -> None:
+    Where several workers share the questions, a shard that lies in the store is final, questions that failed included:
+    another worker may be about to commit the stage with its digest.
+    """
+
+    def __init__(self, store: Store, prefix: str, journal: Journal, size: int, share: Share = ALL) -> None:
         self._store = store
         self._prefix = prefix
         self._journal = journal
         self._size = size
+        self._share = share
 
     def existing(self) -> frozenset[str]:
         return frozenset(entry.path for entry in self._store.entries(f"{self._prefix}/shards"))
@@ -91,10 +99,15 @@ class Shards:
         return shard_path(self._prefix, index)
 
     def open(self, index: int, source: Iterator[Question], existing: frozenset[str]) -> Shard | None:
-        """Read the next questions and what is already there of them; None at the end of the questions."""
+        """Read the next questions and what is already there of them; None at the end of the questions.
+
+        The shard of another worker comes without questions.
+        """
         questions = tuple(itertools.islice(source, self._size))
         if not questions:
             return None
+        if not self._share.has(index):
+            return Shard(index, (), [], self._journal.shard(index), waiting=0)
         journal = self._journal.shard(index)
         shard = Shard(index, questions, [None] * len(questions), journal, len(questions))
         positions = {clean(question.id): position for position, question in enumerate(questions)}
@@ -104,6 +117,8 @@ class Shards:
             raise InvalidInput(f"question id {twice!r} occurs more than once; ids must be unique in a data set")
         if self.path(index) in existing:
             self._fill(shard, positions)
+            if not self._share.is_all:
+                shard.failed, shard.waiting = shard.waiting, 0
         if not shard.waiting:
             # A process killed between writing a shard and removing its journal leaves the journal behind.
             journal.discard()
@@ -114,12 +129,15 @@ class Shards:
         return Packed(shard.index, write_shard(line for line in shard.lines if line is not None), shard.journal)
 
     def write(self, shard: Packed) -> None:
-        self._store.write(self.path(shard.number), shard.data)
+        if self._share.is_all:
+            self._store.write(self.path(shard.number), shard.data)
+        else:
+            self._store.create(self.path(shard.number), shard.data)
         # Only now: until the shard is in the store the journal is the only place that holds these calls.
         shard.journal.discard()
 
     def write_failures(self, failures: Sequence[Failure]) -> None:
-        path = f"{self._prefix}/errors.jsonl"
+        path = f"{self._prefix}/{'errors' if self._share.is_all else f'errors-{self._share.name}'}.jsonl"
         rows = [json.dumps({"id": failure.question_id, "error": failure.error}) + "\n" for failure in failures]
         if rows:
             self._store.write(path, "".join(rows).encode())

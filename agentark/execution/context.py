@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from agentark.errors import InvalidInput, StoreError
 from agentark.planning import Pin, Plan, Stage
-from agentark.store import Output, ProgressWriter, StageManifest, Store, read_manifest, stage_path
+from agentark.store import ALL, Output, ProgressWriter, Share, StageManifest, Store, read_manifest, stage_path
 from agentark.store.outputs import fetch
 from agentark.store.stages import attempt_path
 
@@ -30,6 +30,8 @@ class StageContext:
     """Set when the process was told to stop: leave a state from which to resume, raise Interrupted."""
     is_main: bool = True
     """False in the further processes of a distributed training, which write nothing."""
+    share: Share = ALL
+    """What of the questions is this process's, where several workers share the stage."""
 
     def output_path(self, *parts: str) -> str:
         """Store path of something this attempt writes."""

@@ -1,6 +1,5 @@
 """Run a plan on this machine: each stage in a child process, as many side by side as the machine carries."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from agentark.errors import InvalidInput
+from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
 from agentark.store import Progress, Store, read_manifest, read_progress
@@ -19,9 +19,6 @@ from agentark.store import Progress, Store, read_manifest, read_progress
 State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted", "Skipped"]
 
 _POLL_S = 0.2
-_PR_SET_PDEATHSIG = 1
-DIE_WITH_PARENT = "AGENTARK_DIE_WITH_PARENT"
-"""Environment variable that tells a stage's process to end with the one that started it, launchers in between too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +187,9 @@ class _Executor:
 
 def stage_command(stage: Stage, plan_file: Path, store_uri: str) -> list[str]:
     """The command that runs a stage, on a laptop as in a pod."""
-    launch = [sys.executable, "-m"]
-    processes = stage.resources.processes_per_node
-    if processes > 1:
-        launch += ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
     return [
-        *launch,
+        sys.executable,
+        "-m",
         "agentark",
         "stage",
         stage.kind,
@@ -206,12 +200,6 @@ def stage_command(stage: Stage, plan_file: Path, store_uri: str) -> list[str]:
         "--key",
         stage.key,
     ]
-
-
-def die_with_parent() -> None:
-    """Ask Linux to end this process with its parent, so that kill -9 of a run leaves nobody working on its behalf."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _last_line(log: Path) -> str:

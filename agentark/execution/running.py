@@ -20,17 +20,25 @@ from pathlib import Path
 from agentark import __version__
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.shares import SHARED_KINDS
 from agentark.planning import STAGE_VERSIONS, Plan, Stage
-from agentark.store import ProgressWriter, StageManifest, Store, commit, next_attempt, read_manifest
+from agentark.store import ALL, ProgressWriter, Share, StageManifest, Store, commit, next_attempt, read_manifest
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm")
 
 
-def run_stage(plan: Plan, key: str, store: Store) -> StageManifest | None:
+def run_stage(plan: Plan, key: str, store: Store, share: Share = ALL) -> StageManifest | None:
     """Run a stage and commit its result; a committed one is returned as it is.
 
+    Args:
+        plan: What is run.
+        key: Of the stage.
+        store: Where results are and go.
+        share: This worker's part; the last of them commits.
+
     Returns:
-        The manifest in force; None in the further processes of a distributed training.
+        The manifest in force; None in the further processes of a distributed training, and in a worker that is done
+        before the others.
 
     Raises:
         AgentArkError: The stage failed, its input is wrong, or it was interrupted at a point from which it resumes.
@@ -42,25 +50,29 @@ def run_stage(plan: Plan, key: str, store: Store) -> StageManifest | None:
     if existing is not None:
         return existing
     is_main = int(os.environ.get("RANK", "0")) == 0
-    work = work_folder(store, stage)
+    work = work_folder(store, stage, share)
     work.mkdir(parents=True, exist_ok=True)
     if not is_main:
         _work(plan, stage, store, work, attempt=0, is_main=False)
         return None
     with _exclusive(work, stage), _outcome(work):
-        manifest = _work(plan, stage, store, work, attempt=next_attempt(store, stage.kind, key), is_main=True)
+        attempt = next_attempt(store, stage.kind, key, share)
+        manifest = _work(plan, stage, store, work, attempt=attempt, is_main=True, share=share)
     shutil.rmtree(work)
     return manifest
 
 
-def _work(plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, is_main: bool) -> StageManifest | None:
+def _work(
+    plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, is_main: bool, share: Share = ALL
+) -> StageManifest | None:
     started = _now()
     interval_s = 1.0 if store.uri.startswith("file:") else 5.0
-    with ProgressWriter(store, stage.kind, stage.key, interval_s=interval_s) as progress, _stop_on_signals() as stop:
-        context = StageContext(plan, stage, store, attempt, work, progress, stop, is_main)
+    writer = ProgressWriter(store, stage.kind, stage.key, interval_s=interval_s, share=share)
+    with writer as progress, _stop_on_signals() as stop:
+        context = StageContext(plan, stage, store, attempt, work, progress, stop, is_main, share)
         ended = _ended(context)
         result = StageResult({}, metrics={"ended": ended}) if ended else _runner(stage.kind)(context)
-    if not is_main:
+    if not is_main or result is None:
         return None
     manifest = commit(
         store,
@@ -93,9 +105,9 @@ def _ended(context: StageContext) -> str:
     return next((str(reason) for reason in found if reason), "")
 
 
-def _runner(kind: str) -> Callable[[StageContext], StageResult]:
+def _runner(kind: str) -> Callable[[StageContext], StageResult | None]:
     # Imported here: each stage brings what it needs, and curation must not pay for torch.
-    if kind in ("debate", "evaluate"):
+    if kind in SHARED_KINDS:
         from agentark.execution.stages import answering
 
         return answering.run
@@ -130,9 +142,9 @@ def _runner(kind: str) -> Callable[[StageContext], StageResult]:
     raise InvalidInput(f"stage kind {kind!r} cannot be run by this version")
 
 
-def work_folder(store: Store, stage: Stage) -> Path:
-    """Where attempts at a stage on this machine keep what is not yet in the store."""
-    name = f"{stage.kind}-{stage.key}"
+def work_folder(store: Store, stage: Stage, share: Share = ALL) -> Path:
+    """Where attempts at a stage, or a worker's at its share, keep on this machine what is not yet in the store."""
+    name = f"{stage.kind}-{stage.key}" + ("" if share.is_all else f"-{share.name}")
     if store.uri.startswith("file:"):
         return Path(store.uri.removeprefix("file:")) / ".store" / "work" / name
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,8 +1,11 @@
-"""How far a stage is, as one small object that is replaced every few seconds."""
+"""How far a stage is, as one small object that is replaced every few seconds.
+
+Workers that share a stage write one each, which a reader adds up.
+"""
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from threading import Lock
 from types import TracebackType
@@ -12,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentark.errors import NotFound, StoreError
 from agentark.store.interface import Store
+from agentark.store.shares import ALL, Share
 from agentark.store.stages import now, stage_path
 
 _log = logging.getLogger(__name__)
@@ -42,6 +46,10 @@ class Progress(BaseModel):
     """When this was written, ISO 8601 in UTC."""
     unit: str
     """What is counted, e.g. `questions`."""
+    workers: int = Field(default=1, ge=1)
+    """Processes that share the stage."""
+    whole: int = Field(default=0, ge=0)
+    """Of a worker's own progress: units of all workers together; 0 = it does all."""
 
 
 class ProgressWriter:
@@ -58,6 +66,7 @@ class ProgressWriter:
         key: str,
         interval_s: float = 5.0,
         *,
+        share: Share = ALL,
         unit: str = "items",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,17 +77,20 @@ class ProgressWriter:
             kind: Kind of the stage.
             key: Key of the stage.
             interval_s: Least time between two writes, in seconds.
+            share: This process's part of the stage.
             unit: What is counted.
             clock: Seconds of a clock that never runs backwards.
         """
         self._store = store
-        self._path = stage_path(kind, key, "progress.json")
+        self._path = stage_path(kind, key, *_place(share))
+        self._share = share
         self._interval_s = interval_s
         self._unit = unit
         self._clock = clock
         self._lock = Lock()
         self._samples: deque[tuple[float, int]] = deque()
         self._counts = (0, 0, 0)
+        self._whole = 0
         self._metrics: dict[str, float] = {}
         self._written_at: float | None = None
         self._pending = False
@@ -91,10 +103,21 @@ class ProgressWriter:
     ) -> None:
         self.close()
 
-    def update(self, *, done: int, total: int, failed: int = 0, metrics: Mapping[str, float] | None = None) -> None:
-        """Take the present counts; `metrics` are merged into those known."""
+    def update(
+        self, *, done: int, total: int, failed: int = 0, whole: int = 0, metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Take the present counts; `metrics` are merged into those known.
+
+        Args:
+            done: Finished units of this process.
+            total: All units of this process.
+            failed: Units given up.
+            whole: All units of all workers, where several share the stage.
+            metrics: Measurements.
+        """
         with self._lock:
             self._counts = (done, total, failed)
+            self._whole = whole
             self._metrics.update(metrics or {})
             self._pending = True
             time_s = self._clock()
@@ -125,28 +148,80 @@ class ProgressWriter:
         first_s, first = self._samples[0]
         rate = max(0.0, (settled - first) / (time_s - first_s)) if time_s > first_s else 0.0
         return Progress(
-            percent=round(min(100.0, 100.0 * settled / total), 2) if total else 0.0,
+            percent=_percent(settled, total),
             done=done,
             total=total,
             failed=failed,
             rate=round(rate, 4),
-            eta_s=round(max(0, total - settled) / rate, 1) if rate and total else None,
+            eta_s=_eta_s(total - settled, rate) if total else None,
             metrics=dict(self._metrics),
             heartbeat_at=now(),
             unit=self._unit,
+            workers=self._share.workers,
+            whole=self._whole,
         )
 
 
 def read_progress(store: Store, kind: str, key: str) -> Progress | None:
-    """Return the last written progress of a stage; None if it never wrote any.
+    """Return the last written progress of a stage, that of all its workers added up; None if it never wrote any.
+
+    An earlier attempt may have had another number of workers: those who wrote last count.
 
     Raises:
         StoreError: If what lies there is no progress.
     """
-    path = stage_path(kind, key, "progress.json")
+    paths = [stage_path(kind, key, *_place(ALL)), *_of_workers(store, kind, key)]
+    found = [progress for path in paths if (progress := _read(store, path)) is not None]
+    if not found:
+        return None
+    latest = max(found, key=lambda one: one.heartbeat_at)
+    return _sum([one for one in found if one.workers == latest.workers])
+
+
+def _place(share: Share) -> tuple[str, ...]:
+    return ("progress.json",) if share.is_all else ("progress", f"{share.name}.json")
+
+
+def _of_workers(store: Store, kind: str, key: str) -> list[str]:
+    return [entry.path for entry in store.entries(stage_path(kind, key, "progress"))]
+
+
+def _read(store: Store, path: str) -> Progress | None:
     try:
         return Progress.model_validate_json(store.read(path))
     except NotFound:
         return None
     except ValidationError as error:
         raise StoreError(f"store {store.uri}: {path} is not readable as progress; delete it") from error
+
+
+def _sum(parts: list[Progress]) -> Progress:
+    if len(parts) == 1 and not parts[0].whole:
+        return parts[0]
+    done, failed = sum(part.done for part in parts), sum(part.failed for part in parts)
+    total = max(part.whole for part in parts)
+    # Those who are done keep their last rate in the store, and help no more.
+    rate = sum(part.rate for part in parts if part.done + part.failed < part.total)
+    metrics: Counter[str] = Counter()
+    for part in parts:
+        metrics.update(part.metrics)
+    return Progress(
+        percent=_percent(done + failed, total),
+        done=done,
+        total=total,
+        failed=failed,
+        rate=round(rate, 4),
+        eta_s=_eta_s(total - done - failed, rate),
+        metrics=dict(metrics),
+        heartbeat_at=max(part.heartbeat_at for part in parts),
+        unit=parts[0].unit,
+        workers=parts[0].workers,
+    )
+
+
+def _percent(settled: int, total: int) -> float:
+    return round(min(100.0, 100.0 * settled / total), 2) if total else 0.0
+
+
+def _eta_s(left: int, rate: float) -> float | None:
+    return round(max(0, left) / rate, 1) if rate else None

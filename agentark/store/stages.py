@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from agentark.errors import NotFound, StoreError
 from agentark.store.interface import Store, checked
 from agentark.store.outputs import Output, check_digest, check_size
+from agentark.store.shares import ALL, Share
 
 SCHEMA_VERSION = 1
 """Version of the manifest's own layout that this code writes and the newest it reads."""
@@ -111,14 +112,17 @@ def commit(store: Store, manifest: StageManifest) -> StageManifest:
     return winner
 
 
-def next_attempt(store: Store, kind: str, key: str) -> int:
-    """Take the next free attempt number, from 1; callers that race get different ones."""
-    number = 1
+def next_attempt(store: Store, kind: str, key: str, share: Share = ALL) -> int:
+    """Take the next free attempt number, from 1; callers that race get different ones.
+
+    Workers that share a stage have numbers of their own each, so that a thousand that start at once do not race.
+    """
+    number = 1 + share.index
     while True:
         path = attempt_path(kind, key, number, "attempt.json")
         if store.stat(path) is None and store.create(path, _claim(number)):
             return number
-        number += 1
+        number += share.workers
 
 
 def verify_outputs(store: Store, manifest: StageManifest) -> None:

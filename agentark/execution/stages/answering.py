@@ -10,11 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from agentark.debate import DebateProtocol, Prompts, Summary, run_questions
+from agentark.debate import DebateProtocol, Prompts, Summary, questions_of, run_questions, whole_summary
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import build_engines, check_engines
 from agentark.execution.questions import stage_questions
+from agentark.execution.shares import longest_s
 from agentark.llm import Engine, Sampling
 from agentark.store import Output
 from agentark.store.outputs import put_bytes
@@ -24,8 +25,12 @@ MAX_EQUAL_TOKENS_SAMPLES = 64
 _STOP_POLL_S = 0.2
 
 
-def run(context: StageContext) -> StageResult:
-    """Ask every question, keep every turn."""
+def run(context: StageContext) -> StageResult | None:
+    """Ask every question, keep every turn.
+
+    Returns:
+        None in a worker that has finished its share before the others.
+    """
     params = context.stage.params
     policy = task(params["task"]).policy
     protocol = protocol_from(_sized(context, params["protocol"]))
@@ -41,12 +46,20 @@ def run(context: StageContext) -> StageResult:
     clock = _Clock(context.work / "seconds")
     with clock:
         summary = asyncio.run(_ask(context, read(), total, protocol, policy, int(params["protocol"].get("seed", 0))))
+    seconds = clock.seconds
+    if not context.share.is_all:
+        longest = longest_s(context, seconds)
+        # Reads follow writes in the store, so whoever is last sees the shards and the times of all.
+        whole = None if longest is None else whole_summary(context.store, context.shared_path("records"), total=total)
+        if longest is None or whole is None:
+            return None
+        summary, seconds = whole, longest
     outputs = _outputs(context, protocol)
     usage = {
         "calls": float(summary.calls),
         "prompt_tokens": float(summary.prompt_tokens),
         "completion_tokens": float(summary.completion_tokens),
-        "seconds": clock.seconds,
+        "seconds": seconds,
     }
     metrics: dict[str, Any] = {"questions": summary.questions, "failed": summary.failed, "agents": protocol.agents}
     return StageResult(outputs, metrics=metrics, usage=usage)
@@ -85,8 +98,11 @@ async def _ask(
             await asyncio.sleep(_STOP_POLL_S)
         stop.set()
 
+    own = questions_of(context.share, total)
+    whole = 0 if context.share.is_all else total
+
     def progress(done: int, failed: int, calls: int) -> None:
-        context.progress.update(done=done, total=total, failed=failed, metrics={"calls": calls})
+        context.progress.update(done=done, total=own, failed=failed, whole=whole, metrics={"calls": calls})
 
     watching = asyncio.create_task(watch())
     try:
@@ -102,6 +118,7 @@ async def _ask(
             journal=context.work / "journal",
             concurrency=execution["concurrency"],
             max_failed=execution["maxFailedQuestions"],
+            share=context.share,
             on_progress=progress,
             stop=stop,
         )

@@ -1,0 +1,94 @@
+"""Word of how a stage ended, left where whoever started its process looks.
+
+Kubernetes shows the termination message of a container; a launcher of several processes reads what each of them left,
+since torchrun passes no exit codes on. Secrets that stand in the environment are struck out of either.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agentark.errors import AgentArkError, Interrupted, InvalidInput
+
+TERMINATION_LOG = "AGENTARK_TERMINATION_LOG"
+"""Environment variable: file for the message, `/dev/termination-log` in a pod."""
+OUTCOMES = "AGENTARK_OUTCOMES"
+"""Environment variable: folder in which the processes of a launcher leave their endings."""
+
+_LONGEST = 4096  # bytes that the kubelet keeps
+_SECRET_NAMES = re.compile(r"(SECRET|TOKEN|PASSWORD|ACCESS_KEY|API_?KEY)(_|$)")
+_SIGNED = re.compile(r"(?i)(X-Amz-[A-Za-z-]+=|Bearer )[^\s&\"']+")
+_SHORTEST_SECRET = 6
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process that failed came to its end."""
+
+    exit_code: int
+    kind: str
+    """InvalidInput, Interrupted, Failed, or Unforeseen for an error that is a defect."""
+    message: str
+
+    def error(self) -> AgentArkError:
+        """The error to go on with in the process that started this one."""
+        found = {InvalidInput.exit_code: InvalidInput, Interrupted.exit_code: Interrupted}
+        return found.get(self.exit_code, AgentArkError)(self.message)
+
+
+@contextmanager
+def leaving_word(environment: Mapping[str, str]) -> Iterator[None]:
+    """Tell of an error on its way through: one of several processes its launcher, any other Kubernetes."""
+    if OUTCOMES in environment:
+        outcome = Path(environment[OUTCOMES]) / f"{int(environment['RANK']):06d}.json"
+        outcome.unlink(missing_ok=True)  # of the same process before torchrun started it again
+    try:
+        yield
+    except Exception as error:
+        ending = _ending(error, environment)
+        if OUTCOMES in environment:
+            outcome.write_text(json.dumps(asdict(ending)))
+        elif path := environment.get(TERMINATION_LOG):
+            _write(Path(path), f"{ending.kind}: {ending.message}")
+        raise
+
+
+def read_endings(folder: Path) -> Ending | None:
+    """What the processes of a launcher left: the first failure, else the first interruption; None where all is well.
+
+    When one fails the others are stopped, so what they say about that is only its consequence.
+    """
+    endings = [Ending(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    return min(endings, key=lambda ending: ending.exit_code == Interrupted.exit_code, default=None)
+
+
+def _ending(error: Exception, environment: Mapping[str, str]) -> Ending:
+    text = _without_secrets(str(error), environment)
+    if not isinstance(error, AgentArkError):
+        lines = text.strip().splitlines()
+        return Ending(1, "Unforeseen", f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
+    kinds = {InvalidInput.exit_code: "InvalidInput", Interrupted.exit_code: "Interrupted"}
+    return Ending(error.exit_code, kinds.get(error.exit_code, "Failed"), text)
+
+
+def _without_secrets(text: str, environment: Mapping[str, str]) -> str:
+    for name, value in environment.items():
+        if _SECRET_NAMES.search(name.upper()) and len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, "***")
+    return _SIGNED.sub(r"\1***", text)
+
+
+def _write(path: Path, text: str) -> None:
+    data = text.encode(errors="replace")
+    if len(data) > _LONGEST:
+        data = data[: _LONGEST - 3].decode(errors="ignore").encode() + b"..."
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        _log.warning("%s is %s and cannot be written: %s", TERMINATION_LOG, path, error.strerror)
