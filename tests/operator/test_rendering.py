@@ -245,8 +245,9 @@ def test_one_worker_that_fails_is_named_though_others_are_ended_for_it(
     assert "division by zero" in found.message and index in found.message
 
 
-def test_an_evicted_pod_is_an_interruption(server: ApiServer, owner: Owner) -> None:
-    attempt = Attempt(server, owner, "Job", pods=2)
+@pytest.mark.parametrize("backend", RUNNING)
+def test_an_evicted_pod_is_an_interruption(server: ApiServer, owner: Owner, backend: str) -> None:
+    attempt = Attempt(server, owner, backend, pods=2)
     attempt.awaited(lambda one: one.state == "Running")
     name = attempt.pods()[1]["metadata"]["name"]
     path = f"{FOLDERS['Pod'].format(owner.namespace)}/{name}/eviction"
@@ -256,8 +257,13 @@ def test_an_evicted_pod_is_an_interruption(server: ApiServer, owner: Owner) -> N
     assert found.failure is not None and found.failure.kind == "Interruption"
 
 
-def test_a_deadline_is_a_failure_of_the_work(server: ApiServer, owner: Owner) -> None:
-    attempt = Attempt(server, owner, "PyTorchJob", deadline_s=1)
+@pytest.mark.parametrize("backend", RUNNING)
+def test_a_deadline_is_a_failure_of_the_work(server: ApiServer, owner: Owner, backend: str) -> None:
+    attempt = Attempt(server, owner, backend, deadline_s=1)
+    attempt.awaited(lambda one: one.state != "Pending")
+    time.sleep(1.5)
+    # The Training Operator looks at the time only when something else changes.
+    attempt.tell("", touched="yes")
     found = attempt.awaited(lambda one: one.state == "Failed")
     assert found.failure is not None
     assert (found.failure.kind, found.failure.reason) == ("Application", "DeadlineExceeded")
