@@ -50,6 +50,21 @@ class Actor:
                 self._children.lost(dict(child))
         self.remove(decision.remove)
 
+    def ask_about(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        """See how objects stand that were not heard of for long.
+
+        Raises:
+            KubeError: The server does not answer.
+        """
+        for one in objects:
+            metadata = one["metadata"]
+            found = self._kube.read(one["apiVersion"], one["kind"], metadata["name"], metadata["namespace"])
+            if found is None or found["metadata"]["uid"] != metadata["uid"]:
+                self._children.lost(dict(one))
+            else:
+                found["metadata"].pop("managedFields", None)
+                self._children.saw({"apiVersion": one["apiVersion"], "kind": one["kind"], **found})
+
     def remove(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Delete objects, their pods with them."""
         for one in objects:

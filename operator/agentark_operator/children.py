@@ -5,8 +5,9 @@ All methods may be called from any thread.
 """
 
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,12 +28,14 @@ class Identity(NamedTuple):
 class Children:
     """Objects by the resource that they belong to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.RLock()
         self._objects: dict[Identity, Object] = {}
         self._by_owner: dict[str, set[Identity]] = defaultdict(set)
         self._by_stage: dict[str, set[Identity]] = defaultdict(set)
         self._deleted: dict[str, int] = {}
+        self._heard: dict[Identity, float] = {}
         self._beginning: dict[tuple[str, str], str] = {}
 
     def saw(self, found: Object) -> None:
@@ -40,13 +43,18 @@ class Children:
         identity, metadata = _identity(found), found["metadata"]
         with self._lock:
             known = self._objects.get(identity)
-            if known is not None and _version(known) >= _version(found):
-                return
             if self._deleted.get(metadata["uid"], -1) >= _version(found):
                 return
-            self._objects[identity] = found
-            self._by_owner[owner_uid(found)].add(identity)
-            self._by_stage[stage_key(found)].add(identity)
+            self._heard[identity] = self._clock()
+            if known is not None and _version(known) >= _version(found):
+                return
+            if known is not None:
+                self._unindex(identity, known)
+            slim = {name: value for name, value in metadata.items() if name != "managedFields"}
+            self._objects[identity] = {**found, "metadata": slim}
+            for index, keys in ((self._by_owner, _owners(found)), (self._by_stage, {stage_key(found)} - {""})):
+                for key in keys:
+                    index[key].add(identity)
 
     def lost(self, found: Object) -> None:
         """Forget an object that is gone."""
@@ -61,15 +69,33 @@ class Children:
             if known is None or known["metadata"]["uid"] != found["metadata"]["uid"]:
                 return
             del self._objects[identity]
-            for index, key in ((self._by_owner, owner_uid(known)), (self._by_stage, stage_key(known))):
+            self._heard.pop(identity, None)
+            self._unindex(identity, known)
+
+    def _unindex(self, identity: Identity, known: Object) -> None:
+        for index, keys in ((self._by_owner, _owners(known)), (self._by_stage, {stage_key(known)} - {""})):
+            for key in keys:
                 index[key].discard(identity)
                 if not index[key]:
                     del index[key]
 
     def of(self, uid: str) -> list[Object]:
-        """Everything that belongs to the resource with this uid, pods included."""
+        """Everything that belongs to the resource with this uid, pods and shared teachers included."""
         with self._lock:
             return [self._objects[identity] for identity in sorted(self._by_owner.get(uid, ()))]
+
+    def silent(self, uid: str, seconds: float) -> list[Object]:
+        """What belongs to a resource, may still run something, and was not heard of for so long.
+
+        A watch that begins anew after a gap does not tell what vanished in it; so somebody has to ask.
+        """
+        before = self._clock() - seconds
+        with self._lock:
+            return [
+                self._objects[identity]
+                for identity in sorted(self._by_owner.get(uid, ()))
+                if self._heard.get(identity, 0.0) < before and not _ended(self._objects[identity])
+            ]
 
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object; None if there is none."""
@@ -127,6 +153,13 @@ def owner_uid(found: Mapping[str, Any]) -> str:
     return str((found["metadata"].get("labels") or {}).get(f"{_LABEL}uid", ""))
 
 
+def _owners(found: Mapping[str, Any]) -> set[str]:
+    """Uids of the resources that an object belongs to: of one, but for a teacher, which several may share."""
+    if found["kind"] == "Deployment":
+        return {one["uid"] for one in found["metadata"].get("ownerReferences") or ()}
+    return {owner_uid(found)} - {""}
+
+
 def owner_key(found: Mapping[str, Any]) -> tuple[str, str, str]:
     """Kind, namespace and name of that resource."""
     labels = found["metadata"].get("labels") or {}
@@ -149,6 +182,8 @@ def alive(pods: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _ended(child: Mapping[str, Any]) -> bool:
+    if child["kind"] == "Pod":
+        return not alive([child])
     conditions = (child.get("status") or {}).get("conditions") or ()
     return any(one["type"] in ("Complete", "Succeeded", "Failed") and one["status"] == "True" for one in conditions)
 

@@ -23,11 +23,16 @@ from agentark_operator.instants import parsed as moment
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.observing import InputNotReady, facts_of, manifests_of, planned
 from agentark_operator.referring import Body, Key, Resources
+from agentark_operator.releasing import ObservedRelease, Releases, release_status
 from agentark_operator.settings import Settings
 from agentark_operator.stores import Place, Recent, Stores
 from agentark_operator.summarizing import Observed, ObservedStage, over, summarize, tracks_of
+from agentark_operator.teachers import Teachers
+from agentark_operator.teaching import Served, addressed, teachers
 from agentark_operator.workload import Owner
 
+_SILENT_S = 30.0
+"""An object that may still run something and was not heard of for so long, in seconds, is asked about."""
 Runs = DebateRun | PRMTraining | DistillJob
 
 
@@ -67,10 +72,15 @@ class Reconciler:
     children: Children
     stores: Stores
     actor: Actor
+    teachers: Teachers
     running: int = 0
     """Resources that run, for how often their progress is looked at."""
     _plans: Recent[Any, Plan] = field(default_factory=lambda: Recent(512, float("inf")))
     _scores: Recent[Any, list[dict[str, str]]] = field(default_factory=lambda: Recent(2048, float("inf")))
+    _releases: Releases = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._releases = Releases(self.kube, self.resources, self.stores)
 
     def reconcile(self, key: Key, body: Body) -> Outcome:
         """Bring a resource to what its spec says, and its status to what is the case.
@@ -84,7 +94,7 @@ class Reconciler:
         """
         before = body.get("status") or {}
         if key.kind == "ModelRelease":
-            return Outcome(before)
+            return self._released(body, before)
         policy = (body.get("spec") or {}).get("runPolicy") or {}
         if policy.get("managedBy", OPERATOR) != OPERATOR:
             return Outcome(before)
@@ -123,7 +133,9 @@ class Reconciler:
         others = {name: parsed(other) for name, other in self.resources.related(key).items()}
         plan = self._plan(key, body, before, resource, others, place, requested)
         # Seen before the store is asked: what had ended well by now has committed.
-        owned = self.children.of(body["metadata"]["uid"])
+        uid = body["metadata"]["uid"]
+        self.actor.ask_about(self.children.silent(uid, max(_SILENT_S, self.running / 10)))
+        owned = self.children.of(uid)
         manifests = manifests_of(plan, place, self.stores)
         owner = owner_of(body)
         left = [stage for stage in plan.stages if stage.key not in manifests]
@@ -148,9 +160,12 @@ class Reconciler:
         decision = decide(facts, run)
         self.actor.carry_out(decision)
         self.actor.remove(_superseded(owned, plan))
-        decision, stalled = self._begun(decision, resource, owner, plan, place)
+        used = teachers(resource, others, plan) if left else {}
+        decision, stalled = self._begun(decision, resource, owner, plan, place, used)
+        self.teachers.keep(_needed(decision, used, suspended=run.suspended), owner)
         observed = self._observed(plain, plan, place, facts, decision, manifests, suspended=run.suspended)
-        observed = replace(observed, stalled=stalled)
+        note = self._releases.announce(resource, plan, manifests) if isinstance(resource, DistillJob) else ""
+        observed = replace(observed, stalled=stalled, note=note)
         runs = any(view.state == "Running" for view in decision.views.values())
         waits = [self._poll_s() if runs else self.settings.resync_s]
         waits += [decision.due_s] if decision.due_s is not None else []
@@ -195,14 +210,23 @@ class Reconciler:
         return views
 
     def _begun(
-        self, decision: Decision, resource: Runs, owner: Owner, plan: Plan, place: Place
+        self,
+        decision: Decision,
+        resource: Runs,
+        owner: Owner,
+        plan: Plan,
+        place: Place,
+        used: Mapping[str, Sequence[Served]],
     ) -> tuple[Decision, tuple[str, str] | None]:
         """Begin what is to begin; what cannot says why."""
         views, tracks = dict(decision.views), dict(decision.tracks)
         stalled: tuple[str, str] | None = None
         for begin in decision.begin:
             key = begin.stage.key
-            view, began = self.actor.begin(begin, resource, owner, plan, place, plan)
+            view = self.teachers.waited_for(used.get(key, ()), owner, place.source)
+            began = False
+            if view is None:
+                view, began = self.actor.begin(begin, resource, owner, plan, place, addressed(plan, used))
             if began:
                 tracks[key] = replace(tracks[key], attempt=begin.number, next_attempt_at="")
                 views[key] = replace(views[key], object=f"{begin.stage.resources.backend} attempt {begin.number}")
@@ -245,6 +269,24 @@ class Reconciler:
             outputs=results.outputs(plan, manifests, place.store),
         )
 
+    def _released(self, body: Body, before: dict[str, Any]) -> Outcome:
+        """A pass over a ModelRelease, which has no stages."""
+        try:
+            release = parsed(body)
+            assert isinstance(release, ModelRelease)
+            observed = self._releases.look(release, before)
+        except InvalidInput as error:
+            observed = ObservedRelease(stalled=("InvalidSpec", str(error)), seen=False)
+        except AgentArkError as error:
+            observed = ObservedRelease(waiting=("StoreUnavailable", str(error)), later=str(error), seen=False)
+        status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
+        if status != before:
+            try:
+                self.kube.write_status(body, status)
+            except Gone:
+                return Outcome(before)
+        return Outcome(status, self.settings.resync_s, observed.later)
+
     def _read_scores(self, place: Place, compare: StageManifest) -> list[dict[str, str]]:
         found = self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare))
         return found or []
@@ -282,6 +324,14 @@ def _same(body: Body, status: Mapping[str, Any]) -> bool:
         status.get("observedGeneration") == body["metadata"]["generation"]
         and status.get("requestedAt", "") == requested
     )
+
+
+def _needed(decision: Decision, used: Mapping[str, Sequence[Served]], *, suspended: bool) -> set[str]:
+    """Names of the teachers that stages ask now, or wait for."""
+    views = decision.views
+    beginning = {begin.stage.key for begin in decision.begin}
+    keys = [] if suspended else [key for key in used if views[key].state == "Running" or key in beginning]
+    return {one.name for key in keys for one in used[key]}
 
 
 def _superseded(owned: Sequence[Mapping[str, Any]], plan: Plan) -> list[Mapping[str, Any]]:

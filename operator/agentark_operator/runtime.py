@@ -17,8 +17,10 @@ from agentark_operator.kube import Kube, KubeError
 from agentark_operator.queueing import WorkQueue
 from agentark_operator.reconciling import Outcome, Reconciler
 from agentark_operator.referring import Body, Key, Resources
+from agentark_operator.serving import TEACHER
 from agentark_operator.settings import Settings
 from agentark_operator.stores import Stores
+from agentark_operator.teachers import Teachers
 from agentark_operator.telemetry import Telemetry, serve
 from agentark_operator.workload import MANAGED_BY, MANAGER
 
@@ -69,6 +71,7 @@ class Operator:
             self._children,
             Stores(kube, settings),
             Actor(kube, self._children, settings),
+            Teachers(kube, self._children, settings),
         )
         watched = asyncio.Event()
         probes = await serve(
@@ -148,13 +151,25 @@ class Operator:
             found = plain(body)
             if type == "DELETED":
                 self._children.lost(found)
-            owner = Key(*owner_key(found))
-            if self._resources.find(owner) is not None:
-                self._queue.add(owner)
+            for owner in self._owners(found):
+                if self._resources.find(owner) is not None:
+                    self._queue.add(owner)
             for other in self._sharing.pop(stage_key(found), ()) if kind != "Pod" else ():
                 self._queue.add(other)
 
         return keep, tell
+
+    def _owners(self, found: Body) -> set[Key]:
+        """The resources that an object belongs to; of a teacher's pod, those that use the teacher."""
+        metadata = found["metadata"]
+        teacher = (metadata.get("labels") or {}).get(TEACHER)
+        if not teacher:
+            return {Key(*owner_key(found))}
+        namespace = metadata["namespace"]
+        if found["kind"] == "Pod":
+            found = self._children.find("Deployment", namespace, f"teacher-{teacher}") or found
+        references = found["metadata"].get("ownerReferences") or ()
+        return {Key(one["kind"], namespace, one["name"]) for one in references}
 
     def _wake(self, key: Key) -> None:
         """Look again at the resources that name this one, or that made it."""

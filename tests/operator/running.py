@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,13 @@ class Bench:
         answer = self.server.apply(path, made)
         assert answer.status in (200, 201) and not answer.warnings, answer
         return path
+
+    def gone(self, path: str, *, within_s: float = 30.0) -> None:
+        """Wait until an object is not there any more."""
+        deadline = time.monotonic() + within_s
+        while self.server.request("GET", path).status != 404:
+            assert time.monotonic() < deadline, f"{path} is still there after {within_s:g} s"
+            time.sleep(0.05)  # a watch of one that is gone already would never end
 
     def path(self, kind: str, name: str) -> str:
         """Of a resource of ours."""

@@ -1,0 +1,118 @@
+"""Bring teachers up before a stage asks them, and take them down when nobody does.
+
+Each resource that uses a teacher is one of its owners and applies that reference under a field manager of its own, so
+that the references of all of them stand side by side, and the garbage collector takes the server with the last one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from agentark.api import StoreSource
+from agentark_operator.children import Children
+from agentark_operator.deciding import View
+from agentark_operator.kube import FIELD_MANAGER, Kube, Refused
+from agentark_operator.pods import Image, vllm_template
+from agentark_operator.serving import TEACHER, Pending, serving_state, teacher_objects
+from agentark_operator.settings import Settings
+from agentark_operator.teaching import Served
+from agentark_operator.workload import Owner
+
+_LOADING = frozenset({"Loading", "NoPods", "Starting"})
+_TRIES = 5
+
+
+class Teachers:
+    """Makes and removes servers of teachers.
+
+    Args:
+        kube: The API server.
+        children: What is known of it.
+        settings: The operator's.
+    """
+
+    def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
+        self._kube, self._children, self._settings = kube, children, settings
+
+    def waited_for(self, used: Sequence[Served], owner: Owner, store: StoreSource) -> View | None:
+        """How a stage stands whose teachers do not answer yet; None where all do. Makes those that are not there.
+
+        Args:
+            used: The teachers that it asks.
+            owner: The resource.
+            store: Endpoint and credentials for weights in S3.
+
+        Raises:
+            KubeError: The server does not answer.
+        """
+        for one in used:
+            deployment = self._children.find("Deployment", owner.namespace, one.name)
+            if deployment is None or owner.uid not in users(deployment):
+                try:
+                    deployment = self._make(one, owner, store)
+                except Refused as error:
+                    return View("Waiting", "Refused", f"the API server does not take teacher {one.name}: {error}")
+            pods = self._children.labelled("Pod", owner.namespace, TEACHER, one.name.removeprefix("teacher-"))
+            state = serving_state(deployment, pods)
+            if isinstance(state, Pending):
+                reason = "EndpointNotReady" if state.reason in _LOADING else state.reason
+                return View("Waiting", reason, state.message, f"Deployment/{one.name}")
+        return None
+
+    def keep(self, needed: Iterable[str], owner: Owner) -> None:
+        """Let go of every teacher that a resource does not need now; one that nobody needs is removed.
+
+        Args:
+            needed: Names of those that it needs.
+            owner: The resource.
+
+        Raises:
+            KubeError: The server did not do it; the next pass tries again.
+        """
+        wanted = set(needed)
+        for one in self._children.of(owner.uid):
+            if one["kind"] == "Deployment" and one["metadata"]["name"] not in wanted:
+                self._let_go(one, owner)
+
+    def _make(self, teacher: Served, owner: Owner, store: StoreSource) -> dict[str, Any]:
+        settings = self._settings
+        template = vllm_template(
+            uri=teacher.uri,
+            identity=teacher.identity,
+            served_name=teacher.model,
+            serving=teacher.serving,
+            image=Image(settings.teacher_image, settings.pull_policy),
+            worker=Image(settings.worker_image, settings.pull_policy),
+            store=store,
+        )
+        deployment, service = teacher_objects(teacher.name, template, teacher.serving, [owner])
+        made = self._kube.apply(deployment, manager=_manager(owner))
+        self._children.saw(made)
+        of = {"apiVersion": "apps/v1", "kind": "Deployment", "name": teacher.name, "uid": made["metadata"]["uid"]}
+        service["metadata"] = {**service["metadata"], "ownerReferences": [of | {"controller": True}]}
+        self._kube.apply(service)
+        return made
+
+    def _let_go(self, deployment: Mapping[str, Any], owner: Owner) -> None:
+        metadata = deployment["metadata"]
+        for _ in range(_TRIES):
+            found = self._kube.read("apps/v1", "Deployment", metadata["name"], metadata["namespace"])
+            if found is None or owner.uid not in users(found):
+                break
+            if users(found) - {owner.uid}:
+                bare = {"name": metadata["name"], "namespace": metadata["namespace"]}
+                made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": bare}
+                self._children.saw(self._kube.apply(made, manager=_manager(owner)))
+                return
+            # As it was seen: a resource that came to use it just now keeps it.
+            self._kube.delete({"apiVersion": "apps/v1", "kind": "Deployment", **found}, unchanged=True)
+        if found is None:
+            self._children.lost(dict(deployment))
+
+
+def users(deployment: Mapping[str, Any]) -> set[str]:
+    """Uids of the resources that use a teacher."""
+    return {one["uid"] for one in deployment["metadata"].get("ownerReferences") or ()}
+
+
+def _manager(owner: Owner) -> str:
+    return f"{FIELD_MANAGER}-{owner.uid[:8]}"
