@@ -71,7 +71,8 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]
     """A running cluster in which only the machines are not real, with our CustomResourceDefinitions and others'.
 
     Its pods do as they are told by annotations (`tests/servers/kwok_stages.yaml`), or by a `Player`. Each test takes
-    a namespace of its own: `with playground.namespace() as name`.
+    a namespace of its own: `with playground.namespace() as name`. After `restart()` the real controllers may take half
+    a minute to look again; where that is in the way, a test runs a `tests.servers.playground.playground` of its own.
     """
     with running_playground(tmp_path_factory.mktemp("playground"), ROOT / "crds") as running:
         yield running

@@ -90,23 +90,24 @@ class ApiServer:
         folder, name = path.rsplit("/", 1)
         url = f"{self.url}{folder}?watch=1&fieldSelector=metadata.name%3D{name}"
         deadline = time.monotonic() + within_s
-        last: dict[str, Any] = {}
         while (left := deadline - time.monotonic()) > 0:
             # A watch without a version begins with the object as it is.
             with contextlib.suppress(urllib3.exceptions.HTTPError):
-                for last in self._changes(f"{url}&timeoutSeconds={max(1, int(left))}", left):
-                    if right(last):
-                        return last
+                for found in self._changes(f"{url}&timeoutSeconds={max(1, int(left))}", left):
+                    if right(found):
+                        return found
             time.sleep(0.05)
-        raise ServerFailed(f"{path} was not as wanted within {within_s:g} s: {json.dumps(last)[:3000]}")
+        last = json.dumps(self.request("GET", path).body)
+        raise ServerFailed(f"{path} was not as wanted within {within_s:g} s: {last[:3000]}")
 
     def _changes(self, url: str, within_s: float) -> Iterator[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.token}"}
         timeout = urllib3.Timeout(connect=5.0, read=within_s + 5)
         with self.pool.request("GET", url, headers=headers, preload_content=False, timeout=timeout) as reply:
             try:
+                # A server that has just begun does not know custom resources yet.
                 rest = b""
-                for chunk in reply.stream():
+                for chunk in reply.stream() if reply.status == 200 else ():
                     *lines, rest = (rest + chunk).split(b"\n")
                     yield from (json.loads(line)["object"] for line in lines)
             finally:
@@ -206,7 +207,7 @@ class ControlPlane:
             started.callback(self.stop)
             self.start()
             authority = self._folder / "certificates" / "apiserver.crt"  # which the server makes when it starts
-            pool = urllib3.PoolManager(ca_certs=str(authority), timeout=30.0, retries=False)
+            pool = urllib3.PoolManager(ca_certs=str(authority), maxsize=8, timeout=30.0, retries=False)
             self.server = ApiServer(self._url, authority, started.enter_context(pool))
             self._whole = started.pop_all()
         return self
@@ -223,7 +224,8 @@ class ControlPlane:
         authority = self._folder / "certificates" / "apiserver.crt"
         ready = f"{self._url}/readyz"
         self.process = self._running.enter_context(
-            _serving(self._command(), self._folder / "kube-apiserver", ready, authority)
+            # It waits for those who watch to go, who do not: 2 s are enough for the requests under way.
+            _serving(self._command(), self._folder / "kube-apiserver", ready, authority, grace_s=2.0)
         )
 
     def stop(self) -> None:
@@ -289,7 +291,7 @@ def _etcd(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _serving(
-    command: list[str | Path], folder: Path, ready_url: str, authority: Path | None = None
+    command: list[str | Path], folder: Path, ready_url: str, authority: Path | None = None, *, grace_s: float = 10.0
 ) -> Iterator[subprocess.Popen[bytes]]:
     folder.mkdir(exist_ok=True)
 
@@ -302,7 +304,7 @@ def _serving(
             except urllib3.exceptions.HTTPError:
                 return False
 
-    with serving(command, env={}, folder=folder, ready=ready, deadline_s=120) as process:
+    with serving(command, env={}, folder=folder, ready=ready, deadline_s=120, grace_s=grace_s) as process:
         yield process
 
 

@@ -9,8 +9,15 @@ from tests.servers.golang import program
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import ServerFailed, serving
 
-EXIT, REASON, MESSAGE, WAITING = (f"play.agentark.dev/{name}" for name in ("exit", "reason", "message", "waiting"))
-"""Annotations of a pod that tell its life."""
+_PLAY = "play.agentark.dev/"
+EXIT, REASON, MESSAGE, STOPPED, WAITING = (
+    f"{_PLAY}exit",
+    f"{_PLAY}reason",
+    f"{_PLAY}message",
+    f"{_PLAY}stopped",
+    f"{_PLAY}waiting",
+)
+"""Annotations of a pod that tell its life; `kwok_stages.yaml` says how."""
 MISSING_IMAGE = "missing.invalid/image:1"
 """An image that no fake node can pull."""
 _MACHINE = {"cpu": "64", "memory": "512Gi", "pods": "10000", "ephemeral-storage": "4Ti"}

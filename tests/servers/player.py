@@ -17,13 +17,14 @@ from typing import Any, Self
 
 import urllib3
 
+from agentark.planning import Plan
 from agentark.store import Store, open_store
 from tests.servers import kwok
 from tests.servers.history import History, Overlap
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import ServerFailed
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY
-from tests.servers.stage_command import STAGE_LABEL, rank, stage_command
+from tests.servers.stage_command import STAGE_LABEL, StageCommand, rank, stage_command
 from tests.servers.stage_results import commit_result
 from tests.servers.timing import Timetable
 from tests.servers.watching import Watch
@@ -49,6 +50,8 @@ class Play:
     """Whether a good end comes with a stage manifest, from the pod of rank 0."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """Of that manifest, in place of made-up ones."""
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
+    """Contents of its outputs by name, in place of made-up ones."""
 
 
 def succeed(pod: Pod) -> Play:
@@ -88,6 +91,7 @@ class Player:
         self._decided: dict[str, Pod] = {}
         """Pods that are decided over, by uid, while they are there."""
         self._stores: dict[tuple[str, str], Store] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}
         self._server = server
         self._path = (f"/api/v1/namespaces/{namespace}" if namespace else "/api/v1") + "/pods"
         self._stop = threading.Event()
@@ -221,12 +225,24 @@ class Player:
         if command is None:
             raise ServerFailed(f"pod {pod['metadata']['name']} has no container that runs a stage")
         self._history.commits[command.key] += 1
+        store = self._store(command)
+        plan = self._plan(store, command.plan) if command.plan else None
+        commit_result(store, command, plan=plan, metrics=play.metrics, outputs=play.outputs)
+
+    def _store(self, command: StageCommand) -> Store:
         place = (command.store, command.endpoint or self._endpoint)
         with self._lock:
             if place not in self._stores:
+                uri, endpoint = place
                 access, secret = self._keys
                 self._stores[place] = open_store(
-                    place[0], endpoint=place[1], region="us-east-1", access_key=access, secret_key=secret
+                    uri, endpoint=endpoint, region="us-east-1", access_key=access, secret_key=secret
                 )
-            store = self._stores[place]
-        commit_result(store, command, play.metrics)
+            return self._stores[place]
+
+    def _plan(self, store: Store, path: str) -> Plan:
+        # A plan never changes, and all stages of a run have the same.
+        place = (store.uri, path)
+        if (known := self._plans.get(place)) is None:
+            known = self._plans[place] = Plan.model_validate_json(store.read(path))
+        return known

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 STAGE_LABEL, ATTEMPT_LABEL = "agentark.dev/stage", "agentark.dev/attempt"
+_REPLICA = "training.kubeflow.org/replica"
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _RANKS = ("RANK", "PET_NODE_RANK", "JOB_COMPLETION_INDEX")
 
@@ -19,6 +20,8 @@ class StageCommand:
     store: str
     endpoint: str = ""
     """Of the store, from the container's environment; empty where it says none."""
+    plan: str = ""
+    """Path of the plan in the store; empty where it lies elsewhere."""
 
 
 def stage_command(pod: Mapping[str, Any]) -> StageCommand | None:
@@ -33,7 +36,10 @@ def stage_command(pod: Mapping[str, Any]) -> StageCommand | None:
         kind = next((word for word in arguments if not word.startswith("-")), "")
         if kind and "--key" in options and "--store" in options:
             endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL", "")
-            return StageCommand(kind, options["--key"], options["--store"], endpoint)
+            scheme, _, plan = options.get("--plan", "").partition(":")
+            return StageCommand(
+                kind, options["--key"], options["--store"], endpoint, plan=plan if scheme == "store" else ""
+            )
     return None
 
 
@@ -41,7 +47,7 @@ def rank(pod: Mapping[str, Any]) -> int:
     """Which of the processes of its workload a pod is; 0 is the one that commits."""
     metadata = pod["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    if labels.get("training.kubeflow.org/replica-type") == "master":
+    if labels.get(f"{_REPLICA}-type") == "master":
         return 0
     index = annotations.get(_INDEX) or labels.get(_INDEX)
     if index is not None:
@@ -51,7 +57,8 @@ def rank(pod: Mapping[str, Any]) -> int:
         for name in _RANKS:
             if env.get(name, "").isdigit():
                 return int(env[name])
-    return 0
+    # An elastic PyTorchJob has workers only and tells them no rank.
+    return int(labels.get(f"{_REPLICA}-index", "0"))
 
 
 def _environment(container: Mapping[str, Any]) -> dict[str, str]:
