@@ -34,7 +34,11 @@ _RUN_COLUMNS = (
 )
 _RELEASE_COLUMNS = (
     ("Version", "integer", ".status.current.version", 0),
+    ("Score", "string", ".status.current.score", 0),
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 1),
+    ("Run", "string", ".status.current.runId", 1),
+    ("Digest", "string", ".status.current.digest", 1),
     ("Model", "string", ".status.current.uri", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
 )

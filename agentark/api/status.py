@@ -145,6 +145,12 @@ class Version(_Part):
     """Its content."""
     run_id: Annotated[str, Field(max_length=253)]
     """The run that made it."""
+    released_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = None
+    """When it was released."""
+    suite: Annotated[str, Field(max_length=63)] | None = None
+    """Set of questions that the score is of."""
+    score: Decimal | None = None
+    """Its accuracy on the first suite of its evaluation."""
 
 
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
@@ -200,7 +206,9 @@ class ReleaseStatus(Status):
     current: Version | None = None
     """The version to serve."""
     versions: Annotated[list[Version], Field(max_length=256, json_schema_extra=_BY_VERSION)] = []
-    """All of them, newest last."""
+    """The newest 256, newest last."""
+    pinned_version: Annotated[int, Field(ge=1)] | None = None
+    """What spec.currentVersion has pinned in the store; when the field goes, so does the pin."""
 
 
 def status_schema(kind: str) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Observed:
     """Tokens, GPU seconds and cost so far."""
     outputs: Sequence[Mapping[str, str]] = ()
     """Artifacts for others."""
+    note: str = ""
+    """What else to say of a run that succeeded, such as why its student was not released."""
 
 
 def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int, now: str) -> dict[str, Any]:
@@ -150,6 +152,7 @@ def _verdict(observed: Observed) -> tuple[str, list[Finding]]:
     if stages and all(one.state in ("Cached", "Done") for one in stages):
         cached = sum(one.state == "Cached" for one in stages)
         message = f"all {len(stages)} stages are done, {cached} of them found in the store"
+        message += f"; {observed.note}" if observed.note else ""
         return "Succeeded", [
             Finding("Ready", True, "Complete", message),
             Finding("Complete", True, "Complete", message),
