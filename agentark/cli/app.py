@@ -10,6 +10,7 @@ from agentark.cli import (
     ask,
     crds,
     doctor,
+    fetch,
     grade,
     locate,
     plan,
@@ -51,6 +52,7 @@ app.command("score", short_help="Score open answers, gold solutions, reasoning."
 app.command("study", short_help="Compare runs over one setting, as a figure.")(study.study)
 app.command("locate", short_help="Do a run's models find a planted wrong step?")(locate.locate)
 app.add_typer(prm.app, name="prm", short_help="Read a process reward model's scores, step by step.")
+app.command("fetch", short_help="Fetch a model into a folder, for a server.")(fetch.fetch)
 app.command("crds", short_help="Print the CustomResourceDefinitions, for kubectl.")(crds.crds)
 app.command("doctor", short_help="Check what can run on this machine.")(doctor.doctor)
 app.command("stage", hidden=True)(stage.stage)

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
 
 
 def ask(
     run: Annotated[str, typer.Argument(help="Name or id of a run.")],
     question: Annotated[str, typer.Argument(help="The question.")],
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Ask the student that a run made, in a single pass."""
@@ -19,7 +20,7 @@ def ask(
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)
-    reply = ask_student(opened, read_run(opened, run), question)
+    reply = ask_student(opened, read_run(opened, run, namespace=namespace), question)
     if as_json:
         typer.echo(
             json.dumps({"text": reply.text, "answer": reply.answer, "tokens": reply.tokens, "seconds": reply.seconds})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
 from agentark.cli.tables import columns
 from agentark.errors import InvalidInput
 
@@ -17,6 +17,7 @@ def locate(
     suite: Annotated[str, typer.Option("--suite", help="Whose questions. [default: the run's first suite]")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Solutions with a planted error, at most.")] = 200,
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Show the student right solutions with one planted wrong step, and as they are; count what its reviews name."""
@@ -27,7 +28,7 @@ def locate(
     if base is not None and not (base / "config.json").is_file():
         raise InvalidInput(f"--base: {base} holds no config.json, so it is not a model folder")
     opened, _ = store_of(None, store)
-    found = review_models(opened, read_run(opened, run), suite=suite, base=base, limit=limit)
+    found = review_models(opened, read_run(opened, run, namespace=namespace), suite=suite, base=base, limit=limit)
     if as_json:
         typer.echo(json.dumps({name: one.as_json() for name, one in found.items()}))
         return

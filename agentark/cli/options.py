@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from agentark.api import Resource, StoreSource, read_manifest
+from agentark.errors import InvalidInput
 from agentark.planning import Plan, pin_addresses
 from agentark.planning import plan as lay_out
 from agentark.store import Store, open_store
@@ -13,6 +15,9 @@ from agentark.store import Store, open_store
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", help="Manifest: one or more YAML documents.")]
 StoreOption = Annotated[
     str, typer.Option("--store", help="Where results are kept: a folder or s3://bucket/prefix. [default: .agentark]")
+]
+NamespaceOption = Annotated[
+    str, typer.Option("--namespace", "-n", help="Namespace of the run, as its manifest's metadata has it.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -24,8 +29,26 @@ def store_of(resource: Resource | None, option: str) -> tuple[Store, StoreSource
     spec = getattr(resource.spec, "store", None) if resource is not None else None
     source: StoreSource = spec or DEFAULT_STORE
     if option:
-        source = StoreSource(uri=option if ":" in option else f"file:{option}", endpoint=source.endpoint)
+        source = store_source(option, source.endpoint or "")
     return open_store(source.uri, endpoint=source.endpoint or "", region=source.region), source
+
+
+def store_source(option: str, endpoint: str) -> StoreSource:
+    """Where the store is that the options name; the folder .agentark by default.
+
+    Raises:
+        InvalidInput: They name none.
+    """
+    uri = DEFAULT_STORE.uri if not option else option if ":" in option else f"file:{option}"
+    try:
+        return StoreSource(uri=uri, endpoint=endpoint or None)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        found, accepted = {
+            "uri": (f"--store {uri}", "a folder, file:FOLDER or s3://BUCKET/PREFIX"),
+            "endpoint": (f"--endpoint {endpoint}", "http://HOST:PORT or https://HOST"),
+        }[name]
+        raise InvalidInput(f"{found}: accepted: {accepted}") from None
 
 
 def plans_of(file: Path, store_option: str) -> list[tuple[Plan, Store]]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agentark.cli.curves import held_out_figures
-from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
 
 if TYPE_CHECKING:
     from agentark.execution.rewards import ShownSolution, ShownStep
@@ -25,6 +25,7 @@ def show(
     run: Annotated[str, typer.Argument(help="Name or id of a run with PAD or of a PRMTraining.")],
     limit: Annotated[int, typer.Option("--limit", min=1, help="Solutions to show.")] = 6,
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Show held-out solutions step by step, coloured by score, beside what the grader says of their answers.
@@ -36,7 +37,7 @@ def show(
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)
-    report = reward_report(opened, read_run(opened, run), limit=limit)
+    report = reward_report(opened, read_run(opened, run, namespace=namespace), limit=limit)
     if as_json:
         document = {"questions": report.questions, "solutions": report.solutions, "threshold": report.threshold}
         shown = [solution.as_json() for solution in report.shown]
@@ -56,13 +57,14 @@ def score(
         Path, typer.Argument(help='JSON lines {"question" or "prompt", "solution", "id"}; a prompt may be messages.')
     ],
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per solution.")] = False,
 ) -> None:
     """Split each solution of a file into steps and score them, all steps of a solution at once."""
     from agentark.execution.rewards import score_file
 
     opened, _ = store_of(None, store)
-    solutions = score_file(opened, model, file)
+    solutions = score_file(opened, model, file, namespace=namespace)
     if not as_json:
         _print(solutions)
         return

@@ -12,7 +12,7 @@ from agentark.cli.display import Display
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
-from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.errors import AgentArkError, Interrupted, InvalidInput, Unavailable
 from agentark.execution.curves import read_courses
 from agentark.execution.engines import GPU_DEVICE
 from agentark.execution.local import StageStatus, run_plan
@@ -76,8 +76,10 @@ def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, St
     failed = [status for status in statuses.values() if status.state in ("Failed", "Interrupted")]
     if failed:
         text = "\n".join(f"stage {status.stage.name}: {status.message}" for status in failed)
-        invalid = all(status.exit_code == InvalidInput.exit_code for status in failed)
-        raise (InvalidInput if invalid else AgentArkError)(text)
+        # Of one kind if all are: whoever started this needs to know whether to change something, to wait, or to look.
+        codes = {status.exit_code for status in failed}
+        kind = next((one for one in (InvalidInput, Unavailable) if codes == {one.exit_code}), AgentArkError)
+        raise kind(text)
     return statuses
 
 
@@ -91,14 +93,14 @@ def _show(plan: Plan, store: Store) -> None:
     if decided := read_decision(store, stages):
         typer.echo(f"Release {decided['decision']}\n")
     typer.echo(columns(places(store, stages)))
+    run = plan.name if plan.namespace == "default" else f"{plan.name} -n {plan.namespace}"
     typer.echo(
-        f"\n  agentark show {plan.name}              the table again\n"
-        f"  agentark transcript {plan.name}        a debate to read"
+        f"\n  agentark show {run}              the table again\n  agentark transcript {run}        a debate to read"
     )
     if any(stage.kind == "prm" for stage in stages):
-        typer.echo(f"  agentark prm show {plan.name}          solutions with scored steps")
+        typer.echo(f"  agentark prm show {run}          solutions with scored steps")
     if student_stage(stages) is not None:
-        typer.echo(f'  agentark ask {plan.name} "QUESTION"   ask the student')
+        typer.echo(f'  agentark ask {run} "QUESTION"   ask the student')
 
 
 def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dict[str, Any]:

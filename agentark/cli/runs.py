@@ -1,7 +1,7 @@
 """`agentark runs`: what was run."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,17 +11,24 @@ from agentark.execution.results import read_results
 from agentark.store import RunRecord, Store, list_runs, read_manifest
 
 
-def runs(store: StoreOption = "", as_json: JsonOption = False) -> None:
+def runs(
+    store: StoreOption = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Only of this namespace. [default: all]")] = "",
+    as_json: JsonOption = False,
+) -> None:
     """List the runs of a store, newest first."""
     opened, _ = store_of(None, store)
-    rows = [_row(opened, record) for record in list_runs(opened)]
+    rows = [_row(opened, record) for record in list_runs(opened, namespace=namespace or None)]
     if as_json:
         typer.echo(json.dumps(rows))
         return
     if not rows:
-        typer.echo(f"no runs in {opened.uri}; start one with: agentark run -f MANIFEST")
+        where = f"{opened.uri}, namespace {namespace}" if namespace else opened.uri
+        typer.echo(f"no runs in {where}; start one with: agentark run -f MANIFEST")
         return
-    headings = ("run", "created", "stages", "state", "score")
+    headings = ["run", "created", "stages", "state", "score"]
+    if any(row["namespace"] != "default" for row in rows):
+        headings.insert(0, "namespace")
     table = [
         tuple(heading.upper() for heading in headings),
         *(tuple(str(row[name]) for name in headings) for row in rows),
@@ -41,6 +48,7 @@ def _row(store: Store, record: RunRecord) -> dict[str, Any]:
     return {
         "run": record.run_id,
         "name": record.name,
+        "namespace": record.namespace,
         "created": record.created_at[:19].replace("T", " "),
         "stages": f"{done}/{len(record.stages)}",
         "state": "complete" if done == len(record.stages) else "incomplete",

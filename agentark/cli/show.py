@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agentark.cli.curves import render_course
-from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.execution.curves import read_courses
@@ -17,11 +17,12 @@ from agentark.store import read_manifest, read_run
 def show(
     run: Annotated[str, typer.Argument(help="Name or id of a run.")],
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Show a run: its stages, its results, and where everything lies."""
     opened, _ = store_of(None, store)
-    record = read_run(opened, run)
+    record = read_run(opened, run, namespace=namespace)
     manifests = {stage.key: read_manifest(opened, stage.kind, stage.key) for stage in record.stages}
     if as_json:
         stages = [

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
 from agentark.cli.tables import columns
 
 
@@ -18,6 +18,7 @@ def study(
     ] = None,
     subjects: Annotated[str, typer.Option("--subjects", help="Whose accuracy: names with commas. [default: all]")] = "",
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Show how accuracy changes with one setting over several runs."""
@@ -26,7 +27,7 @@ def study(
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)
-    records = [read_run(opened, run) for run in runs]
+    records = [read_run(opened, run, namespace=namespace) for run in runs]
     wanted = [name.strip() for name in subjects.split(",") if name.strip()]
     found = studies.study(opened, records, by, subjects=wanted)
     for one in found:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
 from agentark.errors import InvalidInput
 
 
@@ -13,6 +13,7 @@ def transcript(
     question: Annotated[str, typer.Argument(help="Id of a question; left out: the first that was corrected.")] = "",
     stage: Annotated[str, typer.Option("--stage", help="Stage of the run whose transcripts are read.")] = "debate",
     store: StoreOption = "",
+    namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
     """Print everything that was said on one question."""
@@ -20,7 +21,7 @@ def transcript(
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)
-    record = find_record(opened, read_run(opened, run), stage_name=stage, question=question)
+    record = find_record(opened, read_run(opened, run, namespace=namespace), stage_name=stage, question=question)
     if record is None:
         raise InvalidInput(f"run {run!r}, stage {stage!r}: no question {question!r}; ids stand in the data set")
     typer.echo(record.model_dump_json() if as_json else format_record(record))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.errors import AgentArkError, Interrupted
 
 TERMINATION_LOG = "AGENTARK_TERMINATION_LOG"
 """Environment variable: file for the message, `/dev/termination-log` in a pod."""
@@ -33,13 +33,13 @@ class Ending:
 
     exit_code: int
     kind: str
-    """InvalidInput, Interrupted, Failed, or Unforeseen for an error that is a defect."""
+    """InvalidInput and the like where a class of errors has an exit code of its own; else Failed, or Unforeseen for an
+    error that is a defect."""
     message: str
 
     def error(self) -> AgentArkError:
         """The error to go on with in the process that started this one."""
-        found = {InvalidInput.exit_code: InvalidInput, Interrupted.exit_code: Interrupted}
-        return found.get(self.exit_code, AgentArkError)(self.message)
+        return _class_of(self.exit_code)(self.message)
 
 
 @contextmanager
@@ -73,8 +73,14 @@ def _ending(error: Exception, environment: Mapping[str, str]) -> Ending:
     if not isinstance(error, AgentArkError):
         lines = text.strip().splitlines()
         return Ending(1, "Unforeseen", f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
-    kinds = {InvalidInput.exit_code: "InvalidInput", Interrupted.exit_code: "Interrupted"}
-    return Ending(error.exit_code, kinds.get(error.exit_code, "Failed"), text)
+    kind = _class_of(error.exit_code)
+    return Ending(error.exit_code, "Failed" if kind is AgentArkError else kind.__name__, text)
+
+
+def _class_of(exit_code: int) -> type[AgentArkError]:
+    """The class that an exit code stands for."""
+    own = (kind for kind in AgentArkError.__subclasses__() if kind.exit_code != AgentArkError.exit_code)
+    return next((kind for kind in own if kind.exit_code == exit_code), AgentArkError)
 
 
 def _without_secrets(text: str, environment: Mapping[str, str]) -> str:

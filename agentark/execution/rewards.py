@@ -93,7 +93,7 @@ def reward_report(store: Store, run: RunRecord, *, limit: int) -> RewardModelRep
     return RewardModelReport(len(names), len(rows), calibration.threshold, history["held_out"], shown)
 
 
-def score_file(store: Store, model: str, file: Path) -> Iterator[ShownSolution]:
+def score_file(store: Store, model: str, file: Path, *, namespace: str) -> Iterator[ShownSolution]:
     """Score the solutions of a file.
 
     Args:
@@ -101,6 +101,7 @@ def score_file(store: Store, model: str, file: Path) -> Iterator[ShownSolution]:
         model: Folder of a process reward model, or name or id of a run that trained one.
         file: JSON lines: "solution", and "question" (its text) or "prompt" (text, or messages with role and content);
             "id" if wanted. A run puts its debate's instructions around a "question".
+        namespace: Of the run.
 
     Raises:
         InvalidInput: Neither a folder nor such a run, or a line that is no such row; the message names line and field.
@@ -110,7 +111,7 @@ def score_file(store: Store, model: str, file: Path) -> Iterator[ShownSolution]:
         yield from _scored(folder, _rows(file, Prompts(system="", solve="{question}")))
         return
     try:
-        run = read_run(store, model)
+        run = read_run(store, model, namespace=namespace)
     except NotFound as error:
         raise InvalidInput(f"{model}: is neither the folder of a process reward model nor a run: {error}") from None
     manifest = _prm(store, run)

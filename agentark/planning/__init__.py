@@ -3,7 +3,7 @@
 from agentark.planning.addresses import addresses
 from agentark.planning.graph import plan
 from agentark.planning.keeping import keep_plan, parsed_plan, read_plan
-from agentark.planning.pinning import pin_addresses
+from agentark.planning.pinning import pin_addresses, pin_model
 from agentark.planning.recording import run_record
 from agentark.planning.stage import STAGE_VERSIONS, Estimate, Pin, Plan, Resources, Stage, canonical_json, stage_key
 
@@ -19,6 +19,7 @@ __all__ = [
     "keep_plan",
     "parsed_plan",
     "pin_addresses",
+    "pin_model",
     "plan",
     "read_plan",
     "run_record",

@@ -55,6 +55,20 @@ def pin_addresses(
     return pins
 
 
+def pin_model(model: Model, *, store: Store, source: StoreSource) -> Pin:
+    """Find out what the address of one model stands for now; `file:` addresses are relative to the working directory.
+
+    Raises:
+        InvalidInput: It is not there.
+        StoreError: A store cannot be reached.
+    """
+
+    def near(uri: str) -> Store:
+        return open_store(uri, endpoint=source.endpoint or "", region=source.region)
+
+    return _pin(model, base=Path(), store=store, source=source, near=near, owner="fetch")
+
+
 def _pin(
     item: Dataset | Model,
     *,

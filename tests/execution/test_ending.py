@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentark.errors import AgentArkError, Interrupted, InvalidInput, StoreError
+from agentark.errors import AgentArkError, EngineError, Interrupted, InvalidInput
 from agentark.execution.ending import Ending, leaving_word, read_endings
 from tests.execution.conftest import Workplace
 
@@ -20,7 +20,7 @@ def left(path: Path, error: Exception, **environment: str) -> str:
     [
         (InvalidInput("spec.a: is 1; accepted: 2"), "InvalidInput: spec.a: is 1; accepted: 2"),
         (Interrupted("stopped; run it again"), "Interrupted: stopped; run it again"),
-        (StoreError("no space left"), "Failed: no space left"),
+        (EngineError("gave up"), "Failed: gave up"),
         (ValueError("first line\nlast line"), "Unforeseen: ValueError: last line"),
         (KeyError(), "Unforeseen: KeyError"),
     ],

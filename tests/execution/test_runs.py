@@ -149,6 +149,37 @@ def test_a_bucket_keeps_a_run_as_a_folder_does(
     assert not list((place.folder / "cache").rglob("journal*")), "work folders are removed after the commit"
 
 
+def test_what_a_cluster_left_in_a_bucket_is_read_from_anywhere(
+    place: Workplace, serve: Serve, minio_server: Any, monkeypatch: Any
+) -> None:
+    manifest = debate_run(serve("--template", "The answer is {index}."))
+    manifest["metadata"]["namespace"] = "team-a"
+    place.questions(10)
+    place.write("run.yaml", manifest)
+    for name, value in (
+        ("ACCESS_KEY_ID", "access_key"),
+        ("SECRET_ACCESS_KEY", "secret_key"),
+        ("ENDPOINT_URL", "endpoint"),
+    ):
+        monkeypatch.setenv(f"AWS_{name}", getattr(minio_server, value))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place.folder / "cache"))
+    bucket = ("--store", f"s3://{minio_server.bucket}/readers")
+    output = place.run("run", "-f", "run.yaml", *bucket)
+    assert "agentark show talk -n team-a" in output
+    reader = Workplace(place.folder / "elsewhere")
+    reader.folder.mkdir()
+    assert "no run 'talk' in namespace 'default'" in reader.run("show", "talk", *bucket, expect=1)
+    shown = json.loads(reader.run("show", "talk", *bucket, "--namespace", "team-a", "--json"))
+    assert shown["stages"][0]["manifest"]["metrics"]["questions"] == 10
+    assert "done" in reader.run("show", "talk", *bucket, "-n", "team-a")
+    assert "Question q3" in reader.run("transcript", "talk", "q3", *bucket, "-n", "team-a")
+    listed = reader.run("runs", *bucket)
+    assert listed.startswith("NAMESPACE") and "team-a" in listed and "1/1" in listed
+    assert json.loads(reader.run("runs", *bucket, "-n", "team-b", "--json")) == []
+    assert json.loads(place.run("plan", "-f", "run.yaml", *bucket, "--json"))["stages"][0]["cached"] is True
+    assert not list(reader.folder.iterdir()), "readers write nothing"
+
+
 def test_data_in_a_bucket_is_read_from_the_endpoint_of_the_store(
     place: Workplace, serve: Serve, minio_server: Any, monkeypatch: Any
 ) -> None:
