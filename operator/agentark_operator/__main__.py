@@ -6,24 +6,48 @@ import signal
 import sys
 import threading
 
+from pythonjsonlogger.json import JsonFormatter
+
 from agentark.errors import AgentArkError
 from agentark_operator.runtime import Operator
-from agentark_operator.settings import read_settings
+from agentark_operator.settings import Settings, read_settings
+
+_ABOUT = ("resource", "run", "stage", "attempt", "outcome", "reason")
 
 
-async def _main() -> None:
+async def _main(settings: Settings) -> None:
     stop = threading.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Operator(read_settings()).run(stop)
+    await Operator(settings).run(stop)
+
+
+def _log_to_stderr(form: str) -> None:
+    """A line for each record: JSON with its resource, run and stage, or plain text."""
+    handler = logging.StreamHandler(sys.stderr)
+    if form == "json":
+        names = {"asctime": "time", "levelname": "level", "name": "logger"}
+        handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names))
+    else:
+        handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _Plain(logging.Formatter):
+    """Text, with what is known of the resource at the end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        known = [f"{name}={getattr(record, name)}" for name in _ABOUT if getattr(record, name, None)]
+        return " ".join([super().format(record), *known])
 
 
 def main() -> int:
     """Run the operator; 0 after a signal, 2 if it cannot begin."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(_main())
+        settings = read_settings()
+        _log_to_stderr(settings.log_format)
+        asyncio.run(_main(settings))
     except AgentArkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

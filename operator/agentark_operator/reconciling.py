@@ -1,6 +1,7 @@
 """One pass over one resource: observe, decide, act, write the status if it changed. Every pass starts from nothing."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,9 @@ from agentark_operator import results
 from agentark_operator.acting import STALLING, Actor
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import Children, owner_uid, stage_key
-from agentark_operator.deciding import Decision, Facts, Run, View, decide
+from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide
 from agentark_operator.delegating import REQUESTED_AT, Delegate, delegates, standing
+from agentark_operator.endings import Ending, endings
 from agentark_operator.instants import parsed as moment
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.observing import InputNotReady, facts_of, manifests_of, planned
@@ -29,8 +31,10 @@ from agentark_operator.stores import Place, Recent, Stores
 from agentark_operator.summarizing import Observed, ObservedStage, over, summarize, tracks_of
 from agentark_operator.teachers import Teachers
 from agentark_operator.teaching import Served, addressed, teachers
+from agentark_operator.telemetry import Telemetry
 from agentark_operator.workload import Owner
 
+_log = logging.getLogger(__name__)
 _SILENT_S = 30.0
 """An object that may still run something and was not heard of for so long, in seconds, is asked about."""
 Runs = DebateRun | PRMTraining | DistillJob
@@ -57,6 +61,8 @@ class _Seen:
     due_s: float | None = None
     later: str = ""
     sharing: frozenset[str] = frozenset()
+    ended: Sequence[Ending] = ()
+    begun: Sequence[Begin] = ()
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Reconciler:
     stores: Stores
     actor: Actor
     teachers: Teachers
+    telemetry: Telemetry
     running: int = 0
     """Resources that run, for how often their progress is looked at."""
     _plans: Recent[Any, Plan] = field(default_factory=lambda: Recent(512, float("inf")))
@@ -114,6 +121,7 @@ class Reconciler:
                 self.kube.write_status(body, status)
             except Gone:
                 return Outcome(before)
+            self._tell(key, before, status, seen)
         if over(status):
             return Outcome(status, self._left_s(body, status))
         return Outcome(status, seen.due_s, seen.later, seen.sharing)
@@ -170,7 +178,23 @@ class Reconciler:
         waits = [self._poll_s() if runs else self.settings.resync_s]
         waits += [decision.due_s] if decision.due_s is not None else []
         sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
-        return _Seen(observed, min(waits), sharing=sharing)
+        ended = endings(facts, tracks_of(before), decision, manifests, run.now_s)
+        begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
+        return _Seen(observed, min(waits), sharing=sharing, ended=ended, begun=begun)
+
+    def _tell(self, key: Key, before: Mapping[str, Any], status: Mapping[str, Any], seen: _Seen) -> None:
+        """Log and count what happened, once it stands in the status."""
+        about = {"resource": f"{key.kind}/{key.namespace}/{key.name}", "run": status.get("runId", "")}
+        for begin in seen.begun:
+            stage = {"stage": begin.stage.name, "attempt": begin.number}
+            _log.info("attempt begins", extra=about | stage)
+        for one in seen.ended:
+            stage = {"stage": one.name, "attempt": one.attempt, "outcome": one.outcome, "reason": one.reason}
+            _log.info("attempt ended", extra=about | stage)
+            self.telemetry.ended(key, one)
+        if status.get("phase") != before.get("phase"):
+            _log.info("phase is %s", status.get("phase"), extra=about)
+        self.telemetry.changed(key, before, status)
 
     def _plan(
         self,

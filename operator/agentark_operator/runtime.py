@@ -72,6 +72,7 @@ class Operator:
             Stores(kube, settings),
             Actor(kube, self._children, settings),
             Teachers(kube, self._children, settings),
+            self._telemetry,
         )
         watched = asyncio.Event()
         probes = await serve(

@@ -37,6 +37,8 @@ class Settings:
     """Resource -> price of one for an hour, such as nvidia.com/gpu."""
     currency: str = "USD"
     """Of the prices."""
+    log_format: str = "plain"
+    """plain, or json for machines."""
     workers: int = 8
     """Resources worked on at once; each pass blocks a thread for its calls."""
     resync_s: float = 300.0
@@ -79,6 +81,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         pull_policy=value("PULL_POLICY", plain.pull_policy, str),
         prices=value("PRICES", {}, _prices),
         currency=value("CURRENCY", plain.currency, str),
+        log_format=value("LOG_FORMAT", plain.log_format, _log_format),
         poll_s=value("POLL_SECONDS", plain.poll_s, float),
         retry_s=value("RETRY_SECONDS", plain.retry_s, float),
     )
@@ -86,6 +89,12 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _log_format(text: str) -> str:
+    if text not in ("plain", "json"):
+        raise ValueError("give plain or json")
+    return text
 
 
 def _prices(text: str) -> dict[str, Decimal]:

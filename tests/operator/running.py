@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import urllib3
+
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import free_ports
 from tests.servers.s3 import S3Server, client
@@ -39,6 +41,11 @@ class Operators:
     def log(self) -> str:
         """What all of them said so far."""
         return (self.folder / "operator.log").read_text(errors="replace")
+
+    def metrics(self) -> str:
+        """What Prometheus would scrape of the one that runs."""
+        with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
+            return pool.request("GET", f"http://{self.address}/metrics").data.decode()
 
     def start(self, **environment: str) -> "subprocess.Popen[bytes]":
         """Start one; whoever starts it stops it."""

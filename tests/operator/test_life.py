@@ -1,9 +1,11 @@
 """The whole life of resources on real controllers and simulated pods: from `kubectl apply` to Succeeded."""
 
+import json
+
 from agentark_operator.conditions import health
 
 from tests.operator.running import Bench, Operators, condition, phase, states
-from tests.servers.player import Player
+from tests.servers.player import Play, Player
 
 
 def succeeded(resource: dict[str, object]) -> bool:
@@ -25,9 +27,21 @@ def test_a_reward_model_trains_in_a_pytorchjob_after_its_debate(
     bench: Bench, operators: Operators, player: Player
 ) -> None:
     training = {"nodes": 2, "gpusPerNode": 1}
-    with operators.running(AGENTARK_PRICES="nvidia.com/gpu=3600"):
+    player.act = lambda pod: Play(delay_s=2.0)
+    with operators.running(AGENTARK_PRICES="nvidia.com/gpu=3600", AGENTARK_LOG_FORMAT="json"):
         found = bench.server.awaited(bench.apply(bench.prm_training("scores", training=training)), succeeded)
+        metrics = operators.metrics()
     assert phase(found) == "Succeeded", found["status"]
+    usage = found["status"]["usage"]
+    assert usage["gpuSeconds"] >= 2 and float(usage["cost"]) == usage["gpuSeconds"] and usage["currency"] == "USD"
+    labels = 'kind="PRMTraining",outcome="Succeeded",reason="Succeeded",stage="prm"'
+    assert f"agentark_stage_attempts_total{{{labels}}} 1.0" in metrics
+    assert 'agentark_stage_cache_total{kind="PRMTraining",result="miss",stage="prm"} 1.0' in metrics
+    assert f'agentark_runs_total{{kind="PRMTraining",namespace="{bench.namespace}",phase="Succeeded"}} 1.0' in metrics
+    assert 'agentark_queue_wait_seconds_count{backend="PyTorchJob"} 1.0' in metrics
+    lines = [json.loads(line) for line in operators.log.splitlines()]
+    (line,) = [one for one in lines if one.get("stage") == "prm" and one["message"] == "attempt ended"]
+    assert line["resource"] == f"PRMTraining/{bench.namespace}/scores" and line["run"] == found["status"]["runId"]
     assert set(states(found).values()) == {"Done"}
     (training_job,) = bench.pytorchjobs
     assert training_job["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"] == 1

@@ -1,7 +1,10 @@
 """Whether the operator lives, as a probe sees it."""
 
+import pytest
 from agentark_operator.settings import Settings, read_settings
 from agentark_operator.telemetry import STUCK_S, Telemetry
+
+from agentark.errors import InvalidInput
 
 
 def test_a_loop_that_finishes_nothing_is_dead_and_an_idle_one_is_not() -> None:
@@ -23,6 +26,12 @@ def test_phases_that_no_resource_has_any_more_are_gone() -> None:
     assert 'agentark_resources{kind="DebateRun",namespace="a",phase="Running"} 2.0' in first
     assert "agentark_queue_depth 3.0" in first
     assert "Running" not in telemetry.render([("DebateRun", "a", "Succeeded")], 0).decode()
+
+
+def test_a_setting_that_cannot_be_read_is_named() -> None:
+    for name, value in (("PRICES", "gpu"), ("PRICES", "gpu=x"), ("POLL_SECONDS", "soon"), ("LOG_FORMAT", "xml")):
+        with pytest.raises(InvalidInput, match=f"AGENTARK_{name} is '{value}'"):
+            read_settings({f"AGENTARK_{name}": value})
 
 
 def test_settings_come_from_the_environment() -> None:

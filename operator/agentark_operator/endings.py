@@ -1,0 +1,79 @@
+"""What ended between two passes, for counters and logs. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from agentark.store import StageManifest
+from agentark_operator.deciding import Decision, Facts, Track, gpu_seconds
+from agentark_operator.instants import parsed
+
+Outcome = Literal["Succeeded", "Failed", "Interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of an attempt at a stage."""
+
+    stage: str
+    """Kind of the stage."""
+    name: str
+    """Its name in the plan."""
+    attempt: int
+    outcome: Outcome
+    reason: str
+    """Why, as one CamelCase word."""
+    backend: str
+    seconds: float
+    """From the first pod's start to the end; of a stage that succeeded, what it says itself."""
+    waited_s: float | None
+    """From the object's creation to the first pod's start; None where it is not known."""
+    gpu_seconds: int
+
+
+def endings(
+    facts: Sequence[Facts],
+    before: Mapping[str, Track],
+    decision: Decision,
+    manifests: Mapping[str, StageManifest],
+    now_s: float,
+) -> list[Ending]:
+    """Attempts whose end was counted in this pass.
+
+    Args:
+        facts: Of every stage.
+        before: Key -> what the status remembered.
+        decision: With what it is to remember.
+        manifests: Key -> manifest of each finished stage.
+        now_s: Seconds since the epoch.
+    """
+    found = []
+    for one in facts:
+        key = one.stage.key
+        old, new = before.get(key, Track()), decision.tracks[key]
+        if new.counted <= old.counted:
+            continue
+        last = next((attempt for attempt in one.attempts if attempt.number == new.counted), None)
+        outcome: Outcome = "Succeeded"
+        if not one.done:
+            outcome = "Interrupted" if new.interruptions > old.interruptions else "Failed"
+        started = parsed(last.started_at) if last and last.started_at else None
+        ended = parsed(last.ended_at) if last and last.ended_at else now_s
+        seconds = ended - started if started is not None else 0.0
+        if one.done:
+            seconds = parsed(manifests[key].finished_at) - parsed(manifests[key].started_at)
+        made = last.body["metadata"].get("creationTimestamp") if last else None
+        found.append(
+            Ending(
+                stage=one.stage.kind,
+                name=one.stage.name,
+                attempt=new.counted,
+                outcome=outcome,
+                reason="Succeeded" if one.done else new.message.partition(":")[0],
+                backend=one.stage.resources.backend,
+                seconds=max(0.0, seconds),
+                waited_s=max(0.0, started - parsed(made)) if started is not None and made else None,
+                gpu_seconds=gpu_seconds(one.stage, last, now_s),
+            )
+        )
+    return found
