@@ -10,6 +10,18 @@ _DEBATE = {"dataset": _DATASET, "teacher": _TEACHER}
 _SUITE = {"name": "test", "dataset": {"uri": "s3://data/test.jsonl"}}
 _ENDPOINT = {"baseUrl": "http://prm.example/v1", "model": "prm"}
 
+PODS = {
+    "metadata": {"annotations": {"example.com/team": "reasoning"}},
+    "spec": {
+        "nodeSelector": {"gpu": "a100"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "containers": [
+            {"name": "stage", "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}], "resources": {"limits": {"cpu": 4}}}
+        ],
+    },
+}
+"""A part of a pod template."""
+
 SPECS: dict[str, dict[str, Any]] = {
     "DebateRun": _DEBATE,
     "PRMTraining": {"debate": _DEBATE},
@@ -28,6 +40,14 @@ Case = tuple[str, dict[str, Any], str]
 BROKEN: list[Case] = [
     ("DebateRun", {"teacher.endpoint": _ENDPOINT}, "give exactly one of 'model' and 'endpoint'"),
     ("DebateRun", {"teacher.model": None}, "give exactly one of 'model' and 'endpoint'"),
+    ("DebateRun", {"teacher": {"endpoint": _ENDPOINT, "serving": {"replicas": 2}}}, "serving belongs to 'model'; an endpoint is served already"),
+    ("DebateRun", {"teacher.serving": {"replicas": 0}}, "should be greater than or equal to 1"),
+    ("DebateRun", {"runPolicy.backoffLimit": 101}, "should be less than or equal to 100"),
+    ("DebateRun", {"runPolicy.interruptionLimit": -1}, "should be greater than or equal to 0"),
+    ("DebateRun", {"runPolicy.activeDeadlineSeconds": 0}, "should be greater than or equal to 1"),
+    ("DebateRun", {"runPolicy.ttlSecondsAfterFinished": 2**31}, "should be less than or equal to 2147483647"),
+    ("DebateRun", {"runPolicy.historyLimit": 33}, "should be less than or equal to 32"),
+    ("DebateRun", {"runPolicy.managedBy": ""}, "should be at least 1 chars long"),
     ("DebateRun", {"protocol.prompts.solve": "no place for it"}, "solve must hold {question}"),
     ("DebateRun", {"protocol.prompts.peer": "nothing"}, "peer must hold {solution}"),
     ("DebateRun", {"protocol.prompts.review": "{question}"}, "review must hold {peers}"),
@@ -60,6 +80,11 @@ BROKEN: list[Case] = [
     ("DistillJob", {"prm.heldOutFraction": "0.05"}, "prm.heldOutFraction is less than curation.heldOutFraction; leave it out, or give at least as much"),
     ("DistillJob", {"evolve.rounds": 2, "curation.heldOutFraction": "0"}, "evolve needs held-out questions for its gates; raise curation.heldOutFraction"),
     ("DistillJob", {"training.gpusPerNode": 3}, "pad.promptsPerStep x pad.group must be a multiple of all training processes"),
+    ("DistillJob", {"training": {"backend": "Job", "elastic": {"minNodes": 1, "maxNodes": 4}}}, "elastic and gang belong to backend: PyTorchJob"),
+    ("DistillJob", {"training": {"backend": "TrainJob", "gang": {"queue": "research"}}}, "elastic and gang belong to backend: PyTorchJob"),
+    ("DistillJob", {"training.elastic": {"minNodes": 4, "maxNodes": 2}}, "elastic.minNodes is more than elastic.maxNodes"),
+    ("DistillJob", {"training.runtimeRef": {"name": "torch-tune"}}, "runtimeRef belongs to backend: TrainJob"),
+    ("PRMTraining", {"training.runtimeRef": {}}, "runtimeRef belongs to backend: TrainJob"),
     ("DistillJob", {"pad.guards.stepDrift": "1"}, 'stepDrift is a factor above 1, or "0" to switch it off'),
     ("DistillJob", {"pad.guards.lengthDrift": "0.5"}, 'lengthDrift is a factor above 1, or "0" to switch it off'),
     ("DistillJob", {"pad.guards.disagreement": "1"}, 'disagreement is less than 1, or "0" to switch it off'),
@@ -77,6 +102,9 @@ BROKEN: list[Case] = [
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("DebateRun", {"teacher": {"endpoint": _ENDPOINT}}),
     ("DebateRun", {"protocol": {"agents": 1, "team": [{"role": "critic"}]}}),
+    ("DebateRun", {"teacher.serving": {"replicas": 2, "gpusPerReplica": 0, "args": ["--max-model-len", "4096"], "pods": PODS}}),
+    ("DebateRun", {"suspend": True, "pods": PODS, "runPolicy": {"backoffLimit": 0, "interruptionLimit": 0, "activeDeadlineSeconds": 1, "preRunningDeadlineSeconds": 600, "stallTimeoutSeconds": 60, "ttlSecondsAfterFinished": 0, "historyLimit": 0, "managedBy": "kueue.x-k8s.io/multikueue"}}),
+    ("DebateRun", {"runPolicy": {"backoffLimit": 100, "interruptionLimit": 10000, "ttlSecondsAfterFinished": 2**31 - 1, "historyLimit": 32}}),
     ("DebateRun", {"protocol.type": "SinglePass"}),
     ("DebateRun", {"protocol.type": "SinglePass", "protocol.agents": 1}),
     ("DebateRun", {"protocol.prompts": {"solve": "{question}", "peer": "{solution}", "review": "{peers}", "summarise": "{question}{peers}"}}),
@@ -92,6 +120,8 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("DistillJob", {"pad": {"steps": 6, "iterations": 3, "rollouts": "VLLMServer", "vllmUrl": "http://vllm.example"}}),
     ("DistillJob", {"pad.prmEndpoint": {**_ENDPOINT, "weights": {"uri": "s3://m/prm"}}}),
     ("DistillJob", {"training": {"nodes": 2, "gpusPerNode": 8}}),
+    ("DistillJob", {"training": {"elastic": {"minNodes": 2, "maxNodes": 2}, "gang": {"queue": "research", "minAvailable": 2}}}),
+    ("DistillJob", {"training": {"backend": "TrainJob", "runtimeRef": {"name": "torch-tune", "kind": "TrainingRuntime"}}}),
     ("ModelRelease", {"currentVersion": None}),
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import yaml
 
 from agentark.api import KINDS, InvalidManifest, check_manifest, read_manifest
 from agentark.api.crds import custom_resource, expand, render_crds, rules_of
-from tests.api.manifests import ACCEPTED, BROKEN, manifest
+from tests.api.manifests import ACCEPTED, BROKEN, PODS, manifest
 from tests.api.test_malformed import COUNT, broken
 from tests.servers.kubernetes import ApiServer
 
@@ -98,6 +98,25 @@ def test_what_is_read_back_is_what_was_applied(server: ApiServer, kind: str) -> 
         server.request("DELETE", path)
 
 
+@pytest.mark.parametrize("kind", ["DebateRun", "PRMTraining", "DistillJob"])
+def test_pod_templates_are_kept_whole(server: ApiServer, kind: str) -> None:
+    """The schema describes nothing within them, and the API server must not take that for "nothing is allowed"."""
+    teacher = "teacher" if kind == "DebateRun" else "debate.teacher"
+    made = manifest(kind, {"pods": PODS, f"{teacher}.serving.pods": PODS}, name="pods")
+    path = where(kind, "pods")
+    try:
+        first = server.apply(path, made)
+        assert (first.status, first.warnings) == (201, ()), first.message
+        kept = server.request("GET", path).body
+        assert kept["spec"] == made["spec"]
+        again = server.apply(
+            path, {name: kept[name] for name in ("apiVersion", "kind", "spec")} | {"metadata": made["metadata"]}
+        )
+        assert again.body["metadata"]["generation"] == 1, again.message
+    finally:
+        server.request("DELETE", path)
+
+
 def test_the_examples_are_accepted_as_they_are(server: ApiServer) -> None:
     files = sorted((ROOT / "examples").rglob("*.yaml"))
     documents = [one for file in files for one in yaml.safe_load_all(file.read_text()) if one and "spec" in one]
@@ -116,6 +135,8 @@ def test_the_examples_are_accepted_as_they_are(server: ApiServer) -> None:
         ("training", {"epochs": 2}, "must be of type string"),
         ("traning", {}, "unknown field"),
         ("training", {"nodes": 0}, "should be greater than or equal to 1"),
+        ("pods", ["nodeSelector"], "must be of type object"),
+        ("runPolicy", {"backoffLimits": 1}, "unknown field"),
     ],
 )
 def test_wrong_types_and_unknown_fields_are_named(server: ApiServer, field: str, value: Any, message: str) -> None:
