@@ -2,9 +2,12 @@
 
 AgentArkError                 exit code 1: the work failed; a retry may help
 ├── InvalidInput              exit code 2: the input must be changed first
-├── StoreError                the artifact store cannot be reached, refuses, or is full
-│   └── NotFound              an object that should be there is not
+├── Unavailable               exit code 69: a service does not answer or has no room; goes on once that is mended
+├── StoreError                what lies in the artifact store is missing, damaged, or cannot be used
+│   ├── NotFound              an object that should be there is not
+│   └── StoreUnavailable      (Unavailable too) the store cannot be reached, refuses, or is full
 ├── EngineError               a language model gave no usable reply
+│   └── EngineUnavailable     (Unavailable too) no server answers when a stage first asks, or it is not ready
 └── Interrupted               exit code 75: stopped at a point from which it resumes
 """
 
@@ -21,16 +24,33 @@ class InvalidInput(AgentArkError):
     exit_code = 2
 
 
+class Unavailable(AgentArkError):
+    """A service that the work needs does not answer, refuses or has no room; the same work goes on once it does.
+
+    EX_UNAVAILABLE of sysexits.h, as EX_TEMPFAIL stands for Interrupted.
+    """
+
+    exit_code = 69
+
+
 class StoreError(AgentArkError):
-    """The artifact store failed: unreachable, access refused, or no space left."""
+    """The artifact store failed, or what lies there cannot be used."""
 
 
 class NotFound(StoreError):
     """An object or file that was asked for does not exist in the store."""
 
 
+class StoreUnavailable(StoreError, Unavailable):
+    """The artifact store cannot be reached, refuses access, or has no space left."""
+
+
 class EngineError(AgentArkError):
     """A language model engine gave up on a request after its retries."""
+
+
+class EngineUnavailable(EngineError, Unavailable):
+    """No server answers at a model's address, or it is not ready to."""
 
 
 class Interrupted(AgentArkError):

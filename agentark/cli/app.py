@@ -29,7 +29,8 @@ from agentark.cli import (
 from agentark.errors import AgentArkError
 
 EXIT_CODES = """Exit codes: 0 done; 1 the work failed (running again may help); 2 the manifest, data or arguments are
-wrong; 75 interrupted, run the same command again to go on."""
+wrong; 69 a service does not answer or has no room, run it again once that is mended; 75 interrupted, run the same
+command again to go on."""
 
 app = typer.Typer(
     name="agentark",

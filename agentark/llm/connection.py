@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from agentark.errors import EngineError, InvalidInput
+from agentark.errors import EngineError, EngineUnavailable, InvalidInput
 from agentark.llm.wire import Malformed
 
 _Parsed = TypeVar("_Parsed")
@@ -109,20 +109,24 @@ class Connection:
 
         Raises:
             InvalidInput: If the address, the key or the model's name is wrong.
-            EngineError: If the server cannot be reached or fails.
+            EngineUnavailable: If nobody answers, or the server is not ready to.
+            EngineError: If the answer is not that of such a server.
         """
         url = f"{self.url}/models"
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_S), self._opened().get(url, headers=self._headers) as response:
                 body = await response.content.read(2**22)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise EngineError(self._unreachable(error)) from error
+            raise EngineUnavailable(self._unreachable(error)) from error
         if response.status in (401, 403):
             raise InvalidInput(self._refusal(url, response.status, body))
         if response.status == 404:
             raise InvalidInput(f"{url} does not exist (status 404); the base URL of most servers ends in /v1")
         if response.status != 200:
-            raise EngineError(f"{url} answered with status {response.status}: {self._quoted(body)}")
+            busy = response.status == 429 or response.status >= 500
+            raise (EngineUnavailable if busy else EngineError)(
+                f"{url} answered with status {response.status}: {self._quoted(body)}"
+            )
         try:
             offered = [str(entry["id"]) for entry in json.loads(body)["data"]]
         except (ValueError, KeyError, TypeError) as error:

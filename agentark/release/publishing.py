@@ -7,7 +7,7 @@ changes one of them writes it anew until it is what they say, whoever else write
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentark.errors import NotFound, StoreError
+from agentark.errors import NotFound, StoreError, StoreUnavailable
 from agentark.release.reading import list_versions, read_current, read_release, release_path, version_numbers
 from agentark.release.version import Current, ReleasedVersion, VersionContent
 from agentark.store import Store
@@ -124,5 +124,7 @@ def _require_weights(store: Store, content: VersionContent) -> None:
     output = Output(path=model.path, sha256=content.digest.removeprefix("sha256:"), bytes=model.bytes)
     try:
         check_size(store, "model", output)
+    except StoreUnavailable:
+        raise
     except StoreError as error:
         raise StoreError(f"release {content.name!r}: {error}; restore the folder, or choose another version") from error

@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from agentark.errors import NotFound, StoreError
+from agentark.errors import NotFound, StoreError, StoreUnavailable
 from agentark.store.interface import RESERVED, Entry, checked, checked_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -196,7 +196,7 @@ class LocalStore:
         except FileExistsError:  # the answer of a create, not a failure
             raise
         except OSError as error:
-            raise StoreError(f"store {self.uri}: cannot {doing} {path!r}: {_advice(error)}") from error
+            raise _failure(f"store {self.uri}: cannot {doing} {path!r}", error) from error
 
 
 @contextlib.contextmanager
@@ -215,7 +215,7 @@ def receiving(target: Path) -> Iterator[BinaryIO]:
             os.fsync(sink.fileno())
         partial.replace(target)
     except OSError as error:
-        raise StoreError(f"cannot write {target}: {_advice(error)}") from error
+        raise _failure(f"cannot write {target}", error) from error
     finally:
         with contextlib.suppress(OSError):  # an unwritable folder has no partial file; the first error stands
             partial.unlink(missing_ok=True)
@@ -223,6 +223,12 @@ def receiving(target: Path) -> Iterator[BinaryIO]:
 
 def _entry(path: str, status: os.stat_result) -> Entry:
     return Entry(path, status.st_size, f"{status.st_mtime_ns:x}-{status.st_ino:x}-{status.st_size:x}")
+
+
+def _failure(what: str, error: OSError) -> StoreError:
+    # What is full or closed can be mended while the work waits; a file in the place of a folder stays one.
+    kind = StoreUnavailable if error.errno in (*_FULL, *_REFUSED) else StoreError
+    return kind(f"{what}: {_advice(error)}")
 
 
 def _advice(error: OSError) -> str:

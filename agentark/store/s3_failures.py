@@ -12,7 +12,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from agentark.errors import StoreError
+from agentark.errors import StoreError, StoreUnavailable
 from agentark.store.s3_access import Place
 
 _KEY_REFUSED = (
@@ -28,8 +28,24 @@ _FULL = ("QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull")
 _OTHER_REGION = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect")
 
 
+class KeyRefused(StoreUnavailable):
+    """The server does not take the credentials; whoever knows where they come from says what to correct there.
+
+    Args:
+        what: The place, and what was refused.
+        rights: What the right key may do.
+    """
+
+    def __init__(self, what: str, rights: str) -> None:
+        super().__init__(f"{what}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and that {rights}")
+        self.what, self.rights = what, rights
+
+
 def explained(error: Exception, place: Place, doing: str, path: str) -> StoreError:
     """Put a failure into words: the place, what failed, what to do. Keys and signed addresses never appear.
+
+    What may be mended without a change of the work is StoreUnavailable: nobody answers, the bucket is not there, full,
+    or closed to the credentials.
 
     Args:
         error: What the client raised.
@@ -38,26 +54,32 @@ def explained(error: Exception, place: Place, doing: str, path: str) -> StoreErr
         path: The object it was tried on.
     """
     if isinstance(error, S3Error):
-        return StoreError(_refusal(error, place, doing, path))
+        return _refusal(error, place, doing, path)
     if reason := _unreachable(error):
-        return StoreError(
+        return StoreUnavailable(
             f"{place} cannot be reached ({reason}) to {doing} {path!r}: check that the server runs and that the "
             "endpoint's host, port and http/https are right"
         )
-    return StoreError(
+    return StoreUnavailable(
         f"{place}: cannot {doing} {path!r}: the answer is not that of an S3 server ({type(error).__name__}); check the "
         "endpoint's port and http/https"
     )
 
 
-def _refusal(error: S3Error, place: Place, doing: str, path: str) -> str:
+def _refusal(error: S3Error, place: Place, doing: str, path: str) -> StoreError:
+    if error.code in _KEY_REFUSED:
+        return KeyRefused(
+            f"{place}: the server refused the credentials to {doing} {path!r} ({error.code})",
+            "the key may read, list and write this bucket",
+        )
+    if error.code == "NoSuchBucket" or error.code in _FULL or error.response.status in (429, 507):
+        return StoreUnavailable(_said(error, place, doing, path))
+    return StoreError(_said(error, place, doing, path))
+
+
+def _said(error: S3Error, place: Place, doing: str, path: str) -> str:
     if error.code == "NoSuchBucket":
         return f"{place} does not exist: create it or correct the store's address"
-    if error.code in _KEY_REFUSED:
-        return (
-            f"{place}: the server refused the credentials to {doing} {path!r} ({error.code}): check AWS_ACCESS_KEY_ID "
-            "and AWS_SECRET_ACCESS_KEY and that the key may read, list and write this bucket"
-        )
     if error.code == "RequestTimeTooSkewed":
         return f"{place}: the clocks of this machine and the server differ too much; set this machine's clock"
     if error.code in _OTHER_REGION:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentark.errors import EngineError, InvalidInput
+from agentark.errors import EngineError, EngineUnavailable, InvalidInput
 from agentark.llm import Message, Sampling
 from agentark.llm.connection import Connection
 from agentark.llm.http import HttpEngine
@@ -136,8 +136,8 @@ async def test_a_wrong_address_names_the_mend(serve: Serve) -> None:
     server.process.terminate()
     server.process.wait(timeout=10)
     gone = engine_of(server.url, max_retries=2)
-    for call in (gone.check(), gone.chat(ASK, sampling=SAMPLING, seed=1)):
-        with pytest.raises(EngineError, match=rf"no server answers at {server.url}.*start it"):
+    for call, kind in ((gone.check(), EngineUnavailable), (gone.chat(ASK, sampling=SAMPLING, seed=1), EngineError)):
+        with pytest.raises(kind, match=rf"no server answers at {server.url}.*start it"):
             await call
     assert gone.retries == 2
     await gone.aclose()

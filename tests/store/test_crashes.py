@@ -76,7 +76,7 @@ def test_what_killed_writers_left_is_swept_after_a_day(tmp_path: Path) -> None:
 FILL = """
     import resource, sys
     from pathlib import Path
-    from agentark.errors import StoreError
+    from agentark.errors import StoreUnavailable
     from agentark.store import open_store
     store = open_store(sys.argv[1])
     store.write("kept", b"old")
@@ -91,7 +91,7 @@ FILL = """
     ):
         try:
             operation()
-        except StoreError as error:
+        except StoreUnavailable as error:
             print(error)
         else:
             raise SystemExit("no error")

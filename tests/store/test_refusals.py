@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentark.errors import AgentArkError, InvalidInput, StoreError
+from agentark.errors import AgentArkError, InvalidInput, StoreError, StoreUnavailable
 from agentark.store import Store, open_store
 from tests.servers.process import free_ports
 from tests.servers.proxy import proxy
@@ -44,7 +44,7 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_missing_bucket_is_named(server: S3Server, operation: str, tmp_path: Path) -> None:
     store = _store(server, bucket="no-such-bucket")
-    with pytest.raises(StoreError, match="'no-such-bucket' at http://127") as caught:
+    with pytest.raises(StoreUnavailable, match="'no-such-bucket' at http://127") as caught:
         OPERATIONS[operation](store, tmp_path)
     assert "create it" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -54,7 +54,7 @@ def test_a_missing_bucket_is_named(server: S3Server, operation: str, tmp_path: P
 def test_a_wrong_key_is_refused_without_being_shown(server: S3Server, operation: str, tmp_path: Path) -> None:
     operations = {**OPERATIONS, "stat": lambda store, folder: store.stat("x")}
     for store in (_store(server, secret=WRONG), _store(server, access=f"{WRONG}-id", secret=WRONG)):
-        with pytest.raises(StoreError, match="AWS_ACCESS_KEY_ID") as caught:
+        with pytest.raises(StoreUnavailable, match="AWS_ACCESS_KEY_ID") as caught:
             operations[operation](store, tmp_path)
         text = f"{caught.getrepr(style='native')} {store!r} {vars(store)!r}"
         assert server.endpoint in str(caught.value) and repr(server.bucket) in str(caught.value)
@@ -81,7 +81,7 @@ def test_a_refusal_is_not_asked_again(minio_server: S3Server) -> None:
 def test_a_server_that_is_not_there_is_named_soon(minio_server: S3Server, operation: str, tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{free_ports(1)[0]}"
     started = time.monotonic()
-    with pytest.raises(StoreError, match="cannot be reached") as caught:
+    with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
         OPERATIONS[operation](_store(minio_server, endpoint=endpoint), tmp_path)
     assert time.monotonic() - started < 15
     assert endpoint in str(caught.value) and repr(minio_server.bucket) in str(caught.value)
