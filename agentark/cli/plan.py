@@ -25,7 +25,7 @@ def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = Fa
             typer.echo(f"  {pin.uri} is {pin.identity[:23]}{rows}")
         table = [("STAGE", "KEY", "STATE", "CALLS", "TOKENS", "TRAINING ROWS", "GPUS")]
         for stage in planned.stages:
-            state = "cached" if cached[stage.key] else "unavailable" if stage.unavailable else "to run"
+            state = "cached" if cached[stage.key] else "to run"
             bound = stage.estimate if state == "to run" else Estimate()
             table.append(
                 (
@@ -39,9 +39,6 @@ def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = Fa
                 )
             )
         typer.echo(columns(table, right_from=3))
-        for stage in planned.stages:
-            if stage.unavailable:
-                typer.echo(f"  {stage.name}: {stage.unavailable}")
         typer.echo("  Calls, tokens and rows are upper bounds; '-' is known only once the stages above have run.\n")
     if as_json:
         typer.echo(json.dumps(documents if len(documents) != 1 else documents[0]))

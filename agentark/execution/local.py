@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from agentark.errors import InvalidInput
 from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
@@ -67,13 +66,7 @@ def run_plan(
 
     Returns:
         Key -> last status. After a failure the stages that need the failed one are `Skipped`; others still run.
-
-    Raises:
-        InvalidInput: The plan holds a stage that this version cannot run; nothing has been started.
     """
-    unavailable = [f"{stage.name}: {stage.unavailable}" for stage in plan.stages if stage.unavailable]
-    if unavailable:
-        raise InvalidInput("; ".join(unavailable))
     executor = _Executor(plan, store, dict(environment or {}), jobs)
     return executor.run(observe, should_stop)
 

@@ -44,8 +44,6 @@ def run_stage(plan: Plan, key: str, store: Store, share: Share = ALL) -> StageMa
         AgentArkError: The stage failed, its input is wrong, or it was interrupted at a point from which it resumes.
     """
     stage = plan.stage(key)
-    if stage.unavailable:
-        raise InvalidInput(f"stage {stage.name}: {stage.unavailable}")
     existing = read_manifest(store, stage.kind, key)
     if existing is not None:
         return existing

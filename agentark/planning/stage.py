@@ -77,8 +77,6 @@ class Stage(_Value):
     """What a run needs but the result does not depend on: addresses, concurrency, checkpoint intervals."""
     resources: Resources = Resources()
     estimate: Estimate = Estimate()
-    unavailable: str = ""
-    """Why this version cannot run the stage; empty when it can."""
 
 
 class Plan(_Value):

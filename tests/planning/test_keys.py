@@ -193,7 +193,6 @@ def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:
 def test_a_release_needs_the_comparison_and_the_student_and_reaches_nothing_else(tmp_path: Path) -> None:
     stages = {stage.name: stage for stage in planned(tmp_path, {"spec.release": {"name": "sums"}}).stages}
     assert stages["release"].inputs == {"compare": stages["compare"].key, "model": stages["distill/DA"].key}
-    assert not any(stage.unavailable for stage in stages.values())
     gates = [{"suite": "test", "minValue": "0.5"}]
     gated = keys(planned(tmp_path, {"spec.release": {"name": "sums", "gates": gates}}))
     assert gated.pop("release") != stages.pop("release").key
