@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 
 def columns(rows: Sequence[Sequence[str]], *, right_from: int = 99, indent: str = "  ") -> str:
-    """Align rows; columns from `right_from` on are right-aligned."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    """Align rows; columns from `right_from` on are right-aligned. No rows are no text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [

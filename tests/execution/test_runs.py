@@ -116,6 +116,7 @@ def test_ctrl_c_leaves_a_state_from_which_the_same_command_goes_on(place: Workpl
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
     assert "run the same command again" in err
+    assert "not yet" in place.run("show", "talk")
     paid = answered(url)
     place.run("run", "-f", "run.yaml")
     assert ids(place) == [f"q{i}" for i in range(150)]
