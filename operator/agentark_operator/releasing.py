@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from agentark.api import API_VERSION, DistillJob, ModelRelease
 from agentark.api.modelrelease import ModelReleaseSpec
-from agentark.errors import StoreError
+from agentark.errors import StoreError, StoreUnavailable
 from agentark.planning import Plan
 from agentark.release import Current, ReleasedVersion, promote, read_current, read_release
 from agentark.release.reading import version_numbers
@@ -214,6 +214,8 @@ class Releases:
         if choice.act != "Keep":
             try:
                 current = promote(place.store, name, choice.pinned)
+            except StoreUnavailable:
+                raise
             except StoreError as error:  # such as weights that are gone
                 later, held = str(error) + _stays(current), pinned
         return ObservedRelease(

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import urllib3
 from agentark_operator.conditions import health
-from agentark_operator.observing import planned
 from agentark_operator.releasing import SOURCE_RUN
-from agentark_operator.stores import Place
 
 from agentark.api import DistillJob, StoreSource
 from agentark.execution.stages.release import decision_line, lineage_of
-from agentark.planning import Plan
+from agentark.planning import Plan, pin_addresses
+from agentark.planning import plan as lay_out
 from agentark.release import (
     Lineage,
     ReleasedModel,
@@ -291,13 +290,14 @@ def test_a_model_release_that_is_there_stays_as_it_is(bench: Bench, apply: Apply
 
 def done(bench: Bench, store: Store, job: Body) -> Plan:
     """Put everything that a job does before its release into the store; returns the plan."""
-    source = StoreSource(uri=store.uri, endpoint=bench.s3.endpoint)
+    server, resource = bench.s3, DistillJob.model_validate(job)
 
     def opened(uri: str) -> Store:
-        server = bench.s3
         return open_store(uri, endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key)
 
-    plan = planned(DistillJob.model_validate(job), {}, place=Place(store, source, opened), run_id="")
+    source = StoreSource(uri=store.uri, endpoint=server.endpoint)
+    pins = pin_addresses([resource], base=Path(), store=store, source=source, opened=opened)
+    plan = lay_out(resource, pins)
     for stage in plan.stages:
         if stage.kind != "release":
             commit_stage(store, plan, stage.name)
