@@ -5,7 +5,9 @@ AgentArkError                 exit code 1: the work failed; a retry may help
 ├── Unavailable               exit code 69: a service does not answer or has no room; goes on once that is mended
 ├── StoreError                what lies in the artifact store is missing, damaged, or cannot be used
 │   ├── NotFound              an object that should be there is not
-│   └── StoreUnavailable      (Unavailable too) the store cannot be reached, refuses, or is full
+│   └── StoreUnavailable      (Unavailable too) the store cannot be used for now, or is full
+│       ├── StoreUnreachable  nobody answers at its address
+│       └── StoreRefused      it does not take the credentials
 ├── EngineError               a language model gave no usable reply
 │   └── EngineUnavailable     (Unavailable too) no server answers when a stage first asks, or it is not ready
 └── Interrupted               exit code 75: stopped at a point from which it resumes
@@ -43,6 +45,23 @@ class NotFound(StoreError):
 
 class StoreUnavailable(StoreError, Unavailable):
     """The artifact store cannot be reached, refuses access, or has no space left."""
+
+
+class StoreUnreachable(StoreUnavailable):
+    """Nobody answers at the store's address; what was asked for does not matter then, so the text does not say it."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The store does not take the credentials; whoever knows where they come from says what to correct there.
+
+    Args:
+        what: The place, and what was refused.
+        rights: What the right key may do.
+    """
+
+    def __init__(self, what: str, rights: str) -> None:
+        super().__init__(f"{what}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and that {rights}")
+        self.what, self.rights = what, rights
 
 
 class EngineError(AgentArkError):

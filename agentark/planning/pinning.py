@@ -7,18 +7,36 @@ import hashlib
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from agentark.api import Dataset, Model, Resource, StoreSource
-from agentark.errors import InvalidInput, NotFound
+from agentark.errors import InvalidInput, NotFound, StoreRefused, StoreUnavailable, StoreUnreachable
 from agentark.planning.addresses import addresses
 from agentark.planning.stage import Pin
 from agentark.release import parse_address, read_release
-from agentark.store import Store, open_store, sha256_file, sha256_tree
+from agentark.store import Entry, Store, open_store, sha256_file, sha256_tree
+from agentark.store.digests import hash_file, remembered_digest, tree_digest
 
 _COUNT_BYTES = 1 << 20
+
+
+class Listing(Protocol):
+    """What is asked of a store to find out what an address in it stands for."""
+
+    def download(self, path: str, target: Path) -> None:
+        """Copy an object into a file."""
+        ...
+
+    def stat(self, path: str) -> Entry | None:
+        """The object at a path; None if there is none."""
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Every object below a folder, sorted by path."""
+        ...
 
 
 def pin_addresses(
@@ -27,7 +45,7 @@ def pin_addresses(
     base: Path,
     store: Store,
     source: StoreSource,
-    opened: Callable[[str], Store] | None = None,
+    opened: Callable[[str], Listing] | None = None,
 ) -> dict[str, Pin]:
     """Find out what every address of the resources stands for now.
 
@@ -44,15 +62,22 @@ def pin_addresses(
     """
     pins: dict[str, Pin] = {}
     near = opened or (lambda uri: open_store(uri, endpoint=source.endpoint or "", region=source.region))
+    items = list(_items(resources))
+    # Where one of those who name an address gives its digest, the content is looked at, and all get the same pin.
+    items.sort(key=lambda named: named[1].digest is None)
+    for owner, item in items:
+        if item.uri not in pins:
+            pins[item.uri] = _pin(item, base=base, store=store, source=source, near=near, owner=owner)
+        _check_digest(item, pins[item.uri], owner)
+    return pins
+
+
+def _items(resources: Iterable[Resource]) -> Iterator[tuple[str, Dataset | Model]]:
     for resource in resources:
-        owner = f"{resource.kind} {resource.metadata.name!r}"
         datasets, models = addresses(resource)
         items: list[Dataset | Model] = [*datasets, *models]
         for item in items:
-            if item.uri not in pins:
-                pins[item.uri] = _pin(item, base=base, store=store, source=source, near=near, owner=owner)
-            _check_digest(item, pins[item.uri], owner)
-    return pins
+            yield f"{resource.kind} {resource.metadata.name!r}", item
 
 
 def pin_model(model: Model, *, store: Store, source: StoreSource) -> Pin:
@@ -75,7 +100,7 @@ def _pin(
     base: Path,
     store: Store,
     source: StoreSource,
-    near: Callable[[str], Store],
+    near: Callable[[str], Listing],
     owner: str,
 ) -> Pin:
     what = "data set" if isinstance(item, Dataset) else "model"
@@ -83,8 +108,11 @@ def _pin(
     if scheme == "file":
         return _pin_file(item, base, f"{owner}: {what} {item.uri}")
     if scheme == "s3":
-        return _pin_s3(item.uri, source, near, f"{owner}: {what} {item.uri}")
+        return _pin_s3(item, source, near, f"{owner}: {what} {item.uri}")
     if scheme == "hf":
+        if item.digest is not None:
+            mend = "leave the digest out and name the commit, as hf://org/name@COMMIT"
+            raise InvalidInput(f"{owner}: {what} {item.uri}: digests of the hub's content are not looked at; {mend}")
         return _pin_hub(item.uri, f"{owner}: {what} {item.uri}", dataset=isinstance(item, Dataset))
     if isinstance(item, Dataset):
         raise InvalidInput(f"{owner}: data set {item.uri}: only models are released; give file:, s3:// or hf://")
@@ -113,18 +141,42 @@ def _count_rows(path: Path) -> int:
     return lines + (last != b"\n")
 
 
-def _pin_s3(uri: str, source: StoreSource, opened: Callable[[str], Store], what: str) -> Pin:
-    folder, _, name = uri.rpartition("/")
+def _pin_s3(item: Dataset | Model, source: StoreSource, opened: Callable[[str], Listing], what: str) -> Pin:
+    folder, _, name = item.uri.rpartition("/")
     near = opened(folder)
-    entry = near.stat(name)
-    if entry is not None:
-        identity = f"etag:{entry.etag}:{entry.size}"
-    else:
-        below = [(found.path, found.etag, found.size) for found in near.entries(name)]
-        if not below:
+    try:
+        found = near.stat(name)
+        files = [found] if found is not None else list(near.entries(name))
+        if not files:
             raise InvalidInput(f"{what}: nothing is there; upload it, or correct bucket and key")
-        identity = f"etags:{hashlib.sha256(json.dumps(below).encode()).hexdigest()}"
-    return Pin(uri=uri, identity=identity, endpoint=source.endpoint or "", region=source.region)
+        # What changes with every new content, and costs no look at it.
+        below = json.dumps([(one.path, one.etag, one.size) for one in files])
+        seen = f"etags:{hashlib.sha256(below.encode()).hexdigest()}"
+        identity = f"etag:{found.etag}:{found.size}" if found is not None else seen
+        if item.digest is not None:
+            place = f"{source.endpoint or ''} {item.uri} {seen}"
+            paths = [one.path for one in files]
+            digest = remembered_digest(place, lambda: _content(near, paths, "" if found is not None else name))
+            identity = f"sha256:{digest}"
+    except StoreUnreachable:
+        raise
+    except StoreRefused as error:
+        raise StoreRefused(f"{what}: {error.what}", error.rights) from error
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{what}: {error}") from error
+    return Pin(uri=item.uri, identity=identity, endpoint=source.endpoint or "", region=source.region)
+
+
+def _content(near: Listing, paths: Iterable[str], folder: str) -> str:
+    """The digest of a file or of a folder as it would be on this machine; file by file, so no disk holds it all."""
+    digests = {}
+    with tempfile.TemporaryDirectory(prefix="agentark-digest-") as room:
+        for path in paths:
+            copy = Path(room) / "file"
+            near.download(path, copy)
+            digests[path.removeprefix(f"{folder}/")] = hash_file(copy)
+            copy.unlink()
+    return tree_digest(digests) if folder else digests.popitem()[1]
 
 
 _HUB = re.compile(r"^hf://(?P<repo>[^@#]+)(@(?P<revision>[^#]+))?(#.*)?$")

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from agentark.errors import InvalidInput
@@ -45,6 +45,21 @@ def sha256_file(path: Path) -> str:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from error
     if unchanged and time.time() - max(before.st_mtime, before.st_ctime) > _SETTLED_S:
         _remember(name, digest)
+    return digest
+
+
+def remembered_digest(name: str, compute: Callable[[], str]) -> str:
+    """Return a digest that takes long to compute, remembered across runs under a name that says what it is of.
+
+    Args:
+        name: Changes whenever the content does.
+        compute: Gives the digest.
+    """
+    name = f"remote:{name}"
+    if known := _remembered().get(name):
+        return known
+    digest = compute()
+    _remember(name, digest)
     return digest
 
 

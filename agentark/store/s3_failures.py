@@ -12,7 +12,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from agentark.errors import StoreError, StoreUnavailable
+from agentark.errors import StoreError, StoreRefused, StoreUnavailable, StoreUnreachable
 from agentark.store.s3_access import Place
 
 _KEY_REFUSED = (
@@ -26,19 +26,6 @@ _KEY_REFUSED = (
 )
 _FULL = ("QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull")
 _OTHER_REGION = ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect")
-
-
-class KeyRefused(StoreUnavailable):
-    """The server does not take the credentials; whoever knows where they come from says what to correct there.
-
-    Args:
-        what: The place, and what was refused.
-        rights: What the right key may do.
-    """
-
-    def __init__(self, what: str, rights: str) -> None:
-        super().__init__(f"{what}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY and that {rights}")
-        self.what, self.rights = what, rights
 
 
 def explained(error: Exception, place: Place, doing: str, path: str) -> StoreError:
@@ -56,9 +43,9 @@ def explained(error: Exception, place: Place, doing: str, path: str) -> StoreErr
     if isinstance(error, S3Error):
         return _refusal(error, place, doing, path)
     if reason := _unreachable(error):
-        return StoreUnavailable(
-            f"{place} cannot be reached ({reason}) to {doing} {path!r}: check that the server runs and that the "
-            "endpoint's host, port and http/https are right"
+        return StoreUnreachable(
+            f"{place} cannot be reached ({reason}): check that the server runs and that the endpoint's host, port and "
+            "http/https are right"
         )
     return StoreUnavailable(
         f"{place}: cannot {doing} {path!r}: the answer is not that of an S3 server ({type(error).__name__}); check the "
@@ -68,7 +55,7 @@ def explained(error: Exception, place: Place, doing: str, path: str) -> StoreErr
 
 def _refusal(error: S3Error, place: Place, doing: str, path: str) -> StoreError:
     if error.code in _KEY_REFUSED:
-        return KeyRefused(
+        return StoreRefused(
             f"{place}: the server refused the credentials to {doing} {path!r} ({error.code})",
             "the key may read, list and write this bucket",
         )
@@ -79,7 +66,7 @@ def _refusal(error: S3Error, place: Place, doing: str, path: str) -> StoreError:
 
 def _said(error: S3Error, place: Place, doing: str, path: str) -> str:
     if error.code == "NoSuchBucket":
-        return f"{place} does not exist: create it or correct the store's address"
+        return f"{place} does not exist: create it, or correct the address"
     if error.code == "RequestTimeTooSkewed":
         return f"{place}: the clocks of this machine and the server differ too much; set this machine's clock"
     if error.code in _OTHER_REGION:

@@ -9,7 +9,14 @@ from typing import Any, Literal
 Body = Mapping[str, Any]
 FailureKind = Literal["Application", "Interruption", "InvalidInput", "Stalled"]
 
-_INVALID_INPUT, _INTERRUPTED = 2, 75
+_INVALID_INPUT, _UNAVAILABLE, _INTERRUPTED = 2, 69, 75
+SERVICE_UNAVAILABLE = "ServiceUnavailable"
+"""Reason: the work found a store or a model server that does not answer or has no room; it waits longer than others."""
+_BY_CODE: Mapping[int, tuple[FailureKind, str]] = {
+    _INVALID_INPUT: ("InvalidInput", "InvalidInput"),
+    _UNAVAILABLE: ("Interruption", SERVICE_UNAVAILABLE),
+    _INTERRUPTED: ("Interruption", "Interrupted"),
+}
 _KILLED = frozenset({137, 143})
 """128 + SIGKILL or SIGTERM: somebody ended the process from without."""
 _LONGEST_MESSAGE = 1500
@@ -170,11 +177,8 @@ def _of_code(ending: _Ending) -> Failure:
     if reason == "OOMKilled":
         return Failure("Application", reason, f"{where}: {_memory(ending)}", code)
     message = f"{where}: exit code {code}" + (f": {said}" if said else "")
-    if code == _INVALID_INPUT:
-        return Failure("InvalidInput", "InvalidInput", message, code)
-    if code == _INTERRUPTED:
-        return Failure("Interruption", "Interrupted", message, code)
-    return Failure("Application", reason if reason in _NOT_STARTED else "Error", message, code)
+    kind, why = _BY_CODE.get(code or 0, ("Application", reason if reason in _NOT_STARTED else "Error"))
+    return Failure(kind, why, message, code)
 
 
 def _memory(ending: _Ending) -> str:
@@ -199,9 +203,7 @@ def _without_pods(ended: Ended, keeps_pods: bool) -> Failure:
         return Failure("Interruption", "DisruptionTarget", ended.message)
     if found is not None:
         code = int(found[1])
-        kind: FailureKind = "InvalidInput" if code == _INVALID_INPUT else "Application"
-        kind = "Interruption" if code == _INTERRUPTED else kind
-        reason = {"InvalidInput": "InvalidInput", "Interruption": "Interrupted"}.get(kind, "Error")
+        kind, reason = _BY_CODE.get(code, ("Application", "Error"))
         return Failure(kind, reason, ended.message, code)
     said = f": {ended.message}" if ended.message else ""
     text = f"the attempt failed and no pod is left that tells why{said}"

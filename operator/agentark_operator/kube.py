@@ -6,7 +6,8 @@ directly, since its own layers cost more than the server does.
 
 import base64
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import urllib3
@@ -14,6 +15,7 @@ from kubernetes import client, config
 
 from agentark.errors import InvalidInput
 
+_log = logging.getLogger(__name__)
 FIELD_MANAGER = "agentark-operator"
 _TIMEOUT_S = 30.0
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
@@ -142,6 +144,16 @@ class Kube:
         folder = path_of(resource).rsplit("/", 1)[0]
         return self._call("POST", folder, resource, _JSON, query=f"?fieldManager={FIELD_MANAGER}")
 
+    def tell(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Make events, but for those that were made before; they are news, so one that cannot be made is left."""
+        for event in events:
+            try:
+                self.create(event)
+            except Gone:
+                continue
+            except KubeError as error:
+                _log.warning("an event cannot be made: %s", error)
+
     def read(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """An object as it is now; None if it, or its kind, is not there."""
         metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
@@ -158,7 +170,25 @@ class Kube:
             Refused: If the operator may not read it.
         """
         found = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
-        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+        # What is no text is no key either, and the store will say so; this is not the place to fail.
+        return {
+            key: base64.b64decode(value).decode(errors="replace") for key, value in (found.get("data") or {}).items()
+        }
+
+    def warnings(self, namespace: str, uid: str) -> list[Object]:
+        """Warning events about an object, in any order; none where the operator may not see them.
+
+        The server goes through all events of the namespace for this, so it is not to be asked at every turn.
+
+        Raises:
+            Unreachable: If it does not answer.
+        """
+        query = f"?fieldSelector=involvedObject.uid%3D{uid},type%3DWarning"
+        try:
+            found = self._call("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
+        except (Gone, Refused):
+            return []
+        return list(found.get("items") or ())
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Whether the server knows a kind."""

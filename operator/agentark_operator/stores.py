@@ -8,9 +8,10 @@ from typing import Generic, TypeVar
 
 from agentark.api import Resource, StoreSource
 from agentark.api.base import Reference
-from agentark.errors import InvalidInput, StoreError
+from agentark.errors import AgentArkError, InvalidInput, StoreRefused, StoreUnavailable, StoreUnreachable
 from agentark.store import StageManifest, Store, open_store, read_manifest
 from agentark_operator.kube import Gone, Kube, Refused
+from agentark_operator.outages import Outages
 from agentark_operator.settings import Settings
 
 _K = TypeVar("_K")
@@ -19,10 +20,6 @@ SECRET_FRESH_S = 10.0
 """A Secret that was read is taken as it was for so long: a mended one counts soon, and a pass costs no call."""
 MANIFEST_FRESH_S = 300.0
 """A manifest is written once and never changed; only somebody who deletes it makes an old sight wrong."""
-
-
-class StoreUnavailable(StoreError):
-    """A store cannot be used for now; the text says which object is in the way and how to mend it."""
 
 
 class Recent(Generic[_K, _V]):
@@ -58,6 +55,17 @@ class Recent(Generic[_K, _V]):
                     self._values.popitem(last=False)
         return value
 
+    def forget(self, key: _K) -> None:
+        """Read a value anew the next time."""
+        with self._lock:
+            self._values.pop(key, None)
+
+    def has(self, key: _K) -> bool:
+        """Whether a value is there and still holds."""
+        with self._lock:
+            found = self._values.get(key)
+            return found is not None and self._clock() - found[0] < self._fresh_s
+
 
 class Place:
     """A store as one resource uses it."""
@@ -88,15 +96,17 @@ class Stores:
         self._opened: Recent[tuple[str, ...], Store] = Recent(256, float("inf"))
         self._secrets: Recent[tuple[str, str], dict[str, str]] = Recent(4096, SECRET_FRESH_S)
         self._manifests: Recent[tuple[str, str], StageManifest] = Recent(20_000, MANIFEST_FRESH_S)
+        self._outages = Outages()
 
     def of(self, resource: Resource) -> Place:
         """The store of a resource.
 
         Raises:
             InvalidInput: The spec must be changed first.
-            StoreUnavailable: The Secret is not there, or not as it should be.
+            StoreUnavailable: The Secret is not there, or not as it should be; or the store did not answer just now.
         """
         source = self._source(resource)
+        self._outages.check(_server(source))
         access = ("", "")
         if source.credentials_secret_ref is not None:
             secret = source.credentials_secret_ref.name
@@ -118,7 +128,30 @@ class Stores:
         Raises:
             StoreError: The store cannot be asked.
         """
-        return self._manifests.get((place.identity, key), lambda: read_manifest(place.store, kind, key))
+
+        def read() -> StageManifest | None:
+            found = read_manifest(place.store, kind, key)
+            self._outages.answered(_server(place.source))
+            return found
+
+        return self._manifests.get((place.identity, key), read)
+
+    def told(self, resource: Resource, error: AgentArkError) -> str:
+        """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is.
+
+        Args:
+            resource: Whose pass failed.
+            error: How.
+        """
+        source = self._source(resource)
+        if isinstance(error, StoreUnreachable):
+            self._outages.saw(_server(source), str(error))
+        if isinstance(error, StoreRefused) and source.credentials_secret_ref is not None:
+            namespace, secret = resource.metadata.namespace, source.credentials_secret_ref.name
+            self._secrets.forget((namespace, secret))  # a mended one counts at the next pass
+            where = _secret(resource, secret)
+            return f"{error.what}: correct accessKey and secretKey in {where}, and see that {error.rights}"
+        return str(error)
 
     def _source(self, resource: Resource) -> StoreSource:
         source: StoreSource | None = getattr(resource.spec, "store", None)
@@ -139,7 +172,7 @@ class Stores:
         return source
 
     def _read(self, resource: Resource, name: str) -> dict[str, str]:
-        where = f"Secret {name!r} in namespace {resource.metadata.namespace!r} (spec.store.credentialsSecretRef)"
+        where = _secret(resource, name)
         try:
             values = self._kube.read_secret(resource.metadata.namespace, name)
         except Gone:
@@ -148,9 +181,31 @@ class Stores:
             raise StoreUnavailable(f"{where} may not be read by the operator; let its Role get secrets") from None
         missing = [key for key in ("accessKey", "secretKey") if not values.get(key)]
         if missing:
-            raise StoreUnavailable(f"{where} lacks {' and '.join(missing)}; add it")
+            raise StoreUnavailable(f"{where} lacks {' and '.join(missing)}; add {'them' if missing[1:] else 'it'}")
+        for key in ("accessKey", "secretKey"):
+            if not (values[key].isascii() and values[key].isprintable()) or values[key] != values[key].strip():
+                # No header can carry it, and in most cases it is a line break at the end.
+                text = (
+                    f"{where}: {key} holds a line break, blanks around it, or characters that no key has; make it anew"
+                )
+                raise StoreUnavailable(f"{text}, for example by `kubectl create secret generic --from-literal`")
         return values
 
 
+def _server(source: StoreSource) -> str:
+    return f"{source.endpoint or ''} {source.uri}"
+
+
+def _secret(resource: Resource, name: str) -> str:
+    return f"Secret {name!r} in namespace {resource.metadata.namespace!r} (spec.store.credentialsSecretRef)"
+
+
 def _open(uri: str, source: StoreSource, access: str, secret: str) -> Store:
-    return open_store(uri, endpoint=source.endpoint or "", region=source.region, access_key=access, secret_key=secret)
+    try:
+        return open_store(
+            uri, endpoint=source.endpoint or "", region=source.region, access_key=access, secret_key=secret
+        )
+    except InvalidInput as error:
+        if access:
+            raise
+        raise InvalidInput(f"{error}; on a cluster, spec.store.credentialsSecretRef names a Secret with them") from None
