@@ -3,13 +3,14 @@
 from agentark.planning.addresses import addresses
 from agentark.planning.graph import plan
 from agentark.planning.keeping import keep_plan, parsed_plan, read_plan
-from agentark.planning.pinning import pin_addresses, pin_model
+from agentark.planning.pinning import Listing, pin_addresses, pin_model
 from agentark.planning.recording import run_record
 from agentark.planning.stage import STAGE_VERSIONS, Estimate, Pin, Plan, Resources, Stage, canonical_json, stage_key
 
 __all__ = [
     "STAGE_VERSIONS",
     "Estimate",
+    "Listing",
     "Pin",
     "Plan",
     "Resources",

@@ -9,11 +9,12 @@ from agentark.planning import Plan, Stage, keep_plan
 from agentark_operator.backends import BACKENDS, Backend
 from agentark_operator.children import STORE, Children, owner_uid
 from agentark_operator.deciding import Begin, Decision, View
-from agentark_operator.delegating import Delegate
+from agentark_operator.delegating import CONTENT, Delegate, content_of, differs
 from agentark_operator.kube import Gone, Kube, Object, Refused
 from agentark_operator.pods import Image, pod_template
 from agentark_operator.settings import Settings
 from agentark_operator.stores import Place, Recent
+from agentark_operator.waiting import refused
 from agentark_operator.workload import QUEUE, UID, Owner, Workload, child_name
 
 _INSTALLED_FRESH_S = 30.0
@@ -97,14 +98,15 @@ class Actor:
             return missing, False
         with self._children.beginning(stage.key, place.identity, owner.uid) as other:
             if other:
-                text = f"{other} is working on the same stage; its result is taken from the store"
-                return View("Waiting", "SharedStage", text), False
+                return shared(other), False
             workload = self._workload(begin, resource, owner, plan, place, keep_plan(place.store, served))
-            schema = self._schema(backend) if stage.resources.backend == "TrainJob" else None
+            schema = self._schema("TrainJob") if stage.resources.backend == "TrainJob" else None
             try:
-                self._make(backend.render(workload, schema), place)
+                self._make(backend.render(workload, schema), {STORE: place.identity, CONTENT: content_of(resource)})
             except Refused as error:
-                return View("Waiting", "Refused", f"the API server does not take {workload.name}: {error}"), False
+                known = refused(str(error))
+                text = f"the API server does not take {workload.name}: {known.message if known else error}"
+                return View("Waiting", "Refused", text), False
         return None, True
 
     def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
@@ -125,7 +127,7 @@ class Actor:
             if known is not None and owner_uid(known) != one.body["metadata"]["labels"][UID]:
                 text = f"{one.label} is there and belongs to somebody else; rename one of the two, or refer to it"
                 wrong[one.label] = View("Waiting", "NameTaken", text, one.label)
-            elif known is None or _differs(known, one.body):
+            elif known is None or differs(known, one.body):
                 try:
                     self._kube.apply(one.body)
                 except Refused as error:
@@ -142,9 +144,8 @@ class Actor:
         )
         return View("Waiting", "BackendNotInstalled", text)
 
-    def _schema(self, backend: Backend) -> Object | None:
-        crd = backend.required_crds()[0]
-        return self._schemas.get(crd, lambda: self._kube.schema(crd, "v1alpha1"))
+    def _schema(self, name: str) -> Object | None:
+        return self._schemas.get(name, lambda: self._kube.schema(_VERSIONS[name], name))
 
     def _workload(self, begin: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, kept: str) -> Workload:
         stage, needs = begin.stage, begin.stage.resources
@@ -178,9 +179,9 @@ class Actor:
             suspend=QUEUE in owner.labels,
         )
 
-    def _make(self, objects: Sequence[Object], place: Place) -> None:
+    def _make(self, objects: Sequence[Object], annotations: Mapping[str, str]) -> None:
         child, *others = objects
-        child["metadata"].setdefault("annotations", {})[STORE] = place.identity
+        child["metadata"].setdefault("annotations", {}).update(annotations)
         made = self._kube.apply(child)
         self._children.saw(made)
         for other in others:
@@ -197,6 +198,12 @@ class Actor:
             self._kube.apply(other)
 
 
+def shared(other: str) -> View:
+    """How a stage stands that another resource's pods work on."""
+    text = f"{other} is working on the same stage; its result is taken from the store"
+    return View("Waiting", "SharedStage", text)
+
+
 def _training(resource: Runs, stage: Stage) -> Training | None:
     """How a stage trains; None for one that does not."""
     if stage.kind == "prm":
@@ -207,18 +214,3 @@ def _training(resource: Runs, stage: Stage) -> Training | None:
     if stage.kind == "distill" and isinstance(resource, DistillJob):
         return resource.spec.training
     return None
-
-
-def _differs(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a resource is not what it should be; what others added to it is none of our business."""
-    return _beyond(known.get("spec"), wanted["spec"]) or any(
-        (known["metadata"].get(part) or {}).get(name) != value
-        for part in ("labels", "annotations")
-        for name, value in wanted["metadata"].get(part, {}).items()
-    )
-
-
-def _beyond(known: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Mapping):
-        return not isinstance(known, Mapping) or any(_beyond(known.get(name), value) for name, value in wanted.items())
-    return bool(known != wanted)

@@ -125,7 +125,7 @@ class Children:
             uid: Of the resource that wants to begin.
         """
         with self._lock:
-            name = self._worked_on(key, store, uid)
+            name = self.worked_on(key, store, uid)
             if not name:
                 self._beginning[key, store] = uid
         try:
@@ -135,7 +135,12 @@ class Children:
                 with self._lock:
                     self._beginning.pop((key, store), None)
 
-    def _worked_on(self, key: str, store: str, uid: str) -> str:
+    def worked_on(self, key: str, store: str, uid: str) -> str:
+        """The other resource whose pods work on a stage; empty for none. Arguments as `beginning`."""
+        with self._lock:
+            return self._other_at_work(key, store, uid)
+
+    def _other_at_work(self, key: str, store: str, uid: str) -> str:
         if self._beginning.get((key, store), uid) != uid:
             return "another resource"
         for identity in self._by_stage.get(key, ()):

@@ -4,13 +4,14 @@ A job's own plan has all stages. Those of a DebateRun or PRMTraining stand in th
 and are left to it; where the keys differ (labels by consensus, which a PRMTraining cannot say) the job runs them.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agentark.api import KINDS, PAD, DistillJob, PRMTraining, Resource
-from agentark.planning import Plan
+from agentark.planning import Plan, canonical_json
 from agentark.planning import plan as lay_out
 from agentark.planning.references import debate_of, embedded_name
 from agentark.planning.rewarding import reward_model_of
@@ -20,6 +21,8 @@ from agentark_operator.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Own
 
 REQUESTED_AT = "agentark.dev/requestedAt"
 """Annotation by which a person asks for another try."""
+CONTENT = "agentark.dev/content"
+"""Annotation: digest of what an object was made of, which tells when it is to be another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +84,56 @@ def standing(delegate: Delegate, body: Body | None) -> View | None:
         return View("Waiting", "Starting", f"{label} is being made", label)
     status = body.get("status") or {}
     phase = status.get("phase", "")
-    fresh = status.get("observedGeneration") == body["metadata"].get("generation")
-    ready: Body = next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
+    conditions: dict[str, Body] = {one["type"]: one for one in status.get("conditions") or ()}
+    ready, quota = conditions.get("Ready", {}), conditions.get("QuotaReserved")
     why = ready.get("message", "")
-    if not fresh or not phase:
+    queued = quota["status"] != "True" if quota else None
+    if not phase or not _heard(delegate, body):
         return View("Waiting", "DependencyNotReady", f"{label} has not been looked at yet", label)
     if phase == "Succeeded":
         return None  # it wrote to another store
     if phase == "Failed" and delegate.body is not None:
         return View("Failed", ready.get("reason", "") or "Failed", f"{label} failed: {why}", label)
     if phase == "Running":
-        return View("Running", "DependencyRunning", f"{label}: {why}", label)
-    mend = "; mend it and set its annotation agentark.dev/requestedAt" if phase == "Failed" else ""
-    return View("Waiting", "DependencyNotReady", f"{label} is {phase.lower()}: {why}{mend}", label)
+        return View("Running", "DependencyRunning", f"{label}: {why}", label, queued=queued)
+    mend = "; mend it, or set its annotation agentark.dev/requestedAt for another try" if phase == "Failed" else ""
+    return View("Waiting", "DependencyNotReady", f"{label} is {phase.lower()}: {why}{mend}", label, queued=queued)
+
+
+def differs(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a resource is not what it should be; what others added to it is none of our business."""
+    return _beyond(known.get("spec"), wanted["spec"]) or any(
+        (known["metadata"].get(part) or {}).get(name) != value
+        for part in ("labels", "annotations")
+        for name, value in wanted["metadata"].get(part, {}).items()
+    )
+
+
+def content_of(resource: Resource) -> str:
+    """Digest of everything in a spec that a stage's object may be made of."""
+    spec = _plain(resource.spec)
+    return _digest({name: value for name, value in spec.items() if name not in ("suspend", "runPolicy")})
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+
+
+def _heard(delegate: Delegate, body: Body) -> bool:
+    """Whether the status of a resource is about what it is to be by now."""
+    status, metadata = body["status"], body["metadata"]
+    if metadata.get("deletionTimestamp") or status.get("observedGeneration") != metadata.get("generation"):
+        return False
+    if delegate.body is None:
+        return True
+    asked = (delegate.body["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
+    return not differs(body, delegate.body) and asked in ("", status.get("requestedAt", ""))
+
+
+def _beyond(known: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return not isinstance(known, Mapping) or any(_beyond(known.get(name), value) for name, value in wanted.items())
+    return bool(known != wanted)
 
 
 def _named(plan: Plan, others: Mapping[str, Resource], kind: str, name: str) -> list[Delegate]:
@@ -115,7 +155,7 @@ def _embedded(
     """The resource that is made of what a job embeds; none where it would run something else than the job wants."""
     how = {"store": job.spec.store, "runPolicy": job.spec.run_policy}
     spec = content | {name: _plain(value) for name, value in how.items() if value is not None}
-    spec |= {"suspend": True} if job.spec.suspend else {}
+    spec["suspend"] = job.spec.suspend
     spec |= {"pods": job.spec.pods} if job.spec.pods else {}
     name = embedded_name(job.metadata.name, suffix)
     metadata: dict[str, Any] = {"name": name, "namespace": job.metadata.namespace}
@@ -128,8 +168,9 @@ def _embedded(
     queueing = {label: value for label, value in owner.labels.items() if label.startswith("kueue.x-k8s.io/")}
     metadata["labels"] = queueing | {MANAGED_BY: MANAGER, KIND: owner.kind, NAME: owner.name, UID: owner.uid}
     metadata["ownerReferences"] = [owner_reference(owner)]
-    if REQUESTED_AT in owner.annotations:
-        metadata["annotations"] = {REQUESTED_AT: owner.annotations[REQUESTED_AT]}
+    digest = _digest([spec, metadata["labels"]])
+    asked = {name: value for name, value in owner.annotations.items() if name == REQUESTED_AT}
+    metadata["annotations"] = {CONTENT: digest} | asked
     return [Delegate(kind, name, keys, made)]
 
 

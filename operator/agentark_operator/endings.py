@@ -56,7 +56,7 @@ def endings(
         last = next((attempt for attempt in one.attempts if attempt.number == new.counted), None)
         outcome: Outcome = "Succeeded"
         if not one.done:
-            outcome = "Interrupted" if new.interruptions > old.interruptions else "Failed"
+            outcome = "Failed" if new.failures > one.track.failures else "Interrupted"
         started = parsed(last.started_at) if last and last.started_at else None
         ended = parsed(last.ended_at) if last and last.ended_at else now_s
         seconds = ended - started if started is not None else 0.0

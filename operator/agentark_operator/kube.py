@@ -198,14 +198,16 @@ class Kube:
             return False
         return any(one["kind"] == kind for one in found.get("resources", ()))
 
-    def schema(self, crd: str, version: str) -> Object | None:
-        """The schema of a version of an installed definition; None where it cannot be seen."""
+    def schema(self, api_version: str, kind: str) -> Object | None:
+        """The schema of a kind as the server publishes it, which takes no right; None if it does not know the kind."""
         try:
-            found = self.read("apiextensions.k8s.io/v1", "CustomResourceDefinition", crd)
-        except Refused:
+            found = self._call("GET", f"/openapi/v3/apis/{api_version}")
+        except Gone:
             return None
-        versions = found["spec"]["versions"] if found else []
-        return next((one["schema"]["openAPIV3Schema"] for one in versions if one["name"] == version), None)
+        group, _, version = api_version.partition("/")
+        wanted = {"group": group, "version": version, "kind": kind}
+        schemas: dict[str, Object] = found.get("components", {}).get("schemas", {})
+        return next((one for one in schemas.values() if wanted in one.get("x-kubernetes-group-version-kind", ())), None)
 
     def close(self) -> None:
         """Close the connections."""
@@ -253,6 +255,8 @@ def _error(status: int, what: str, data: bytes) -> KubeError:
     # A namespace on its way out refuses new objects; the resource goes with it.
     if status in (404, 409, 410) or "NamespaceTerminating" in causes:
         return Gone(status, message)
-    if status in (429,) or status >= 500 or reason == "Timeout":
+    if "typed patch object" in text:  # fields that the schema does not have; said with a 500
+        return Refused(status, message)
+    if status == 429 or status >= 500 or reason == "Timeout":
         return Unreachable(status, message)
     return Refused(status, message)

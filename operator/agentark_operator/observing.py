@@ -1,6 +1,7 @@
 """What is the case with a resource: its plan, what store and cluster have of it. Reads; decides nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,29 @@ from agentark.store import StageManifest, read_progress, read_run_of, write_run
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import alive, attempt_number, stage_key
 from agentark_operator.deciding import Attempt, Facts, Track, View
+from agentark_operator.delegating import CONTENT
+from agentark_operator.glancing import Glances
+from agentark_operator.instants import parsed
 from agentark_operator.stores import Place, Stores
+
+_PODS_COME_S = 2.0
+"""Pods are there so soon after their object; as long as they are only on their way nobody asks for events."""
 
 
 class InputNotReady(StoreError):
     """Data or a model that the spec names is not there, or not what it says; it may come yet."""
 
 
-def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place, run_id: str) -> Plan:
+def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place, glances: Glances, run_id: str) -> Plan:
     """The plan of a resource; addresses are resolved when its run begins and kept with the run.
 
     Args:
         resource: What to plan.
         others: "Kind/name" -> resources of its namespace that it may refer to.
         place: Its store.
-        run_id: The run that the resource's status names for this generation; empty before it has one.
+        glances: Looks at data and models in S3.
+        run_id: The run that the resource's status names, whose addresses stay as they were if the spec still asks for
+            it; empty for a new one.
 
     Raises:
         InvalidInput: The spec cannot be run; the message names the field.
@@ -37,14 +46,16 @@ def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place,
     kept = _kept_pins(resource, place, run_id) if run_id else None
     if kept is not None:
         try:
-            return lay_out(resource, kept, others=others)
+            plan = lay_out(resource, kept, others=others)
+            if plan.run_id == run_id:
+                return plan
         except KeyError:
-            pass  # the resource that it refers to names other addresses by now: a new run
+            pass  # another spec may name other addresses
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     _refuse_files(needed)
     try:
         pins = pin_addresses(
-            needed, base=Path("/nonexistent"), store=place.store, source=place.source, opened=place.open
+            needed, base=Path("/nonexistent"), store=place.store, source=place.source, opened=glances.at(place)
         )
     except InvalidInput as error:
         raise InputNotReady(str(error)) from error
@@ -84,6 +95,8 @@ def facts_of(
     children: Sequence[Mapping[str, Any]],
     tracks: Mapping[str, Track],
     delegated: Mapping[str, View],
+    content: str = "",
+    warnings: Callable[[str, str], Sequence[Mapping[str, Any]]] = lambda namespace, uid: (),
 ) -> list[Facts]:
     """Everything that is known of each stage.
 
@@ -95,6 +108,8 @@ def facts_of(
             that had ended well then had committed.
         tracks: Key -> what the status remembers.
         delegated: Key -> how it stands with stages that another resource runs.
+        content: What the spec says by now, as objects carry it that were made of it.
+        warnings: Namespace and uid of an object -> warnings about it; asked where nothing else tells why no pod comes.
 
     Raises:
         StoreError: The store cannot be asked.
@@ -104,7 +119,7 @@ def facts_of(
     for stage in plan.stages:
         own = [child for child in children if stage_key(child) == stage.key]
         pods = [child for child in own if child["kind"] == "Pod"]
-        attempts = [_attempt(child, pods) for child in own if child["kind"] in BACKENDS]
+        attempts = [_attempt(child, pods, warnings, content) for child in own if child["kind"] in BACKENDS]
         runs = any(attempt.state == "Running" for attempt in attempts)
         found.append(
             Facts(
@@ -120,9 +135,18 @@ def facts_of(
     return found
 
 
-def _attempt(child: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Attempt:
+def _attempt(
+    child: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    warnings: Callable[[str, str], Sequence[Mapping[str, Any]]],
+    content: str,
+) -> Attempt:
     number = attempt_number(child)
-    seen = BACKENDS[child["kind"]].observe(child, [pod for pod in pods if attempt_number(pod) == number])
+    observe, own = BACKENDS[child["kind"]].observe, [pod for pod in pods if attempt_number(pod) == number]
+    seen = observe(child, own)
+    if seen.state == "Pending" and not own and _age_s(child) > _PODS_COME_S:
+        # Quotas, limit ranges and pod security refuse pods, and whoever would have made them says so in events only.
+        seen = observe(child, own, warnings(child["metadata"]["namespace"], child["metadata"]["uid"]))
     return Attempt(
         number=number,
         body=child,
@@ -131,8 +155,15 @@ def _attempt(child: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> Att
         message=seen.message,
         failure=seen.failure,
         started_at=seen.started_at,
+        working_since=seen.working_since,
+        outdated=(child["metadata"].get("annotations") or {}).get(CONTENT, content) != content,
         ended_at=seen.ended_at,
     )
+
+
+def _age_s(child: Mapping[str, Any]) -> float:
+    made = child["metadata"].get("creationTimestamp")
+    return time.time() - parsed(made) if made else 0.0
 
 
 def _refuse_files(resources: list[Resource]) -> None:

@@ -10,9 +10,11 @@ import yaml
 
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = "agentark-operator"
-_READ = ("get", "list", "watch")
-_OWN = ("list", "watch", "create", "patch", "delete")
-"""Of children: applying on the server is a patch that creates."""
+_SEEN = ("list", "watch")
+_APPLIED = ("create", "patch")
+"""Applying on the server is a patch that creates."""
+_OWN = ("get", *_SEEN, *_APPLIED, "delete")
+"""Of children; one that fell silent is asked about by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,15 @@ class Permission:
 
 
 TABLE = (
-    Permission("agentark.dev", ("debateruns", "prmtrainings", "distilljobs"), _READ, "always", "what to do"),
+    Permission("agentark.dev", ("distilljobs",), _SEEN, "always", "what to do"),
     Permission(
-        "agentark.dev", ("modelreleases",), (*_READ, "create", "patch"), "always", "a job releases its student there"
+        "agentark.dev",
+        ("debateruns", "prmtrainings"),
+        (*_SEEN, *_APPLIED, "delete"),
+        "always",
+        "what to do; what a job embeds becomes one of its own, which goes when its time is over",
     ),
+    Permission("agentark.dev", ("modelreleases",), (*_SEEN, "create"), "always", "a job releases its student there"),
     Permission(
         "agentark.dev",
         tuple(f"{kind}/status" for kind in ("debateruns", "prmtrainings", "distilljobs", "modelreleases")),
@@ -46,18 +53,23 @@ TABLE = (
         "always",
         "children that hold up their owner's deletion, where OwnerReferencesPermissionEnforcement is on (OpenShift)",
     ),
-    Permission("", ("pods",), ("list", "watch"), "always", "why an attempt waits or failed"),
+    Permission("", ("pods",), ("get", *_SEEN), "always", "why an attempt waits or failed"),
     Permission("", ("secrets",), ("get",), "always", "credentials of a run's store, by the name that its spec gives"),
-    Permission("", ("events",), ("list", "create", "patch"), "always", "why no pod is made; what happened, for people"),
+    Permission("", ("events",), ("list", "create"), "always", "why no pod is made; what happened, for people"),
     Permission("batch", ("jobs",), _OWN, "Job", "stages, and trainings on this backend"),
-    Permission("", ("services",), _OWN, "Job", "names for the pods of a training on more than one"),
+    Permission("", ("services",), _APPLIED, "Job", "names for the pods of a training on more than one"),
     Permission("kubeflow.org", ("pytorchjobs",), _OWN, "PyTorchJob", "trainings on this backend"),
     Permission("trainer.kubeflow.org", ("trainjobs",), _OWN, "TrainJob", "trainings on this backend"),
     Permission("apps", ("deployments",), _OWN, "teachers", "vLLM for a teacher's weights"),
-    Permission("", ("services",), _OWN, "teachers", "its address"),
+    Permission("", ("services",), _APPLIED, "teachers", "its address"),
     Permission(
-        "apiextensions.k8s.io", ("customresourcedefinitions",), _READ, "everywhere", "which backends are installed"
+        "apiextensions.k8s.io",
+        ("customresourcedefinitions",),
+        _SEEN,
+        "everywhere",
+        "which backends are installed",
     ),
+    Permission("", ("namespaces",), _SEEN, "everywhere", "where resources can be"),
 )
 
 

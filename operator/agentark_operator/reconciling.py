@@ -15,12 +15,15 @@ from agentark.planning import Plan
 from agentark.store import StageManifest
 from agentark.store.stages import now
 from agentark_operator import results
-from agentark_operator.acting import STALLING, Actor
+from agentark_operator.acting import STALLING, Actor, shared
 from agentark_operator.backends import BACKENDS
-from agentark_operator.children import Children, owner_uid, stage_key
+from agentark_operator.children import Children, owner_uid
+from agentark_operator.continuing import kept, requested, run_of, same
 from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide
-from agentark_operator.delegating import REQUESTED_AT, Delegate, delegates, standing
+from agentark_operator.delegating import Delegate, content_of, delegates, standing
 from agentark_operator.endings import Ending, endings
+from agentark_operator.eventing import events
+from agentark_operator.glancing import Glances
 from agentark_operator.instants import parsed as moment
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.observing import InputNotReady, facts_of, manifests_of, planned
@@ -35,8 +38,6 @@ from agentark_operator.telemetry import Telemetry
 from agentark_operator.workload import Owner
 
 _log = logging.getLogger(__name__)
-_SILENT_S = 30.0
-"""An object that may still run something and was not heard of for so long, in seconds, is asked about."""
 Runs = DebateRun | PRMTraining | DistillJob
 
 
@@ -82,6 +83,7 @@ class Reconciler:
     telemetry: Telemetry
     running: int = 0
     """Resources that run, for how often their progress is looked at."""
+    _glances: Glances = field(default_factory=Glances)
     _plans: Recent[Any, Plan] = field(default_factory=lambda: Recent(512, float("inf")))
     _scores: Recent[Any, list[dict[str, str]]] = field(default_factory=lambda: Recent(2048, float("inf")))
     _releases: Releases = field(init=False)
@@ -105,7 +107,7 @@ class Reconciler:
         policy = (body.get("spec") or {}).get("runPolicy") or {}
         if policy.get("managedBy", OPERATOR) != OPERATOR:
             return Outcome(before)
-        if over(before) and _same(body, before):
+        if over(before) and same(body, before):
             return self._tidied(key, body, before)
         try:
             seen = self._seen(key, body, before)
@@ -114,14 +116,18 @@ class Reconciler:
         except InvalidInput as error:
             seen = _Seen(Observed(stalled=("InvalidSpec", str(error))))
         except AgentArkError as error:
-            seen = _Seen(Observed(waiting=("StoreUnavailable", str(error))), later=str(error))
+            text = self.stores.told(parsed(body), error)
+            seen = _Seen(Observed(waiting=("StoreUnavailable", text)), later=text)
         status = summarize(seen.observed, before, generation=body["metadata"]["generation"], now=now())
+        if status["phase"] == "Failed":
+            self.actor.remove([one for one in self._embedded(key, body) if not over(one.get("status") or {})])
         if status != before:
             try:
                 self.kube.write_status(body, status)
             except Gone:
                 return Outcome(before)
             self._tell(key, before, status, seen)
+            self.kube.tell(events(body, before, status, now=now()))
         if over(status):
             return Outcome(status, self._left_s(body, status))
         return Outcome(status, seen.due_s, seen.later, seen.sharing)
@@ -130,44 +136,51 @@ class Reconciler:
         resource = parsed(body)
         assert not isinstance(resource, ModelRelease)  # they have no stages
         policy = resource.spec.run_policy
-        requested = str((body["metadata"].get("annotations") or {}).get(REQUESTED_AT, ""))
-        plain = Observed(requested_at=requested, history=policy.history_limit)
+        plain = Observed(requested_at=requested(body), history=policy.history_limit)
         if absent := self.resources.missing(key):
             message = (
                 f"waits for {' and '.join(absent)}, which this namespace does not have; apply it, or correct the name"
             )
             return _Seen(replace(plain, waiting=("DependencyNotReady", message)), self.settings.resync_s)
         place = self.stores.of(resource)
-        others = {name: parsed(other) for name, other in self.resources.related(key).items()}
-        plan = self._plan(key, body, before, resource, others, place, requested)
         # Seen before the store is asked: what had ended well by now has committed.
+        related = self.resources.related(key)
         uid = body["metadata"]["uid"]
-        self.actor.ask_about(self.children.silent(uid, max(_SILENT_S, self.running / 10)))
-        owned = self.children.of(uid)
+        self.actor.ask_about(self.children.silent(uid, max(3 * self.settings.poll_s, self.running / 10)))
+        objects = self.children.of(uid)
+        others = {name: parsed(other) for name, other in related.items()}
+        plan = self._plan(body, before, resource, others, place, related)
         manifests = manifests_of(plan, place, self.stores)
         owner = owner_of(body)
         left = [stage for stage in plan.stages if stage.key not in manifests]
         given = delegates(resource, owner, others, plan) if left else []
-        views = self._delegated(key.namespace, given, manifests, plan) if left else {}
-        tracks = tracks_of(before)
-        if not _same(body, before):
-            # A person changed something: what went wrong before is forgiven.
-            tracks = {
-                name: replace(track, failures=0, interruptions=0, message="", next_attempt_at="")
-                for name, track in tracks.items()
-            }
-        facts = facts_of(plan, place, done=manifests, children=owned, tracks=tracks, delegated=views)
+        views = self._delegated(given, related, manifests) if left else {}
+        if left:
+            wanted = {one.label for one in given}
+            made = self._embedded(key, body)
+            self.actor.remove([one for one in made if f"{one['kind']}/{one['metadata']['name']}" not in wanted])
+        own = kept(body, before, plan, manifests.keys(), objects)
+        facts = facts_of(
+            plan,
+            place,
+            done=manifests,
+            children=own.objects,
+            tracks=own.tracks,
+            delegated=views,
+            warnings=self.kube.warnings,
+            content=content_of(resource),
+        )
         run = Run(
             uid=owner.uid,
             policy=policy,
             suspended=resource.spec.suspend,
-            started_at=str(before.get("startedAt", "")) if _same(body, before) else "",
+            started_at=own.started_at,
             now_s=time.time(),
             base_wait_s=self.settings.retry_s,
         )
         decision = decide(facts, run)
         self.actor.carry_out(decision)
-        self.actor.remove(_superseded(owned, plan))
+        self.actor.remove(own.superseded)
         used = teachers(resource, others, plan) if left else {}
         decision, stalled = self._begun(decision, resource, owner, plan, place, used)
         self.teachers.keep(_needed(decision, used, suspended=run.suspended), owner)
@@ -180,7 +193,9 @@ class Reconciler:
         sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
         ended = endings(facts, tracks_of(before), decision, manifests, run.now_s)
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
-        return _Seen(observed, min(waits), sharing=sharing, ended=ended, begun=begun)
+        # Whoever refused an object does not say when it would take it.
+        later = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
+        return _Seen(observed, min(waits), later, sharing, ended, begun)
 
     def _tell(self, key: Key, before: Mapping[str, Any], status: Mapping[str, Any], seen: _Seen) -> None:
         """Log and count what happened, once it stands in the status."""
@@ -198,37 +213,35 @@ class Reconciler:
 
     def _plan(
         self,
-        key: Key,
         body: Body,
         before: Mapping[str, Any],
         resource: Resource,
         others: Mapping[str, Resource],
         place: Place,
-        requested: str,
+        related: Mapping[str, Body],
     ) -> Plan:
         """The plan, laid out anew only where something that it is made of changed."""
         about = tuple(
             (name, other["metadata"]["uid"], other["metadata"].get("generation"))
-            for name, other in sorted(self.resources.related(key).items())
+            for name, other in sorted(related.items())
         )
-        metadata = body["metadata"]
-        run_id = str(before.get("runId", "")) if _same(body, before) else ""
-        fingerprint = (metadata["uid"], metadata["generation"], requested, place.identity, about)
-        found = self._plans.get(fingerprint, lambda: planned(resource, others, place=place, run_id=run_id))
+        metadata, run_id = body["metadata"], run_of(body, before)
+        fingerprint = (metadata["uid"], metadata["generation"], requested(body), place.identity, about)
+        found = self._plans.get(
+            fingerprint, lambda: planned(resource, others, place=place, glances=self._glances, run_id=run_id)
+        )
         assert found is not None
         return found
 
     def _delegated(
-        self, namespace: str, given: Sequence[Delegate], manifests: Mapping[str, StageManifest], plan: Plan
+        self, given: Sequence[Delegate], related: Mapping[str, Body], manifests: Mapping[str, StageManifest]
     ) -> dict[str, View]:
         """Key -> how it stands with each stage that another resource runs."""
         wanted = [one for one in given if not one.keys <= manifests.keys()]
-        bodies = {one.label: self.resources.find(Key(one.kind, namespace, one.name)) for one in wanted}
-        found = {label: body for label, body in bodies.items() if body is not None}
-        wrong = self.actor.delegate(wanted, found)
+        wrong = self.actor.delegate(wanted, related)
         views: dict[str, View] = {}
         for one in wanted:
-            view = wrong.get(one.label) or standing(one, bodies[one.label])
+            view = wrong.get(one.label) or standing(one, related.get(one.label))
             if view is not None:
                 views |= dict.fromkeys(one.keys - manifests.keys(), view)
         return views
@@ -247,7 +260,8 @@ class Reconciler:
         stalled: tuple[str, str] | None = None
         for begin in decision.begin:
             key = begin.stage.key
-            view = self.teachers.waited_for(used.get(key, ()), owner, place.source)
+            other = self.children.worked_on(key, place.identity, owner.uid)
+            view = shared(other) if other else self.teachers.waited_for(used.get(key, ()), owner, place.source)
             began = False
             if view is None:
                 view, began = self.actor.begin(begin, resource, owner, plan, place, addressed(plan, used))
@@ -302,13 +316,15 @@ class Reconciler:
         except InvalidInput as error:
             observed = ObservedRelease(stalled=("InvalidSpec", str(error)), seen=False)
         except AgentArkError as error:
-            observed = ObservedRelease(waiting=("StoreUnavailable", str(error)), later=str(error), seen=False)
+            text = self.stores.told(parsed(body), error)
+            observed = ObservedRelease(waiting=("StoreUnavailable", text), later=text, seen=False)
         status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
         if status != before:
             try:
                 self.kube.write_status(body, status)
             except Gone:
                 return Outcome(before)
+            self.kube.tell(events(body, before, status, now=now()))
         return Outcome(status, self.settings.resync_s, observed.later)
 
     def _read_scores(self, place: Place, compare: StageManifest) -> list[dict[str, str]]:
@@ -325,43 +341,32 @@ class Reconciler:
         if left_s is not None and left_s <= 0:
             uid = body["metadata"]["uid"]
             self.actor.remove([one for one in self.children.of(uid) if one["kind"] in BACKENDS])
-            made = [self.resources.find(other) for other in self.resources.naming(key)]
-            self.actor.remove([other for other in made if other is not None and owner_uid(other) == uid])
+            self.actor.remove(self._embedded(key, body))
             left_s = None
         return Outcome(before, left_s)
+
+    def _embedded(self, key: Key, body: Body) -> list[Body]:
+        """The resources that were made of what this one embeds."""
+        made = [self.resources.find(other) for other in self.resources.naming(key)]
+        return [one for one in made if one is not None and owner_uid(one) == body["metadata"]["uid"]]
 
     def _left_s(self, body: Body, status: Mapping[str, Any]) -> float | None:
         """Seconds until the objects of an ended run go; None where there are none."""
         uid = body["metadata"]["uid"]
         key = Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
-        if not self.children.of(uid) and not self.resources.naming(key):
+        if not self.children.of(uid) and not self._embedded(key, body):
             return None
         spec = (body.get("spec") or {}).get("runPolicy") or {}
         ttl_s = spec.get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
         return moment(str(status["completedAt"])) + float(ttl_s) - time.time()
 
 
-def _same(body: Body, status: Mapping[str, Any]) -> bool:
-    """Whether a status is about the spec as it is, and about the last request of a person."""
-    requested = (body["metadata"].get("annotations") or {}).get(REQUESTED_AT, "")
-    return bool(
-        status.get("observedGeneration") == body["metadata"]["generation"]
-        and status.get("requestedAt", "") == requested
-    )
-
-
 def _needed(decision: Decision, used: Mapping[str, Sequence[Served]], *, suspended: bool) -> set[str]:
     """Names of the teachers that stages ask now, or wait for."""
     views = decision.views
-    beginning = {begin.stage.key for begin in decision.begin}
+    beginning = {begin.stage.key for begin in decision.begin if views[begin.stage.key].reason != "SharedStage"}
     keys = [] if suspended else [key for key in used if views[key].state == "Running" or key in beginning]
     return {one.name for key in keys for one in used[key]}
-
-
-def _superseded(owned: Sequence[Mapping[str, Any]], plan: Plan) -> list[Mapping[str, Any]]:
-    """Objects of stages that the plan has no longer."""
-    keys = {stage.key for stage in plan.stages}
-    return [one for one in owned if one["kind"] in BACKENDS and stage_key(one) not in keys]
 
 
 def owner_of(body: Body) -> Owner:

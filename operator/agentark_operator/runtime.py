@@ -17,6 +17,7 @@ from agentark_operator.kube import Kube, KubeError
 from agentark_operator.queueing import WorkQueue
 from agentark_operator.reconciling import Outcome, Reconciler
 from agentark_operator.referring import Body, Key, Resources
+from agentark_operator.releasing import released_key
 from agentark_operator.serving import TEACHER
 from agentark_operator.settings import Settings
 from agentark_operator.stores import Stores
@@ -51,6 +52,7 @@ class Operator:
         self._resources = Resources()
         self._children = Children()
         self._written: dict[Key, tuple[str, dict[str, Any]]] = {}
+        self._running: set[Key] = set()
         self._sharing: dict[str, set[Key]] = {}
         self._telemetry = Telemetry()
 
@@ -126,6 +128,7 @@ class Operator:
             if type == "DELETED":
                 self._resources.lost(key)
                 self._written.pop(key, None)
+                self._running.discard(key)
                 self._queue.forget(key)
                 self._wake(key)
                 return
@@ -178,6 +181,9 @@ class Operator:
             self._queue.add(other)
         for other in self._resources.owners(key):
             self._queue.add(other)
+        body = self._resources.find(key)
+        if body is not None and (release := released_key(body)) is not None:
+            self._queue.add(release)
 
     async def _work(self, reconciler: Reconciler, threads: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -202,9 +208,12 @@ class Operator:
             finally:
                 self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
             self._written[key] = (body["metadata"]["uid"], found.status)
-            self._after(key, found)
+            self._after(key, found, reconciler)
 
-    def _after(self, key: Key, found: Outcome) -> None:
+    def _after(self, key: Key, found: Outcome, reconciler: Reconciler) -> None:
+        runs = found.status.get("phase") == "Running"
+        (self._running.add if runs else self._running.discard)(key)
+        reconciler.running = len(self._running)
         for stage in found.sharing:
             self._sharing.setdefault(stage, set()).add(key)
         if found.later:
@@ -230,6 +239,19 @@ class Operator:
         return reconciler.reconcile(key, body)
 
 
+class _NoEssence(kopf.DiffBaseStorage):
+    """Kopf compares what its own change handlers saw before; there are none, and the copies it makes cost the most."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 _OURS = {MANAGED_BY: MANAGER}
 
 
@@ -239,6 +261,7 @@ def _options(settings: Settings) -> kopf.OperatorSettings:
     options.peering.standalone = True
     options.scanning.disabled = bool(settings.namespaces)
     options.process.ultimate_exiting_timeout = None
+    options.persistence.diffbase_storage = _NoEssence()
     options.networking.request_timeout = 30.0
     for group, version, plural in _CHILDREN.values():
         options.watching.label_selectors[group, version, plural] = f"{MANAGED_BY}={MANAGER}"

@@ -71,17 +71,17 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
         now: The time, ISO 8601 in UTC.
     """
     phase, findings = _verdict(observed)
+    if observed.waiting is not None and not observed.run_id and before.get("observedGeneration") == generation:
+        phase, findings = _still(phase, findings, before)
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "phase": phase,
         "conditions": merged(before.get("conditions") or (), findings, generation=generation, now=now),
     }
-    if observed.waiting is not None and not observed.stages:
-        # Nothing was seen of the run: what was last known of it stands.
-        kept = ("runId", "startedAt", "stages", "usage", "scores", "score", "outputs", "runs", "requestedAt")
-        return status | {name: before[name] for name in kept if name in before}
+    if not observed.run_id:
+        return status | _unseen(observed, before, generation, now)
     status["stages"] = [_stage(one) for one in observed.stages]
-    status |= _times(observed, phase, before, now)
+    status |= _times(observed, phase, before, generation, now)
     current = _current(observed.stages)
     if current is not None and phase != "Succeeded":
         status["currentStage"] = current.name
@@ -97,6 +97,14 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
         "requestedAt": observed.requested_at,
     }
     return status | {name: value for name, value in given.items() if value}
+
+
+def again(before: Mapping[str, Any], *, generation: int, requested_at: str) -> bool:
+    """Whether a person asked for another run than the one that a status tells of: outright, or by mending one that
+    failed.
+    """
+    mended = before.get("phase") == "Failed" and before.get("observedGeneration") != generation
+    return mended or before.get("requestedAt", "") != requested_at
 
 
 def over(status: Mapping[str, Any]) -> bool:
@@ -120,11 +128,35 @@ def tracks_of(status: Mapping[str, Any]) -> dict[str, Track]:
     }
 
 
-def _times(observed: Observed, phase: str, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    if not observed.run_id:
-        return {}
-    again = before.get("requestedAt", "") != observed.requested_at
-    same = before.get("runId") == observed.run_id and not again
+def _still(phase: str, findings: list[Finding], before: Mapping[str, Any]) -> tuple[str, list[Finding]]:
+    """A run of which the sight is lost, as when its store is down, goes on or rests as before: pods know nothing."""
+    if before.get("phase") not in ("Running", "Suspended"):
+        return phase, findings
+    known = [one for one in before.get("conditions") or () if one["type"] in ("Suspended", "QuotaReserved")]
+    same = [Finding(one["type"], one["status"] == "True", one["reason"], one["message"]) for one in known]
+    return str(before["phase"]), [*findings, *same]
+
+
+def _unseen(observed: Observed, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
+    """Nothing was seen of the run: what was last known of it stands."""
+    kept = ["runId", "startedAt", "stages", "usage", "scores", "score", "outputs", "runs", "requestedAt"]
+    if before.get("observedGeneration") == generation:
+        kept += ["currentStage", "attempt", "progress"]
+    found = {name: before[name] for name in kept if name in before}
+    if before.get("observedGeneration") == generation or "stages" not in found:
+        return found
+    # A person changed something: what went wrong before is forgiven, and a run that had failed is history.
+    blame = ("failures", "interruptions", "lastFailure", "nextAttemptAt")
+    found["stages"] = [{name: one[name] for name in one if name not in blame} for one in found["stages"]]
+    if before.get("phase") == "Failed" and "runId" in found:
+        found["runs"] = [_past(before, now), *found.get("runs", ())][: observed.history]
+        del found["runId"], found["startedAt"]
+    return found
+
+
+def _times(observed: Observed, phase: str, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
+    other = again(before, generation=generation, requested_at=observed.requested_at)
+    same = before.get("runId") == observed.run_id and not other
     found: dict[str, Any] = {"runId": observed.run_id, "startedAt": before.get("startedAt", now) if same else now}
     if phase in _OVER:
         found["completedAt"] = before.get("completedAt", now) if same else now

@@ -22,8 +22,18 @@ def bench(playground: Playground, minio_server: S3Server, tmp_path: Path) -> Ite
 
 @pytest.fixture
 def operators(bench: Bench, playground: Playground, tmp_path: Path) -> Operators:
-    """Starts operators that look after the namespace alone."""
-    return Operators(playground.server, tmp_path / "operator", {"AGENTARK_NAMESPACES": bench.namespace})
+    """Starts operators that look after the namespace alone, with the rights that this takes and no others."""
+    account = bench.make_account()
+    server = playground.account(bench.namespace, account)
+    return Operators(server, tmp_path / "operator", {"AGENTARK_NAMESPACES": bench.namespace})
+
+
+@pytest.fixture(scope="module")
+def operator(playground: Playground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operators]:
+    """One operator for all namespaces: most of what these tests would take is its start."""
+    made = Operators(playground.server, tmp_path_factory.mktemp("operator"))
+    with made.running(AGENTARK_PRICES="nvidia.com/gpu=3600"):
+        yield made
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from agentark_operator.backends import BACKENDS
+from agentark_operator.permissions import manifests as permissions
 
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import free_ports
@@ -105,6 +107,23 @@ class Bench:
         answer = self.server.apply(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", secret)
         assert answer.status in (200, 201), answer.message
 
+    def make_account(self, *, without: tuple[str, str, str] | None = None) -> str:
+        """The operator's service account with its roles in this namespace; returns its name.
+
+        Args:
+            without: Group, resource and verb that is taken away.
+        """
+        made = permissions(self.namespace, watched=[self.namespace], backends=list(BACKENDS), teachers=True)
+        for one in made:
+            group, kind = one["apiVersion"], one["kind"].lower()
+            root = f"/apis/{group}" if "/" in group else f"/api/{group}"
+            rules = [_less(rule, without) for rule in one.get("rules", ())] if without else one.get("rules")
+            content = one | ({"rules": rules} if rules else {})
+            path = f"{root}/namespaces/{self.namespace}/{kind}s/{one['metadata']['name']}"
+            answer = self.server.apply(path, content)
+            assert answer.status in (200, 201), answer.message
+        return str(made[0]["metadata"]["name"])
+
     @property
     def address(self) -> str:
         """Where the namespace's data lies."""
@@ -194,6 +213,16 @@ class Bench:
     def pods(self) -> list[Body]:
         """Pods."""
         return self.listed("/api/v1", "pods")
+
+
+def _less(rule: Body, without: tuple[str, str, str]) -> Body:
+    """A rule without one verb."""
+    group, resource, verb = without
+    if group not in rule["apiGroups"] or resource not in rule["resources"]:
+        return rule
+    others = [one for one in rule["resources"] if one != resource]
+    assert not others or rule["verbs"] != [verb], "split the row"
+    return rule | {"verbs": [one for one in rule["verbs"] if one != verb]}
 
 
 def phase(resource: Body) -> str:

@@ -29,7 +29,7 @@ def test_nothing_is_granted_that_is_not_needed() -> None:
     everything = granted(rules(list(BACKENDS), teachers=True, namespaced=False))
     assert not any("*" in one for one in everything)
     assert {verb for group, resource, verb in everything if resource == "secrets"} == {"get"}
-    assert {verb for group, resource, verb in everything if resource == "pods"} == {"list", "watch"}
+    assert {verb for group, resource, verb in everything if resource == "pods"} == {"get", "list", "watch"}
     assert not any(resource in ("pods/exec", "roles", "serviceaccounts") for _, resource, _ in everything)
     assert ("apps", "deployments", "create") in everything
     assert ("apps", "deployments", "create") not in granted(rules([], teachers=False, namespaced=False))

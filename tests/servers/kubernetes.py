@@ -259,6 +259,8 @@ class ControlPlane:
         command += [f"--bind-address={LOOPBACK}", f"--secure-port={self._port}", f"--advertise-address={LOOPBACK}"]
         command += [f"--cert-dir={key.parent}", f"--token-auth-file={self._folder / 'tokens.csv'}"]
         command += ["--authorization-mode=RBAC", "--service-cluster-ip-range=198.18.2.0/24"]
+        # As on OpenShift: who holds up an owner's deletion needs the right to.
+        command += ["--enable-admission-plugins=OwnerReferencesPermissionEnforcement"]
         command += [f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"]
         command += ["--service-account-issuer=https://tests.invalid"]
         if self._audited:

@@ -25,7 +25,9 @@ class Observation:
     failure: Failure | None = None
     """Of a failed attempt."""
     started_at: str = ""
-    """ISO 8601, empty before the start."""
+    """When the first pod had a node, ISO 8601; empty before that."""
+    working_since: str = ""
+    """When the last of the stage's containers began, ISO 8601; empty before that."""
     ended_at: str = ""
     """ISO 8601, empty before the end."""
     pods_alive: int = 0
@@ -59,7 +61,13 @@ def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[B
         events: Of the child and its pods, where they have been asked for.
     """
     alive = sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods)
-    times = {"started_at": found.started_at, "ended_at": found.ended_at}
+    # The object's own start is when it was let begin; its pods may wait long for a node after that, and for an image.
+    first, over = first_start(pods), found.succeeded or found.failed is not None
+    times = {
+        "started_at": max(first, found.started_at) if first or over else "",
+        "working_since": _last_start(pods, found.container),
+        "ended_at": found.ended_at,
+    }
 
     def seen(state: State, reason: str, message: str, failure: Failure | None = None) -> Observation:
         return Observation(state, reason, message, failure, pods_alive=alive, **times)
@@ -105,6 +113,16 @@ def first_start(pods: Sequence[Body]) -> str:
     return min(
         (str(pod["status"]["startTime"]) for pod in pods if (pod.get("status") or {}).get("startTime")), default=""
     )
+
+
+def _last_start(pods: Sequence[Body], container: str) -> str:
+    states = (
+        one.get("state") or {}
+        for pod in pods
+        for one in (pod.get("status") or {}).get("containerStatuses") or ()
+        if one["name"] == container
+    )
+    return max((str((one.get("running") or {}).get("startedAt") or "") for one in states), default="")
 
 
 def _phase(pod: Body) -> str:

@@ -1,0 +1,122 @@
+"""How attempts ended and what that costs: which budget, which wait, how many GPU seconds. Pure."""
+
+import hashlib
+from dataclasses import replace
+
+from agentark.planning import Stage
+from agentark_operator.facts import Attempt, Facts, Run, Track, View
+from agentark_operator.failures import SERVICE_UNAVAILABLE, Failure
+from agentark_operator.instants import parsed, written
+
+LONGEST_WAIT_S = 600.0
+_INVALID = "InvalidInput"
+
+
+def counted(one: Facts, run: Run) -> Facts:
+    """The same facts with the end of the last attempt counted, if it has ended; counting again changes nothing."""
+    last = one.current
+    number = max(one.track.attempt, last.number if last else 0)
+    one = replace(one, track=replace(one.track, attempt=number))
+    if one.track.counted >= number:
+        return one
+    if one.done:
+        return replace(one, track=replace(_closed(one, run), next_attempt_at=""))
+    failure = _end_of(one, last, run)
+    if failure is None:
+        return one
+    text = f"{failure.reason}: {failure.message}" if failure.message else failure.reason
+    if run.suspended and failure.kind == "Interruption":
+        return replace(one, track=stopped(one, run, text))  # pods that were taken away say that they were
+    track = _closed(one, run)
+    track = replace(
+        track,
+        failures=track.failures + (failure.kind != "Interruption"),
+        interruptions=track.interruptions + (failure.kind == "Interruption"),
+        message=text,
+    )
+    wait_s = 0.0 if failure.kind == _INVALID else _wait_s(track, failure, run, one.stage.key)
+    ended_s = parsed(last.ended_at) if last and last.ended_at else run.now_s
+    return replace(one, track=replace(track, next_attempt_at=written(max(ended_s + wait_s, run.now_s))))
+
+
+def stopped(one: Facts, run: Run, why: str) -> Track:
+    """What is to be remembered of a stage whose last attempt is ended for no fault of anybody's: it costs no budget.
+
+    Args:
+        one: The stage.
+        run: The run.
+        why: "Reason: what happened".
+    """
+    return replace(_closed(one, run), message=why, next_attempt_at="")
+
+
+def given_up(one: Facts, run: Run) -> View | None:
+    """The view of a stage that gets no further attempt; None where it may."""
+    track, policy = one.track, run.policy
+    if one.done or not track.counted or track.counted < track.attempt:
+        return None
+    if track.reason == _INVALID:
+        return View("Failed", _INVALID, track.message.partition(": ")[2], one.object)
+    if track.failures > policy.backoff_limit:
+        text = f"failed {_times(track.failures)}, and runPolicy.backoffLimit is {policy.backoff_limit}; the last time: "
+        return View("Failed", "BackoffLimitExceeded", text + track.message, one.object)
+    if track.interruptions > policy.interruption_limit:
+        text = f"was interrupted {_times(track.interruptions)}, and runPolicy.interruptionLimit is "
+        text += f"{policy.interruption_limit}; the last time: {track.message}"
+        return View("Failed", "InterruptionLimitExceeded", text, one.object)
+    return None
+
+
+def silent_s(one: Facts, last: Attempt, run: Run) -> float:
+    """Seconds since a running attempt was last heard of."""
+    moments = [parsed(text) for text in (last.started_at, last.working_since) if text] or [run.now_s]
+    if one.progress is not None:
+        moments.append(parsed(one.progress.heartbeat_at))
+    return run.now_s - max(moments)
+
+
+def gpu_seconds(stage: Stage, attempt: Attempt | None, now_s: float) -> int:
+    """GPUs times seconds that an attempt held."""
+    if attempt is None or not attempt.started_at:
+        return 0
+    ended_s = parsed(attempt.ended_at) if attempt.ended_at else now_s
+    gpus = stage.resources.nodes * stage.resources.gpus_per_node
+    return round(gpus * max(0.0, ended_s - parsed(attempt.started_at)))
+
+
+def _closed(one: Facts, run: Run) -> Track:
+    """The last attempt is over, and what it held is added."""
+    track = one.track
+    used = track.gpu_seconds + gpu_seconds(one.stage, one.current, run.now_s)
+    return replace(track, counted=track.attempt, gpu_seconds=used)
+
+
+def _end_of(one: Facts, last: Attempt | None, run: Run) -> Failure | None:
+    """Why the last attempt is over; None while it is not."""
+    if last is None:
+        return Failure("Interruption", "ObjectGone", "the object that ran the attempt was deleted", None)
+    if last.state == "Failed":
+        return last.failure or Failure("Application", "Failed", last.message, None)
+    if last.state == "Succeeded":
+        text = f"{last.label} ended well, but committed no result; its log says what it did"
+        return Failure("Application", "NoResult", text, None)
+    limit_s = run.policy.stall_timeout_seconds
+    if last.state == "Running" and not run.suspended and silent_s(one, last, run) > limit_s:
+        text = f"{last.label} reported no progress for {limit_s} s (runPolicy.stallTimeoutSeconds)"
+        return Failure("Stalled", "StallDetected", text, None)
+    return None
+
+
+def _wait_s(track: Track, failure: Failure, run: Run, key: str) -> float:
+    """Doubles with each failure; the part that is drawn depends on the attempt alone, so a restart draws the same."""
+    times = track.interruptions if failure.kind == "Interruption" else track.failures
+    # What was evicted finds another node at once; a service that is down is mended by people.
+    quick = failure.kind == "Interruption" and failure.reason != SERVICE_UNAVAILABLE
+    base_s = run.base_wait_s / 10 if quick else run.base_wait_s
+    most_s = min(LONGEST_WAIT_S, base_s * 2.0 ** min(times - 1, 30))
+    drawn = int(hashlib.sha256(f"{run.uid}{key}{track.attempt}".encode()).hexdigest()[:8], 16) / 2**32
+    return most_s * (1 + drawn) / 2
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
