@@ -1,0 +1,130 @@
+"""How resources end, whether what they say of themselves holds together, and in what two runs differ. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agentark_operator.conditions import health
+
+Body = Mapping[str, Any]
+_CONDITIONS: Mapping[str, Mapping[str, str]] = {
+    "Succeeded": {"Ready": "True", "Complete": "True"},
+    "Failed": {"Ready": "False", "Stalled": "True", "Failed": "True"},
+    "Suspended": {"Ready": "False", "Suspended": "True"},
+    "Running": {"Ready": "False", "Reconciling": "True"},
+    "Pending": {"Ready": "False", "Reconciling": "True"},
+}
+_HEALTH = {"Succeeded": "Current", "Failed": "Failed", "Suspended": "InProgress"}
+_USERS_OWN = frozenset({"agentark.dev/requestedAt", "kubectl.kubernetes.io/last-applied-configuration"})
+
+
+def over(body: Body) -> bool:
+    """Whether a resource says that it has ended, of its spec and its user's last request."""
+    status = body.get("status") or {}
+    asked = (body["metadata"].get("annotations") or {}).get("agentark.dev/requestedAt", "")
+    return bool(
+        status.get("phase") in ("Succeeded", "Failed")
+        and status.get("observedGeneration") == body["metadata"]["generation"]
+        and status.get("requestedAt", "") == asked
+    )
+
+
+def untruths(body: Body) -> list[str]:
+    """What a resource says that contradicts itself, or what is on it that belongs to the operator."""
+    status, metadata = body.get("status") or {}, body["metadata"]
+    found = []
+    if metadata.get("finalizers"):
+        found.append(f"finalizers {metadata['finalizers']}")
+    users_own = not metadata.get("ownerReferences")  # what is made of what a job embeds is the operator's
+    if users_own and (others := set(metadata.get("annotations") or {}) - _USERS_OWN):
+        found.append(f"annotations {sorted(others)}")
+    phase = status.get("phase")
+    if not phase:
+        return found
+    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
+    if conditions != _CONDITIONS[phase] and not (phase == "Pending" and conditions.get("Stalled") == "True"):
+        found.append(f"phase {phase} with conditions {conditions}")
+    generations = {one.get("observedGeneration") for one in status["conditions"]}
+    if generations != {status["observedGeneration"]}:
+        found.append(f"conditions of generations {generations}, status of {status['observedGeneration']}")
+    if status["observedGeneration"] == metadata["generation"] and "deletionTimestamp" not in metadata:
+        wanted = _HEALTH.get(phase, "Failed" if conditions.get("Stalled") == "True" else "InProgress")
+        if health(body) != wanted:
+            found.append(f"phase {phase} with health {health(body)}")
+    states = [one["state"] for one in status.get("stages", ())]
+    if phase == "Succeeded" and set(states) - {"Done", "Cached"}:
+        found.append(f"phase Succeeded with stages {states}")
+    if phase == "Failed" and "Running" in states:
+        found.append(f"phase Failed with stages {states}")
+    return found
+
+
+def ending(body: Body) -> dict[str, Any]:
+    """What must be the same of a resource however it came there.
+
+    Not whether a stage was done or found: of two resources that share it either may have run it. Nor how far the
+    branches came that do not depend on a stage that failed.
+    """
+    status = body.get("status") or {}
+    ready = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), {})
+    stages = {one["name"]: "Done" if one["state"] == "Cached" else one["state"] for one in status.get("stages", ())}
+    keys = {one["name"]: one["key"] for one in status.get("stages", ())}
+    found = {
+        "phase": status.get("phase"),
+        "reason": ready.get("reason"),
+        "keys": keys,
+        "scores": status.get("scores"),
+        "score": status.get("score"),
+    }
+    if found["phase"] == "Succeeded":
+        found["stages"] = stages
+        found["outputs"] = {one["name"]: one.get("digest") for one in status.get("outputs", ())}
+    else:
+        found["stages"] = {name: state for name, state in stages.items() if state == "Failed"}
+    return found
+
+
+def differences(expected: Mapping[str, Body], found: Mapping[str, Body]) -> list[str]:
+    """In what the ends of two runs differ.
+
+    Args:
+        expected: Kind/name -> resource as last seen in the undisturbed run.
+        found: The same of the other. Those that a job embeds go with the job's objects, so one may have been missed.
+    """
+    told = []
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in expected or name not in found:
+            other = expected.get(name) or found[name]
+            if not other["metadata"].get("ownerReferences"):
+                told.append(f"{name} is in one run only")
+            continue
+        one, two = expected[name], found[name]
+        if one["metadata"].get("ownerReferences") and not (over(one) and over(two)):
+            continue
+        if not over(two):
+            told.append(f"{name} has not ended: {two.get('status')}")
+            continue
+        before, after = ending(one), ending(two)
+        told += [
+            f"{name}: {field} is {after[field]!r}, undisturbed {before[field]!r}"
+            for field in before
+            if before[field] != after.get(field)
+        ]
+    return told
+
+
+def wrong_facts(resources: Iterable[Body], committed: Iterable[str]) -> list[str]:
+    """Stages whose state is not that of the store.
+
+    Args:
+        resources: As last seen.
+        committed: Keys of the stages with a manifest.
+    """
+    done = set(committed)
+    return [
+        f"{body['kind']}/{body['metadata']['name']}: stage {one['name']} is {one['state']}, its manifest is "
+        + ("there" if one["key"] in done else "missing")
+        for body in resources
+        if over(body)
+        for one in (body.get("status") or {}).get("stages", ())
+        if (one["state"] in ("Done", "Cached")) != (one["key"] in done)
+    ]
