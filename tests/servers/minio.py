@@ -20,9 +20,13 @@ def binary() -> Path:
 
 
 @contextlib.contextmanager
-def minio(folder: Path, *, certificates: Path | None = None) -> Iterator[S3Server]:
-    """Run MinIO with its data and log in `folder`; with `public.crt` and `private.key` in `certificates`, on TLS."""
-    port, console = free_ports(2)
+def minio(folder: Path, *, certificates: Path | None = None, port: int = 0) -> Iterator[S3Server]:
+    """Run MinIO with its data and log in `folder`; with `public.crt` and `private.key` in `certificates`, on TLS.
+
+    One that was stopped goes on with the same folder and port.
+    """
+    other, console = free_ports(2)
+    port = port or other
     endpoint = f"{'https' if certificates else 'http'}://{LOOPBACK}:{port}"
     authority = certificates / "public.crt" if certificates else None
     command = [binary(), "server", "--quiet", "--address", f"{LOOPBACK}:{port}"]
