@@ -122,9 +122,9 @@ def vllm_template(
     container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", "15"]}}}
     made = _template([container], volumes, [image, worker], grace_s=60)
     if not uri.startswith("hf://"):
-        fetch = ["fetch", uri, _MODEL, "--identity", identity]
+        fetch = ["fetch", uri, _MODEL, "--identity", identity, "--store", store.uri]
         command = ["python", "-m", "agentark"]
-        env = [*_store_env(store), *_home(_WORK)]
+        env = [*_store_env(store), *_plain({"AGENTARK_TERMINATION_LOG": "/dev/termination-log"}), *_home(_WORK)]
         made["spec"]["initContainers"] = [_container("fetch", worker, command, fetch, env, volumes)]
     return _overlaid(made, serving.pods, SERVER, "serving.pods")
 

@@ -186,7 +186,7 @@ def test_other_models_are_fetched_first(uri: str) -> None:
     template = served(uri, "sha256:ab")
     (fetch,) = template["spec"]["initContainers"]
     assert " ".join([*fetch["command"], *fetch["args"]]) == (
-        f"python -m agentark fetch {uri} /model --identity sha256:ab"
+        f"python -m agentark fetch {uri} /model --identity sha256:ab --store s3://bucket/team"
     )
     assert fetch["image"] == "registry/worker:1"
     assert {one["name"] for one in fetch["env"]} >= {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID"}
