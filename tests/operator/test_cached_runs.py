@@ -1,4 +1,7 @@
-"""Resources whose stages are in the store already, on a real API server with a real MinIO: no pod, a true status."""
+"""Resources whose stages are in the store already, on a real API server with a real MinIO: no pod, a true status.
+
+No controller runs here, so a Job that is made gets no pods.
+"""
 
 import base64
 import contextlib
@@ -22,6 +25,7 @@ from tests.servers.s3 import S3Server, client
 ROOT = Path(__file__).parents[2]
 QUESTIONS = "".join(f'{{"id": "q{i}", "question": "What is {i} + 1?", "answer": "{i + 1}"}}\n' for i in range(8))
 Start = Callable[[], "subprocess.Popen[bytes]"]
+JOBS = "/apis/batch/v1/namespaces/default/jobs"
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,8 @@ def apply(cluster: ApiServer) -> Iterator[Callable[[dict[str, Any]], str]]:
     for path in applied:
         cluster.request("DELETE", path)
         assert cluster.request("GET", path).status == 404
+    # Nobody collects what they owned here.
+    cluster.request("DELETE", f"{JOBS}?propagationPolicy=Background")
 
 
 def ready(resource: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +165,10 @@ def test_what_is_not_in_the_store_waits_with_its_reason(
 ) -> None:
     operator()
     other = named(debated, "other", protocol={"agents": 2, "rounds": 2, "tie": "First"})
-    found = cluster.awaited(apply(other), lambda one: ready(one)["reason"] == "NotInStore")
+    found = cluster.awaited(apply(other), lambda one: ready(one)["reason"] == "NoPods")
+    (job,) = cluster.request("GET", JOBS).body["items"]
+    assert job["metadata"]["name"] in ready(found)["message"]
+    assert job["metadata"]["ownerReferences"][0]["uid"] == found["metadata"]["uid"]
     assert (found["status"]["phase"], found["status"]["currentStage"]) == ("Pending", "debate")
     assert health(found) == "InProgress"
     # The spec is mended to what has been run: a new generation, found in the store.
@@ -215,8 +224,10 @@ def test_a_resource_waits_for_the_one_that_it_names(
     assert "DebateRun/talk" in ready(found)["message"]
     assert health(found) == "InProgress"
     apply(named(debated, "talk"))
-    found = cluster.awaited(path, lambda one: ready(one)["reason"] == "NotInStore")
-    assert [stage["state"] for stage in found["status"]["stages"]] == ["Cached", "Waiting", "Waiting"]
+    found = cluster.awaited(path, lambda one: ready(one)["reason"] == "NoPods")
+    assert [stage["state"] for stage in found["status"]["stages"]] == ["Cached", "Running", "Waiting"]
+    (job,) = cluster.request("GET", JOBS).body["items"]
+    assert job["metadata"]["labels"]["agentark.dev/stage-kind"] == "steps"
 
 
 def test_metrics_and_probes_tell_what_is_done(
