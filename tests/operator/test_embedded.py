@@ -1,0 +1,62 @@
+"""What a job embeds or shares with others: on real controllers with simulated pods."""
+
+from agentark_operator.conditions import health
+
+from tests.operator.asking import OVER, QUEUE, admit, alive, change, hold, only, queued, settled, sound, succeed, until
+from tests.operator.running import Bench, Operators, condition, phase, states
+from tests.servers.player import Player
+
+
+def test_a_job_hands_on_what_it_is_told_to_what_it_embeds(bench: Bench, operator: Operators, player: Player) -> None:
+    player.act = hold
+    made = bench.distill_job("student", "PAD", training={"backend": "Job"})
+    made["metadata"]["labels"] = {QUEUE: "team"}
+    path = bench.apply(made)
+    debate = bench.path("DebateRun", "student-debate")
+    found = bench.server.awaited(path, queued)
+    assert "DebateRun/student-debate is pending: " in condition(found)["message"]
+    assert condition(found, "QuotaReserved")["message"]
+    admit(bench)
+    bench.server.awaited(path, settled("Running"))
+    change(bench, path, {"suspend": True})
+    bench.server.awaited(path, settled("Suspended"))
+    bench.server.awaited(debate, settled("Suspended"))
+    until(lambda: not alive(bench) and not bench.jobs)
+    assert bench.server.request("DELETE", path).status == 200
+    bench.gone(debate)
+    player.act = succeed
+    bench.apply(bench.distill_job("student", "PAD", training={"backend": "Job"}, suspend=True))
+    bench.server.awaited(path, settled("Suspended"))
+    change(bench, path, {"suspend": False})
+    found = bench.server.awaited(path, OVER)
+    assert phase(found) == "Succeeded", found["status"]
+    assert sound(player)
+
+
+def test_a_job_ends_what_it_embeds_when_its_own_time_is_over(bench: Bench, operator: Operators, player: Player) -> None:
+    player.act = only("prm")
+    job = bench.distill_job("student", "PAD", training={"backend": "Job"}, runPolicy={"activeDeadlineSeconds": 8})
+    path = bench.apply(job)
+    found = bench.server.awaited(path, OVER)
+    assert condition(found, "Failed")["reason"] == "DeadlineExceeded", found["status"]
+    bench.gone(bench.path("PRMTraining", "student-prm"))
+    until(lambda: not alive(bench))
+    assert phase(bench.server.request("GET", bench.path("DebateRun", "student-debate")).body) == "Succeeded"
+
+
+def test_the_second_of_two_that_ask_for_the_same_waits_and_takes_the_result(
+    bench: Bench, operator: Operators, player: Player
+) -> None:
+    player.act = hold
+    first = bench.apply(bench.debate_run("first"))
+    until(lambda: alive(bench))
+    second = bench.apply(bench.debate_run("second"))
+    found = bench.server.awaited(second, lambda one: condition(one)["reason"] == "SharedStage")
+    assert f"DebateRun {bench.namespace}/first is working on the same stage" in condition(found)["message"]
+    assert phase(found) == "Pending" and health(found) == "InProgress"
+    player.act = succeed
+    player.revisit()
+    assert phase(bench.server.awaited(first, OVER)) == "Succeeded"
+    found = bench.server.awaited(second, OVER)
+    assert states(found) == {"debate": "Cached"} and "usage" not in found["status"]
+    assert sum(player.pods.values()) == 1 and sound(player)
