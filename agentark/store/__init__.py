@@ -1,7 +1,7 @@
 """Where results lie: a folder or an S3 bucket, and what stages and runs keep there."""
 
 from agentark.store.digests import sha256_file, sha256_tree
-from agentark.store.interface import Entry, Store
+from agentark.store.interface import Entry, Patience, Store
 from agentark.store.opening import open_store
 from agentark.store.outputs import Output
 from agentark.store.progress import Progress, ProgressWriter, read_progress
@@ -13,6 +13,7 @@ __all__ = [
     "ALL",
     "Entry",
     "Output",
+    "Patience",
     "Progress",
     "ProgressWriter",
     "RunRecord",

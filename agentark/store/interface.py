@@ -14,6 +14,17 @@ RESERVED = ".store"
 """First path component that the stores keep for themselves (temporary files, probes); never listed."""
 
 
+class Patience(NamedTuple):
+    """How long a server is waited for before an operation fails."""
+
+    connect_s: float = 5.0
+    """For a connection, at each try."""
+    read_s: float = 60.0
+    """For the next bytes of an answer, at each try."""
+    tries: int = 5
+    """How often a request is made."""
+
+
 class Entry(NamedTuple):
     """One stored object."""
 

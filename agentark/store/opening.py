@@ -3,11 +3,19 @@
 from pathlib import Path
 
 from agentark.errors import InvalidInput
-from agentark.store.interface import Store
+from agentark.store.interface import Patience, Store
 from agentark.store.local import LocalStore
 
 
-def open_store(uri: str, *, endpoint: str = "", region: str = "", access_key: str = "", secret_key: str = "") -> Store:
+def open_store(
+    uri: str,
+    *,
+    endpoint: str = "",
+    region: str = "",
+    access_key: str = "",
+    secret_key: str = "",
+    patience: Patience = Patience(),
+) -> Store:
     """Open the store at `uri`.
 
     Args:
@@ -17,6 +25,7 @@ def open_store(uri: str, *, endpoint: str = "", region: str = "", access_key: st
         region: Region of the bucket; empty: `AWS_REGION`, `AWS_DEFAULT_REGION` or else the server is asked.
         access_key: Empty: `AWS_ACCESS_KEY_ID`, `MINIO_ACCESS_KEY` or `MINIO_ROOT_USER`.
         secret_key: Empty: `AWS_SECRET_ACCESS_KEY`, `MINIO_SECRET_KEY` or `MINIO_ROOT_PASSWORD`.
+        patience: How long a server is waited for.
 
     Raises:
         InvalidInput: If the address, the endpoint or the credentials are malformed or missing.
@@ -27,7 +36,9 @@ def open_store(uri: str, *, endpoint: str = "", region: str = "", access_key: st
         # Imported here: the client costs more to load than everything else a laptop's folder store needs.
         from agentark.store.s3 import open_s3
 
-        return open_s3(uri, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key)
+        return open_s3(
+            uri, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key, patience=patience
+        )
     if separator and scheme == "file":
         if rest.startswith("//") and not rest.startswith("///"):
             raise InvalidInput(f"store {uri!r}: names a host; write file:PATH or file:///ABSOLUTE/PATH")

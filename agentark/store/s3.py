@@ -28,9 +28,9 @@ from minio.error import InvalidResponseError, MinioException, S3Error
 from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
 from agentark.errors import NotFound, StoreError
-from agentark.store.interface import RESERVED, Entry, checked, checked_folder
+from agentark.store.interface import RESERVED, Entry, Patience, checked, checked_folder
 from agentark.store.local import receiving
-from agentark.store.s3_access import TRIES, Place, connect, is_passing
+from agentark.store.s3_access import Place, connect, is_passing
 from agentark.store.s3_failures import explained
 
 _PART = 16 << 20
@@ -40,23 +40,25 @@ _PRESIGNED = timedelta(minutes=5)
 _T = TypeVar("_T")
 
 
-def open_s3(uri: str, *, endpoint: str, region: str, access_key: str, secret_key: str) -> "S3Store":
+def open_s3(uri: str, *, endpoint: str, region: str, access_key: str, secret_key: str, patience: Patience) -> "S3Store":
     """Open the store at `s3://BUCKET/PREFIX`; see `agentark.store.open_store`."""
-    place, client, pool = connect(uri, endpoint, region, access_key, secret_key)
-    return S3Store(place, client=client, pool=pool)
+    place, client, pool = connect(uri, endpoint, region, access_key, secret_key, patience)
+    return S3Store(place, client=client, pool=pool, tries=patience.tries)
 
 
 class S3Store:
     """Objects of a bucket, named by the prefix and their path."""
 
-    def __init__(self, place: Place, *, client: Minio, pool: urllib3.PoolManager) -> None:
+    def __init__(self, place: Place, *, client: Minio, pool: urllib3.PoolManager, tries: int) -> None:
         """Use a connected client; the server is not asked before the first operation.
 
         Args:
             place: Endpoint, bucket and prefix.
             client: Client whose requests go through `pool`.
             pool: Its connections.
+            tries: How often an operation is tried.
         """
+        self._tries = tries
         self._place = place
         self._client = client
         self._pool = pool
@@ -80,7 +82,7 @@ class S3Store:
                 return response.read()
 
         with self._errors("read", path):
-            return _tried(get)
+            return self._tried(get)
 
     def write(self, path: str, data: bytes) -> None:
         """Replace the object; servers make a PUT visible whole or not at all."""
@@ -109,7 +111,7 @@ class S3Store:
                     sink.write(block)
 
         with self._errors("download", path):
-            _tried(get)
+            self._tried(get)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below `prefix`, sorted by path."""
@@ -120,7 +122,7 @@ class S3Store:
             return list(self._client.list_objects(self._place.bucket, prefix=start, recursive=True))
 
         with self._errors("list", prefix):
-            found = [self._entry(item) for item in _tried(listing)]
+            found = [self._entry(item) for item in self._tried(listing)]
         # Sorted here: not every server lists in the order of the full keys.
         for entry in sorted(found):
             if not entry.path.startswith(f"{RESERVED}/") and not entry.path.endswith("/"):
@@ -131,7 +133,7 @@ class S3Store:
         key = self._key(path)
         with self._errors("look up", path):
             try:
-                return self._entry(_tried(lambda: self._client.stat_object(self._place.bucket, key)))
+                return self._entry(self._tried(lambda: self._client.stat_object(self._place.bucket, key)))
             except S3Error as error:
                 if error.code == "NoSuchKey":
                     return None
@@ -150,7 +152,7 @@ class S3Store:
                 raise StoreError(f"{self._place}: cannot delete {error.name!r}: {error.code}: {error.message}")
 
         with self._errors("delete", prefix):
-            _tried(remove)
+            self._tried(remove)
         return len(paths)
 
     def _key(self, path: str) -> str:
@@ -174,11 +176,11 @@ class S3Store:
             source.seek(0)
             self._client.put_object(self._place.bucket, key, source, size, part_size=_PART)
 
-        _tried(put)
+        self._tried(put)
 
     def _create(self, key: str, data: bytes) -> bool:
         unsure = False
-        for pause_s in _pauses():
+        for pause_s in _pauses(self._tries):
             time.sleep(pause_s)
             try:
                 response = self._put_new(key, data)
@@ -210,7 +212,7 @@ class S3Store:
             with self._response(key) as response:
                 return response.read()
 
-        return _tried(get) == data
+        return self._tried(get) == data
 
     def _probe(self) -> None:
         with self._probing:
@@ -224,6 +226,23 @@ class S3Store:
                     "commit; use a server that honours it (AWS S3, MinIO, SeaweedFS 4 or newer)"
                 )
             self._probed = True
+
+    def _tried(self, operation: Callable[[], _T]) -> _T:
+        """Repeat what the pool's own retries cannot mend: bodies cut while they are read, lost completions."""
+        for pause_s in _pauses(self._tries):
+            time.sleep(pause_s)
+            try:
+                return operation()
+            except MaxRetryError:
+                raise
+            except S3Error as error:
+                failure: Exception = error
+                # The answer to the end of a large upload was lost and the repeated request found it closed.
+                if error.code != "NoSuchUpload":
+                    raise
+            except HTTPError as error:
+                failure = error
+        raise failure
 
     @contextlib.contextmanager
     def _errors(self, doing: str, path: str) -> Iterator[None]:
@@ -240,27 +259,9 @@ class S3Store:
             raise StoreError(f"{self._place}: cannot {doing} {path!r}: {error.strerror or error}") from error
 
 
-def _tried(operation: Callable[[], _T]) -> _T:
-    """Repeat what the pool's own retries cannot mend: bodies cut while they are read, completions that were lost."""
-    for pause_s in _pauses():
-        time.sleep(pause_s)
-        try:
-            return operation()
-        except MaxRetryError:
-            raise
-        except S3Error as error:
-            failure: Exception = error
-            # The answer to the end of a large upload was lost and the repeated request found it closed.
-            if error.code != "NoSuchUpload":
-                raise
-        except HTTPError as error:
-            failure = error
-    raise failure
-
-
-def _pauses() -> Iterator[float]:
+def _pauses(tries: int) -> Iterator[float]:
     yield 0.0
-    for number in range(TRIES - 1):
+    for number in range(tries - 1):
         # Jitter keeps clients that were cut off together from coming back together.
         yield 0.2 * 2**number * random.uniform(0.5, 1.0)
 

@@ -10,12 +10,8 @@ import urllib3
 from minio import Minio
 
 from agentark.errors import InvalidInput
-from agentark.store.interface import checked_folder
+from agentark.store.interface import Patience, checked_folder
 
-TRIES = 5
-"""How often a request is made before it fails for good."""
-_CONNECT_S = 5.0
-_READ_S = 60.0
 _CONNECTIONS = 32
 _PASSING = (500, 502, 503, 504)
 _AWS = "https://s3.amazonaws.com"
@@ -45,7 +41,7 @@ class Place:
 
 
 def connect(
-    uri: str, endpoint: str, region: str, access_key: str, secret_key: str
+    uri: str, endpoint: str, region: str, access_key: str, secret_key: str, patience: Patience
 ) -> tuple[Place, Minio, urllib3.PoolManager]:
     """Make a client and its connection pool for the store at `uri`; empty arguments come from the environment.
 
@@ -56,12 +52,12 @@ def connect(
     access, secret, token = _credentials(access_key, secret_key)
     pool = urllib3.PoolManager(
         maxsize=_CONNECTIONS,
-        timeout=urllib3.Timeout(connect=_CONNECT_S, read=_READ_S),
+        timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
         cert_reqs="CERT_REQUIRED",
         ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
         # Servers that start ask for a pause of a minute (Retry-After); the back-off here is bounded instead.
         retries=urllib3.Retry(
-            total=TRIES - 1,
+            total=patience.tries - 1,
             backoff_factor=0.2,
             backoff_jitter=0.2,
             status_forcelist=_PASSING,

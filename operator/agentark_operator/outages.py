@@ -12,6 +12,8 @@ from agentark.errors import StoreUnavailable
 
 DOWN_S = 5.0
 """A server that did not answer is asked again after so long."""
+ASKING_S = 60.0
+"""Whoever asks again may wait for so long before the next one asks."""
 
 
 class Outages:
@@ -44,7 +46,7 @@ class Outages:
             if self._clock() < until:
                 raise StoreUnavailable(text)  # not StoreUnreachable: that would be a new sight of it
             # Whoever comes while this one asks takes it to be down.
-            self._found[server] = (self._clock() + DOWN_S, text)
+            self._found[server] = (self._clock() + ASKING_S, text)
 
     def answered(self, server: str) -> None:
         """A server answers."""

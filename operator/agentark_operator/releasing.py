@@ -201,6 +201,7 @@ class Releases:
         what = f"{name!r} in {place.store.uri}"
         # In this order: a version is made before it becomes the current one.
         current = read_current(place.store, name)
+        self._stores.answered(place)
         numbers = version_numbers(place.store, name)
         if not numbers:
             text = f"waits for a job that releases {name}; there is no version of it in {place.store.uri}"

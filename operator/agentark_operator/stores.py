@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from agentark.api import Resource, StoreSource
 from agentark.api.base import Reference
 from agentark.errors import AgentArkError, InvalidInput, StoreRefused, StoreUnavailable, StoreUnreachable
-from agentark.store import StageManifest, Store, open_store, read_manifest
+from agentark.store import Patience, StageManifest, Store, open_store, read_manifest
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.outages import Outages
 from agentark_operator.settings import Settings
@@ -18,6 +18,8 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 SECRET_FRESH_S = 10.0
 """A Secret that was read is taken as it was for so long: a mended one counts soon, and a pass costs no call."""
+_PATIENCE = Patience(connect_s=3.0, read_s=10.0, tries=2)
+"""What the operator asks for is small, and the next pass asks again: a server that hangs must not hold its threads."""
 MANIFEST_FRESH_S = 300.0
 """A manifest is written once and never changed; only somebody who deletes it makes an old sight wrong."""
 
@@ -131,10 +133,14 @@ class Stores:
 
         def read() -> StageManifest | None:
             found = read_manifest(place.store, kind, key)
-            self._outages.answered(_server(place.source))
+            self.answered(place)
             return found
 
         return self._manifests.get((place.identity, key), read)
+
+    def answered(self, place: Place) -> None:
+        """A store was asked, and did answer."""
+        self._outages.answered(_server(place.source))
 
     def told(self, resource: Resource, error: AgentArkError) -> str:
         """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is.
@@ -203,7 +209,12 @@ def _secret(resource: Resource, name: str) -> str:
 def _open(uri: str, source: StoreSource, access: str, secret: str) -> Store:
     try:
         return open_store(
-            uri, endpoint=source.endpoint or "", region=source.region, access_key=access, secret_key=secret
+            uri,
+            endpoint=source.endpoint or "",
+            region=source.region,
+            access_key=access,
+            secret_key=secret,
+            patience=_PATIENCE,
         )
     except InvalidInput as error:
         if access:

@@ -5,12 +5,24 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agentark_operator.counting import counted
+from agentark_operator.facts import Attempt, Facts, Run, Track
+from agentark_operator.failures import Failure
+from agentark_operator.instants import parsed
+from agentark_operator.outages import ASKING_S, DOWN_S, Outages
+from agentark_operator.summarizing import Observed, summarize
 
+from agentark.api import RunPolicy
+from agentark.errors import StoreUnavailable
+from agentark.planning import Stage
 from agentark.store import sha256_tree
 from tests.operator.running import QUESTIONS, Bench, Operators, condition, phase
 from tests.servers import kwok
@@ -222,6 +234,26 @@ def test_a_store_that_is_down_during_a_run(
     assert found["status"]["stages"][0]["attempt"] == 1 and "interruptions" not in found["status"]["stages"][0]
 
 
+def test_a_store_that_hangs_holds_up_nobody_else(
+    bench: Bench, operator: Operators, player: Player, own_store: Store, tmp_path: Path
+) -> None:
+    server = own_store.start()
+    other = dataclasses.replace(bench, s3=server)
+    other.prepare(tmp_path)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        paths = [other.apply(other.debate_run(f"hangs-{number}")) for number in range(12)]  # more than threads
+        waiting(bench, paths[0], "StoreUnavailable", "cannot be reached (no answer in time)")
+        asked = time.monotonic()
+        bench.prepare(tmp_path)
+        succeeds(bench, bench.apply(bench.debate_run("talk")))
+        assert time.monotonic() - asked < 30
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    for path in paths:
+        succeeds(bench, path, within_s=120)
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -355,3 +387,53 @@ def _everything(bench: Bench) -> Iterator[tuple[str, str]]:
         with contextlib.closing(there.get_object(bench.s3.bucket, name)) as content:
             yield name, content.read().decode(errors="replace")
             content.release_conn()
+
+
+# Without a cluster
+
+
+def test_of_a_server_that_is_down_one_pass_asks_and_the_others_are_told() -> None:
+    now = 0.0
+    outages = Outages(clock=lambda: now)
+    outages.check("a")
+    outages.saw("a", "a cannot be reached")
+    outages.check("b")
+    for moment, may in ((1.0, False), (DOWN_S + 1, True), (DOWN_S + 2, False), (DOWN_S + ASKING_S + 2, True)):
+        now = moment
+        if may:
+            outages.check("a")
+        else:
+            with pytest.raises(StoreUnavailable, match="a cannot be reached"):
+                outages.check("a")
+    outages.answered("a")
+    outages.check("a")
+    outages.check("a")
+
+
+def test_a_service_is_waited_for_longer_than_a_node() -> None:
+    stage = Stage(kind="debate", name="debate", key="0123456789abcdef", params={})
+    run = Run("uid", RunPolicy(), suspended=False, started_at="", now_s=1_800_000_000.0, base_wait_s=10.0)
+
+    def wait_s(reason: str, interruptions: int) -> float:
+        attempt = Attempt(1, {"kind": "Job"}, "Failed", failure=Failure("Interruption", reason, "so it was"))
+        track = counted(Facts(stage, attempts=[attempt], track=Track(interruptions=interruptions)), run).track
+        assert (track.interruptions, track.failures) == (interruptions + 1, 0)
+        return parsed(track.next_attempt_at) - run.now_s
+
+    assert wait_s("Evicted", 0) <= 1.0 and 4.0 <= wait_s("ServiceUnavailable", 0) <= 10.0
+    assert 299.0 <= wait_s("ServiceUnavailable", 12) <= 600.0
+
+
+def test_a_run_that_rests_rests_on_while_its_store_is_down() -> None:
+    conditions = [
+        {"type": type, "status": "True", "reason": "Suspended", "message": "so it is", "lastTransitionTime": "then"}
+        for type in ("Suspended", "QuotaReserved")
+    ]
+    before = {"observedGeneration": 1, "phase": "Suspended", "runId": "talk-1", "conditions": conditions}
+    down = Observed(waiting=("StoreUnavailable", "it cannot be reached"))
+    after = summarize(down, before, generation=1, now="now")
+    assert phase({"status": after}) == "Suspended" and after["runId"] == "talk-1"
+    kept = [one for one in after["conditions"] if one["type"] in ("Suspended", "QuotaReserved")]
+    assert [one["lastTransitionTime"] for one in kept] == ["then", "then"]
+    assert condition({"status": after})["reason"] == "StoreUnavailable"
+    assert summarize(down, before, generation=2, now="now")["phase"] == "Pending", "of another spec nothing is known"
