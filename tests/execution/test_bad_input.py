@@ -23,6 +23,16 @@ def test_a_server_that_is_not_there(place: Workplace) -> None:
     assert not committed(place)
 
 
+def test_a_store_that_is_not_there(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.questions(3)
+    place.write("run.yaml", debate_run("http://127.0.0.1:9/v1"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of-nobody")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    output = place.run("run", "-f", "run.yaml", "--store", "s3://bucket/store", expect=69)
+    assert "bucket 'bucket' at http://127.0.0.1:9 cannot be reached (no connection): check that" in output
+
+
 def test_a_model_that_the_server_does_not_have(place: Workplace, serve: Serve) -> None:
     place.questions(3)
     place.write("run.yaml", debate_run(serve(), model="other"))
