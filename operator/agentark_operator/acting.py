@@ -17,7 +17,7 @@ from agentark_operator.stores import Place, Recent
 from agentark_operator.waiting import refused
 from agentark_operator.workload import QUEUE, UID, Owner, Workload, child_name
 
-_INSTALLED_FRESH_S = 30.0
+_INSTALLED_FRESH_S = 300.0
 _VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
 Runs = DebateRun | PRMTraining | DistillJob
 STALLING = frozenset({"BackendNotInstalled"})

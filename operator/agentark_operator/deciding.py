@@ -13,10 +13,23 @@ from agentark_operator.counting import counted, given_up, gpu_seconds, silent_s,
 from agentark_operator.facts import Attempt, Facts, Run, State, Track, View
 from agentark_operator.instants import parsed
 
-__all__ = ["Attempt", "Begin", "Decision", "Facts", "Run", "State", "Track", "View", "decide", "gpu_seconds"]
+__all__ = [
+    "Attempt",
+    "Begin",
+    "Decision",
+    "Facts",
+    "Run",
+    "State",
+    "Track",
+    "View",
+    "decide",
+    "gpu_seconds",
+    "starting",
+]
 
 _MARGIN_S = 0.1
 """A look at the clock a little after a moment, not a little before."""
+_STARTING = frozenset({"", "NoPods", "Starting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,16 @@ def decide(facts: Sequence[Facts], run: Run) -> Decision:
     )
 
 
+def starting(label: str, *, queued: bool | None = None) -> View:
+    """A stage whose pods come by themselves in a moment. One view for all of that: each other word would be a write.
+
+    Args:
+        label: Kind/name of what runs it.
+        queued: Whether it waits for a quota; None where no queue is involved.
+    """
+    return View("Running", "Starting", f"{label} starts", label, queued=queued, begun=False)
+
+
 @dataclass
 class _Draft:
     """A decision while it is made, stage by stage."""
@@ -139,7 +162,9 @@ class _Draft:
             return View("Waiting", last.reason or "WaitingForQuota", last.message, last.label, queued=True)
         queued = False if last.queued else None
         if last.state == "Pending":
-            return View("Running", last.reason or "PodsPending", last.message, last.label, queued=queued, begun=False)
+            if last.reason in _STARTING:
+                return starting(last.label, queued=queued)
+            return View("Running", last.reason, last.message, last.label, queued=queued, begun=False)
         self.due.append(self.run.policy.stall_timeout_seconds - silent_s(one, last, self.run) + _MARGIN_S)
         return View("Running", "StageRunning", "", last.label, queued=queued)
 
@@ -180,7 +205,7 @@ class _Draft:
             text += "delete the node, or the pods with `kubectl delete pod --force`"
             return View("Waiting", "PodsEnding", text, one.object)
         self.begin.append(Begin(one.stage, track.attempt + 1))
-        return View("Running", "Starting", "its pods are being made", begun=False)
+        return starting("")
 
 
 def _deadline(facts: Sequence[Facts], run: Run) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ directly, since its own layers cost more than the server does.
 import base64
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import urllib3
@@ -18,7 +18,10 @@ from agentark.errors import InvalidInput
 _log = logging.getLogger(__name__)
 FIELD_MANAGER = "agentark-operator"
 _TIMEOUT_S = 30.0
+_CHANGED = "the object has been modified"
+"""What a conflict says that is over by the next try; others say that the object is not the one that was meant."""
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
+_PATCH = "application/json-patch+json"
 _PLURALS = {
     "CustomResourceDefinition": "customresourcedefinitions",
     "DebateRun": "debateruns",
@@ -57,6 +60,10 @@ class Unreachable(KubeError):
     """The server does not answer, or is too busy; later it may."""
 
 
+class Unknown(KubeError):
+    """The server has no such kind: it is not installed, or the server has just begun and does not know it yet."""
+
+
 class Kube:
     """Calls to the API server; each blocks its thread.
 
@@ -82,21 +89,19 @@ class Kube:
         self._pool = self._api.rest_client.pool_manager
 
     def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
-        """Apply the whole status of a resource on the server.
+        """Replace the whole status of a resource.
 
         Raises:
             Gone: If the resource was deleted, or deleted and made anew.
             KubeError: If the server does not take it.
         """
-        metadata = resource["metadata"]
-        body = {
-            "apiVersion": resource["apiVersion"],
-            "kind": resource["kind"],
-            # With the uid, a resource that has been made anew under the name is a conflict.
-            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"]},
-            "status": status,
-        }
-        return self._call("PATCH", f"{path_of(resource)}/status", body, _APPLY, query=_applying(FIELD_MANAGER))
+        # Not applied: for a status, the server does not mind a uid that is not the object's.
+        change = [
+            {"op": "test", "path": "/metadata/uid", "value": resource["metadata"]["uid"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        query = f"?fieldManager={FIELD_MANAGER}"
+        return self._call("PATCH", f"{path_of(resource)}/status", change, _PATCH, query=query)
 
     def apply(self, resource: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Object:
         """Apply an object on the server: made where it is not there, else brought to this; returns it as it is.
@@ -155,7 +160,11 @@ class Kube:
                 _log.warning("an event cannot be made: %s", error)
 
     def read(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """An object as it is now; None if it, or its kind, is not there."""
+        """An object as it is now; None if it is not there.
+
+        Raises:
+            KubeError: If the server does not say.
+        """
         metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
         try:
             return self._call("GET", path_of({"apiVersion": api_version, "kind": kind, "metadata": metadata}))
@@ -194,7 +203,7 @@ class Kube:
         """Whether the server knows a kind."""
         try:
             found = self._call("GET", f"/apis/{api_version}")
-        except Gone:
+        except (Gone, Unknown):
             return False
         return any(one["kind"] == kind for one in found.get("resources", ()))
 
@@ -202,7 +211,7 @@ class Kube:
         """The schema of a kind as the server publishes it, which takes no right; None if it does not know the kind."""
         try:
             found = self._call("GET", f"/openapi/v3/apis/{api_version}")
-        except Gone:
+        except (Gone, Unknown):
             return None
         group, _, version = api_version.partition("/")
         wanted = {"group": group, "version": version, "kind": kind}
@@ -214,7 +223,13 @@ class Kube:
         self._api.close()
 
     def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, form: str = "", *, query: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        form: str = "",
+        *,
+        query: str = "",
     ) -> Object:
         headers = {"Accept": "application/json"} | ({"Content-Type": form} if form else {})
         self._api.update_params_for_auth(headers, [], ["BearerToken"])
@@ -252,6 +267,12 @@ def _error(status: int, what: str, data: bytes) -> KubeError:
     except (ValueError, AttributeError):
         text, reason, causes = data[:500].decode(errors="replace"), "", set()
     message = f"{what}: {status}: {text[:1500]}"
+    if status == 409 and _CHANGED in text:
+        return Unreachable(status, message)  # who wrote at the same moment was first; the object is there
+    if status == 422 and not causes:
+        return Gone(status, message)  # the test of `write_status` failed: what is not valid has causes
+    if status == 404 and reason != "NotFound":
+        return Unknown(status, message)
     # A namespace on its way out refuses new objects; the resource goes with it.
     if status in (404, 409, 410) or "NamespaceTerminating" in causes:
         return Gone(status, message)

@@ -19,7 +19,7 @@ from agentark_operator.acting import STALLING, Actor, shared
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import Children, owner_uid
 from agentark_operator.continuing import kept, requested, run_of, same
-from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide
+from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide, starting
 from agentark_operator.delegating import Delegate, content_of, delegates, standing
 from agentark_operator.endings import Ending, endings
 from agentark_operator.eventing import events
@@ -35,7 +35,7 @@ from agentark_operator.summarizing import Observed, ObservedStage, over, summari
 from agentark_operator.teachers import Teachers
 from agentark_operator.teaching import Served, addressed, teachers
 from agentark_operator.telemetry import Telemetry
-from agentark_operator.workload import Owner
+from agentark_operator.workload import Owner, child_name
 
 _log = logging.getLogger(__name__)
 Runs = DebateRun | PRMTraining | DistillJob
@@ -125,7 +125,8 @@ class Reconciler:
             try:
                 self.kube.write_status(body, status)
             except Gone:
-                return Outcome(before)
+                self.resources.lost(key, uid=body["metadata"]["uid"])
+                return Outcome({})
             self._tell(key, before, status, seen)
             self.kube.tell(events(body, before, status, now=now()))
         if over(status):
@@ -189,6 +190,8 @@ class Reconciler:
         observed = replace(observed, stalled=stalled, note=note)
         runs = any(view.state == "Running" for view in decision.views.values())
         waits = [self._poll_s() if runs else self.settings.resync_s]
+        if stalled is not None:
+            waits.append(3 * self.settings.poll_s)  # no event tells that a backend was installed
         waits += [decision.due_s] if decision.due_s is not None else []
         sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
         ended = endings(facts, tracks_of(before), decision, manifests, run.now_s)
@@ -266,8 +269,9 @@ class Reconciler:
             if view is None:
                 view, began = self.actor.begin(begin, resource, owner, plan, place, addressed(plan, used))
             if began:
+                name = child_name(owner, begin.stage.kind, key, begin.number)
                 tracks[key] = replace(tracks[key], attempt=begin.number, next_attempt_at="")
-                views[key] = replace(views[key], object=f"{begin.stage.resources.backend} attempt {begin.number}")
+                views[key] = starting(f"{begin.stage.resources.backend}/{name}")
             elif view is not None:
                 views[key] = view
                 if view.reason in STALLING:

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import copy
+import io
 import os
 import subprocess
 import sys
@@ -89,6 +90,11 @@ class Bench:
     server: ApiServer
     s3: S3Server
     namespace: str
+
+    def upload(self, name: str, content: str) -> None:
+        """Put a file beside the namespace's data."""
+        data = content.encode()
+        client(self.s3.endpoint).put_object(self.s3.bucket, f"{self.namespace}/{name}", io.BytesIO(data), len(data))
 
     def prepare(self, folder: Path) -> None:
         """Upload the data and a model, and make the Secret."""
