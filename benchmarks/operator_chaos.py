@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ class Surroundings:
             disturbances = Disturbances(self.playground, bench, self.bucket, front, draw)
             record, started = Record(), time.monotonic()
             moments = disturbances.moments(amount) + _applying(users, roles, amount, draw)
-            _play(sorted(moments, key=lambda one: one[0]))
+            _play(sorted(moments, key=lambda one: one[0]), disturbances.repay)
             self._await_end(users, keeper, record, patience_s)
             record.figures["seconds"] = round(time.monotonic() - started, 1)
             record.last = dict(users.last)
@@ -146,10 +146,13 @@ def _applying(users: Users, roles: list[Role], amount: Amount, draw: random.Rand
     return [(draw.uniform(0, whole_s), f"{one.name} applied", partial(users.apply, one)) for one in roles]
 
 
-def _play(moments: list[Moment]) -> None:
+def _play(moments: list[Moment], between: Callable[[], None]) -> None:
+    """Do everything at its time, and something else about once a second."""
     started = time.monotonic()
     for at, name, do in moments:
-        time.sleep(max(0.0, started + at - time.monotonic()))
+        while (left_s := started + at - time.monotonic()) > 0:
+            between()
+            time.sleep(min(1.0, left_s))
         if name:
             print(f"{time.monotonic() - started:7.1f} s: {name}", file=sys.stderr, flush=True)
         do()

@@ -49,6 +49,13 @@ class Disturbances:
     front: Front
     draw: random.Random
     counts: Counter[str] = field(default_factory=Counter)
+    _owed: int = 0
+
+    def repay(self) -> None:
+        """Remove something now, if there was nothing to remove when it should have been."""
+        if self._owed:
+            self._owed -= 1
+            self._remove()
 
     def moments(self, amount: Amount) -> list[Moment]:
         """All that is to be done, in order."""
@@ -77,14 +84,15 @@ class Disturbances:
         try:
             found = self._candidates("child" if way == "child" else "pod")
             if not found:
-                self.counts["nothing to remove"] += 1
+                self._owed += 1
                 return
             path = self.draw.choice(found)
             answer = {"child": self._delete_child, "pod": self._delete, "evicted": self._evict, "node": self._take}[
                 way
             ](path)
         except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            return  # the server is down
+            self._owed += 1  # the server is down
+            return
         self.counts[f"{way} removed" if answer < 300 else f"{way}: {answer}"] += 1
 
     def _candidates(self, what: str) -> list[str]:
