@@ -15,6 +15,8 @@ Object = dict[str, Any]
 _LABEL = "agentark.dev/"
 STORE = f"{_LABEL}store"
 """Annotation with the address of the store that an attempt writes to."""
+_BEGINNING_S = 60.0
+"""An attempt of which nobody knows whether it was made keeps others from the stage for so long, in seconds."""
 
 
 class Identity(NamedTuple):
@@ -36,7 +38,7 @@ class Children:
         self._by_stage: dict[str, set[Identity]] = defaultdict(set)
         self._deleted: dict[str, int] = {}
         self._heard: dict[Identity, float] = {}
-        self._beginning: dict[tuple[str, str], str] = {}
+        self._beginning: dict[tuple[str, str], tuple[str, float]] = {}
 
     def saw(self, found: Object) -> None:
         """Take an object as it is shown, unless something newer is known of it."""
@@ -127,13 +129,12 @@ class Children:
         with self._lock:
             name = self.worked_on(key, store, uid)
             if not name:
-                self._beginning[key, store] = uid
-        try:
-            yield name
-        finally:
-            if not name:
-                with self._lock:
-                    self._beginning.pop((key, store), None)
+                self._beginning[key, store] = uid, self._clock() + _BEGINNING_S
+        yield name
+        # Not where that failed: the server may have made the object, and its answer was lost.
+        if not name:
+            with self._lock:
+                self._beginning.pop((key, store), None)
 
     def worked_on(self, key: str, store: str, uid: str) -> str:
         """The other resource whose pods work on a stage; empty for none. Arguments as `beginning`."""
@@ -141,16 +142,24 @@ class Children:
             return self._other_at_work(key, store, uid)
 
     def _other_at_work(self, key: str, store: str, uid: str) -> str:
-        if self._beginning.get((key, store), uid) != uid:
+        claimer, until = self._beginning.get((key, store), (uid, 0.0))
+        if claimer != uid and self._clock() < until:
             return "another resource"
         for identity in self._by_stage.get(key, ()):
             found = self._objects[identity]
-            if identity.kind == "Pod" or owner_uid(found) == uid or _annotation(found, STORE) != store:
-                continue
-            if not _ended(found):
+            if owner_uid(found) != uid and not _ended(found) and self._store_of(found) in (store, ""):
                 labels = found["metadata"]["labels"]
                 return f"{labels.get(f'{_LABEL}kind')} {identity.namespace}/{labels.get(f'{_LABEL}name')}"
         return ""
+
+    def _store_of(self, found: Object) -> str:
+        """The store that an attempt writes to; empty for a pod whose attempt's object is gone."""
+        if found["kind"] != "Pod":
+            return _annotation(found, STORE)
+        attempt = owner_uid(found), attempt_number(found)
+        others = (self._objects[identity] for identity in self._by_stage.get(stage_key(found), ()))
+        stores = (_annotation(one, STORE) for one in others if (owner_uid(one), attempt_number(one)) == attempt)
+        return next((store for store in stores if store), "")
 
 
 def owner_uid(found: Mapping[str, Any]) -> str:

@@ -190,10 +190,10 @@ class Reconciler:
         observed = replace(observed, stalled=stalled, note=note)
         runs = any(view.state == "Running" for view in decision.views.values())
         waits = [self._poll_s() if runs else self.settings.resync_s]
-        if stalled is not None:
-            waits.append(3 * self.settings.poll_s)  # no event tells that a backend was installed
-        waits += [decision.due_s] if decision.due_s is not None else []
         sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
+        if stalled is not None or sharing:
+            waits.append(3 * self.settings.poll_s)  # no event need tell of a backend installed, or of another's end
+        waits += [decision.due_s] if decision.due_s is not None else []
         ended = endings(facts, tracks_of(before), decision, manifests, run.now_s)
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
         # Whoever refused an object does not say when it would take it.

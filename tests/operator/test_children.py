@@ -1,0 +1,74 @@
+"""Who works on a stage that several resources ask for: never two at once, whatever answers or watches were lost."""
+
+from typing import Any
+
+import pytest
+from agentark_operator.children import STORE, Children
+
+KEY, HERE, THERE = "0123456789abcdef", "s3://here", "s3://there"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def child(
+    kind: str, owner: str, *, store: str = "", attempt: int = 1, version: int = 1, **status: Any
+) -> dict[str, Any]:
+    labels = {"uid": owner, "kind": "DebateRun", "name": owner, "stage": KEY, "attempt": str(attempt)}
+    metadata = {
+        "name": f"{owner}-{kind.lower()}-{attempt}",
+        "namespace": "here",
+        "uid": f"{owner}-{kind}-{attempt}",
+        "resourceVersion": str(version),
+        "labels": {f"agentark.dev/{name}": value for name, value in labels.items()},
+        "annotations": {STORE: store} if store else {},
+    }
+    return {"kind": kind, "metadata": metadata, "status": status}
+
+
+def failed(owner: str, store: str) -> dict[str, Any]:
+    conditions = [{"type": "Failed", "status": "True"}]
+    return child("PyTorchJob", owner, store=store, version=2, conditions=conditions)
+
+
+def test_a_stage_is_begun_by_one_resource_at_a_time() -> None:
+    found = Children()
+    with found.beginning(KEY, HERE, "one") as other:
+        assert not other
+        with found.beginning(KEY, HERE, "two") as second, found.beginning(KEY, THERE, "two") as elsewhere:
+            assert second == "another resource" and not elsewhere
+    found.saw(child("Job", "one", store=HERE))
+    assert found.worked_on(KEY, HERE, "two") == "DebateRun here/one"
+    assert not found.worked_on(KEY, HERE, "one") and not found.worked_on(KEY, THERE, "two")
+
+
+def test_an_attempt_of_which_nobody_knows_whether_it_was_made_keeps_others_away_for_a_while() -> None:
+    clock = Clock()
+    found = Children(clock=clock)
+    with pytest.raises(OSError), found.beginning(KEY, HERE, "one"):
+        raise OSError("the answer was lost")
+    assert found.worked_on(KEY, HERE, "two") == "another resource"
+    with found.beginning(KEY, HERE, "one") as other:
+        assert not other, "who began tries again"
+    assert not found.worked_on(KEY, HERE, "two")
+    with pytest.raises(OSError), found.beginning(KEY, HERE, "one"):
+        raise OSError("the answer was lost")
+    clock.now_s += 61.0
+    assert not found.worked_on(KEY, HERE, "two"), "who began was deleted meanwhile"
+
+
+def test_pods_that_outlive_their_attempt_keep_others_away() -> None:
+    found = Children()
+    found.saw(failed("one", HERE))
+    found.saw(child("Pod", "one", phase="Running"))
+    assert found.worked_on(KEY, HERE, "two") == "DebateRun here/one"
+    assert not found.worked_on(KEY, THERE, "two"), "of another store"
+    found.lost(failed("one", HERE))
+    assert found.worked_on(KEY, HERE, "two"), "the object is gone, its pod is not"
+    found.saw(child("Pod", "one", version=3, phase="Failed"))
+    assert not found.worked_on(KEY, HERE, "two")
