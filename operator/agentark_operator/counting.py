@@ -10,6 +10,7 @@ from agentark_operator.instants import parsed, written
 
 LONGEST_WAIT_S = 600.0
 _INVALID = "InvalidInput"
+_MEND = "mend it and set the annotation agentark.dev/requestedAt"
 
 
 def counted(one: Facts, run: Run) -> Facts:
@@ -56,13 +57,14 @@ def given_up(one: Facts, run: Run) -> View | None:
     if one.done or not track.counted or track.counted < track.attempt:
         return None
     if track.reason == _INVALID:
-        return View("Failed", _INVALID, track.message.partition(": ")[2], one.object)
+        text = f"is not tried again with what it was given, {_MEND}: {track.message.partition(': ')[2]}"
+        return View("Failed", _INVALID, text, one.object)
     if track.failures > policy.backoff_limit:
-        text = f"failed {_times(track.failures)}, and runPolicy.backoffLimit is {policy.backoff_limit}; the last time: "
-        return View("Failed", "BackoffLimitExceeded", text + track.message, one.object)
+        text = f"failed {_times(track.failures)} (runPolicy.backoffLimit: {policy.backoff_limit}), {_MEND}; "
+        return View("Failed", "BackoffLimitExceeded", f"{text}the last time: {track.message}", one.object)
     if track.interruptions > policy.interruption_limit:
-        text = f"was interrupted {_times(track.interruptions)}, and runPolicy.interruptionLimit is "
-        text += f"{policy.interruption_limit}; the last time: {track.message}"
+        text = f"was interrupted {_times(track.interruptions)} (runPolicy.interruptionLimit: "
+        text += f"{policy.interruption_limit}), {_MEND}; the last time: {track.message}"
         return View("Failed", "InterruptionLimitExceeded", text, one.object)
     return None
 

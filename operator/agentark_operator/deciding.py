@@ -130,7 +130,7 @@ class _Draft:
         if one.done:
             # Somebody else's attempt made it, if one's own has not begun.
             self.remove += [attempt.body for attempt in one.attempts if not attempt.begun]
-            return View("Done" if one.track.attempt else "Cached", object=one.object)
+            return View("Done" if one.track.attempt or one.made else "Cached", object=one.object)
         if one.delegated is not None:
             return one.delegated
         if last is not None and one.track.counted < last.number:
@@ -238,7 +238,7 @@ def _all_off(facts: Sequence[Facts], run: Run, ended: tuple[str, str]) -> Decisi
         views[key] = View("Waiting", "NotStarted", "not started before the run ended")
         tracks[key] = one.track
         if one.done:
-            views[key] = View("Done" if one.track.attempt else "Cached", object=one.object)
+            views[key] = View("Done" if one.track.attempt or one.made else "Cached", object=one.object)
         elif works or one.track.counted:
             views[key] = View("Failed", ended[0], one.track.message or "stopped", one.object)
         if works and not one.done:

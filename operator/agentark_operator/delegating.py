@@ -6,7 +6,7 @@ and are left to it; where the keys differ (labels by consensus, which a PRMTrain
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,17 @@ def standing(delegate: Delegate, body: Body | None) -> View | None:
     return View("Waiting", "DependencyNotReady", f"{label} is {phase.lower()}: {why}{mend}", label, queued=queued)
 
 
+def done_by(embedded: Iterable[Body]) -> frozenset[str]:
+    """Keys of the stages that resources ran themselves, rather than finding them in the store."""
+    stages = (one for body in embedded for one in (body.get("status") or {}).get("stages") or ())
+    return frozenset(one["key"] for one in stages if one["state"] == "Done")
+
+
+def gpu_seconds_of(embedded: Iterable[Body]) -> int:
+    """GPUs times seconds that resources used."""
+    return sum(((body.get("status") or {}).get("usage") or {}).get("gpuSeconds", 0) for body in embedded)
+
+
 def differs(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether a resource is not what it should be; what others added to it is none of our business."""
     return _beyond(known.get("spec"), wanted["spec"]) or any(
@@ -153,7 +164,9 @@ def _embedded(
     content: dict[str, Any],
 ) -> list[Delegate]:
     """The resource that is made of what a job embeds; none where it would run something else than the job wants."""
-    how = {"store": job.spec.store, "runPolicy": job.spec.run_policy}
+    # The job's deadline is looked after by the job, which ends what it has made.
+    policy = job.spec.run_policy.model_copy(update={"active_deadline_seconds": None})
+    how = {"store": job.spec.store, "runPolicy": policy}
     spec = content | {name: _plain(value) for name, value in how.items() if value is not None}
     spec["suspend"] = job.spec.suspend
     spec |= {"pods": job.spec.pods} if job.spec.pods else {}

@@ -25,6 +25,7 @@ _COMES_BY_ITSELF = frozenset(
             "Running",
             "StageRunning",
             "Loading",
+            "Replaced",
             "Resumed",
             "Suspended",
         ),

@@ -102,6 +102,8 @@ class Facts:
     stage: Stage
     done: bool = False
     """Its manifest is in the store."""
+    made: bool = False
+    """By a resource that was made of what this one embeds, for this one."""
     progress: Progress | None = None
     """What it last reported."""
     attempts: Sequence[Attempt] = ()

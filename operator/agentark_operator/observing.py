@@ -1,7 +1,7 @@
 """What is the case with a resource: its plan, what store and cluster have of it. Reads; decides nothing."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,7 @@ def facts_of(
     tracks: Mapping[str, Track],
     delegated: Mapping[str, View],
     content: str = "",
+    made: Collection[str] = (),
     warnings: Callable[[str, str], Sequence[Mapping[str, Any]]] = lambda namespace, uid: (),
 ) -> list[Facts]:
     """Everything that is known of each stage.
@@ -109,6 +110,7 @@ def facts_of(
         tracks: Key -> what the status remembers.
         delegated: Key -> how it stands with stages that another resource runs.
         content: What the spec says by now, as objects carry it that were made of it.
+        made: Keys of stages that resources ran that were made of what this one embeds.
         warnings: Namespace and uid of an object -> warnings about it; asked where nothing else tells why no pod comes.
 
     Raises:
@@ -125,6 +127,7 @@ def facts_of(
             Facts(
                 stage=stage,
                 done=stage.key in finished,
+                made=stage.key in made,
                 progress=read_progress(place.store, stage.kind, stage.key) if runs else None,
                 attempts=attempts,
                 pods_alive=alive(pods),

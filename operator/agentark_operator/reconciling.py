@@ -20,7 +20,7 @@ from agentark_operator.backends import BACKENDS
 from agentark_operator.children import Children, owner_uid
 from agentark_operator.continuing import kept, requested, run_of, same
 from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide, starting
-from agentark_operator.delegating import Delegate, content_of, delegates, standing
+from agentark_operator.delegating import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
 from agentark_operator.endings import Ending, endings
 from agentark_operator.eventing import events
 from agentark_operator.glancing import Glances
@@ -35,7 +35,7 @@ from agentark_operator.summarizing import Observed, ObservedStage, over, summari
 from agentark_operator.teachers import Teachers
 from agentark_operator.teaching import Served, addressed, teachers
 from agentark_operator.telemetry import Telemetry
-from agentark_operator.workload import Owner, child_name
+from agentark_operator.workload import Owner, child_name, owner_of
 
 _log = logging.getLogger(__name__)
 Runs = DebateRun | PRMTraining | DistillJob
@@ -120,7 +120,7 @@ class Reconciler:
             seen = _Seen(Observed(waiting=("StoreUnavailable", text)), later=text)
         status = summarize(seen.observed, before, generation=body["metadata"]["generation"], now=now())
         if status["phase"] == "Failed":
-            self.actor.remove([one for one in self._embedded(key, body) if not over(one.get("status") or {})])
+            self._stop_embedded(key, body)
         if status != before:
             try:
                 self.kube.write_status(body, status)
@@ -156,10 +156,10 @@ class Reconciler:
         left = [stage for stage in plan.stages if stage.key not in manifests]
         given = delegates(resource, owner, others, plan) if left else []
         views = self._delegated(given, related, manifests) if left else {}
+        embedded = self._embedded(key, body)
         if left:
             wanted = {one.label for one in given}
-            made = self._embedded(key, body)
-            self.actor.remove([one for one in made if f"{one['kind']}/{one['metadata']['name']}" not in wanted])
+            self.actor.remove([one for one in embedded if f"{one['kind']}/{one['metadata']['name']}" not in wanted])
         own = kept(body, before, plan, manifests.keys(), objects)
         facts = facts_of(
             plan,
@@ -170,6 +170,7 @@ class Reconciler:
             delegated=views,
             warnings=self.kube.warnings,
             content=content_of(resource),
+            made=done_by(embedded),
         )
         run = Run(
             uid=owner.uid,
@@ -185,7 +186,7 @@ class Reconciler:
         used = teachers(resource, others, plan) if left else {}
         decision, stalled = self._begun(decision, resource, owner, plan, place, used)
         self.teachers.keep(_needed(decision, used, suspended=run.suspended), owner)
-        observed = self._observed(plain, plan, place, facts, decision, manifests, suspended=run.suspended)
+        observed = self._observed(plain, plan, place, facts, decision, manifests, embedded, suspended=run.suspended)
         note = self._releases.announce(resource, plan, manifests) if isinstance(resource, DistillJob) else ""
         observed = replace(observed, stalled=stalled, note=note)
         runs = any(view.state == "Running" for view in decision.views.values())
@@ -286,6 +287,7 @@ class Reconciler:
         facts: Sequence[Facts],
         decision: Decision,
         manifests: Mapping[str, StageManifest],
+        embedded: Sequence[Body],
         *,
         suspended: bool,
     ) -> Observed:
@@ -296,7 +298,7 @@ class Reconciler:
             for stage, one in zip(plan.stages, facts, strict=True)
         ]
         ran = [manifests[one.key] for one in stages if one.state == "Done"]
-        gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values())
+        gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values()) + gpu_seconds_of(embedded)
         compare = next((one.key for one in plan.stages if one.kind == "compare" and one.key in manifests), "")
         scores = self._read_scores(place, manifests[compare]) if compare else []
         return replace(
@@ -347,7 +349,12 @@ class Reconciler:
             self.actor.remove([one for one in self.children.of(uid) if one["kind"] in BACKENDS])
             self.actor.remove(self._embedded(key, body))
             left_s = None
+        elif before["phase"] == "Failed":
+            self._stop_embedded(key, body)  # what was made as the run ended was not seen then
         return Outcome(before, left_s)
+
+    def _stop_embedded(self, key: Key, body: Body) -> None:
+        self.actor.remove([one for one in self._embedded(key, body) if not over(one.get("status") or {})])
 
     def _embedded(self, key: Key, body: Body) -> list[Body]:
         """The resources that were made of what this one embeds."""
@@ -371,19 +378,6 @@ def _needed(decision: Decision, used: Mapping[str, Sequence[Served]], *, suspend
     beginning = {begin.stage.key for begin in decision.begin if views[begin.stage.key].reason != "SharedStage"}
     keys = [] if suspended else [key for key in used if views[key].state == "Running" or key in beginning]
     return {one.name for key in keys for one in used[key]}
-
-
-def owner_of(body: Body) -> Owner:
-    """A resource as the owner of its children."""
-    metadata = body["metadata"]
-    return Owner(
-        kind=body["kind"],
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        labels=metadata.get("labels") or {},
-        annotations=metadata.get("annotations") or {},
-    )
 
 
 def parsed(body: Body) -> Resource:

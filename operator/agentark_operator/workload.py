@@ -104,6 +104,19 @@ def annotations(workload: Workload) -> dict[str, str]:
     return {STAGE_NAME: workload.stage_name, RUN_ID: workload.run_id}
 
 
+def owner_of(body: Mapping[str, Any]) -> Owner:
+    """A resource as the owner of its children."""
+    metadata = body["metadata"]
+    return Owner(
+        kind=body["kind"],
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+    )
+
+
 def owner_reference(owner: Owner) -> dict[str, Any]:
     """The reference of a child to the resource that controls it, with which it is deleted."""
     return {

@@ -18,6 +18,7 @@ import urllib3
 import yaml
 from agentark_operator.conditions import health
 
+from tests.operator.asking import until
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import free_ports
 from tests.servers.s3 import S3Server, client
@@ -165,7 +166,7 @@ def test_what_is_not_in_the_store_waits_with_its_reason(
 ) -> None:
     operator()
     other = named(debated, "other", protocol={"agents": 2, "rounds": 2, "tie": "First"})
-    found = cluster.awaited(apply(other), lambda one: ready(one)["reason"] == "NoPods")
+    found = cluster.awaited(apply(other), lambda one: ready(one)["reason"] == "Starting")
     (job,) = cluster.request("GET", JOBS).body["items"]
     assert job["metadata"]["name"] in ready(found)["message"]
     assert job["metadata"]["ownerReferences"][0]["uid"] == found["metadata"]["uid"]
@@ -224,7 +225,7 @@ def test_a_resource_waits_for_the_one_that_it_names(
     assert "DebateRun/talk" in ready(found)["message"]
     assert health(found) == "InProgress"
     apply(named(debated, "talk"))
-    found = cluster.awaited(path, lambda one: ready(one)["reason"] == "NoPods")
+    found = cluster.awaited(path, lambda one: ready(one)["reason"] == "Starting")
     assert [stage["state"] for stage in found["status"]["stages"]] == ["Cached", "Running", "Waiting"]
     (job,) = cluster.request("GET", JOBS).body["items"]
     assert job["metadata"]["labels"]["agentark.dev/stage-kind"] == "steps"
@@ -247,8 +248,10 @@ def test_metrics_and_probes_tell_what_is_done(
             return reply.status, reply.data.decode()
 
     assert get("/healthz") == get("/readyz") == (200, "ok\n")
+    counted = 'agentark_reconcile_total{kind="DebateRun",outcome="Done"}'
+    until(lambda: counted in get("/metrics")[1])  # the status is written before its pass ends
     code, text = get("/metrics")
     assert code == 200
-    assert 'agentark_reconcile_total{kind="DebateRun",outcome="Done"} 1.0' in text, "one pass was enough"
+    assert f"{counted} 1.0" in text, "one pass was enough"
     assert 'agentark_reconcile_duration_seconds_count{kind="DebateRun"} 1.0' in text
     assert 'agentark_resources{kind="DebateRun",namespace="default"' in text

@@ -1,77 +1,12 @@
-"""What is decided for every case of one stage, and what holds for every order of events."""
+"""What is decided for every case of one stage, and for stages beside each other."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from agentark_operator.deciding import Attempt, Decision, Facts, Run, Track, View, decide
-from agentark_operator.failures import Failure, FailureKind
-from agentark_operator.instants import written
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from agentark_operator.deciding import Facts, Track, View
+from agentark_operator.failures import FailureKind
 
-from agentark.api import RunPolicy
-from agentark.planning import Stage
-from agentark.planning.stage import Resources
-from agentark.store import Progress
-
-NOW = 1_800_000_000.0
-KEY, NEXT = "0123456789abcdef", "fedcba9876543210"
-STAGE = Stage(kind="debate", name="debate", key=KEY, params={}, resources=Resources(nodes=2, gpus_per_node=4))
-AFTER = Stage(kind="curate", name="curate", key=NEXT, params={}, inputs={"debate": KEY})
-FAILURES: Mapping[FailureKind, Failure] = {
-    "Application": Failure("Application", "OOMKilled", "killed at its memory limit of 4Gi"),
-    "Interruption": Failure("Interruption", "NodeLost", "its node does not know what became of it"),
-    "InvalidInput": Failure("InvalidInput", "InvalidInput", "no column answer"),
-}
-
-
-def at(seconds: float) -> str:
-    """So many seconds from now."""
-    return written(NOW + seconds)
-
-
-def run(*, suspended: bool = False, started_s: float = -60, **policy: Any) -> Run:
-    return Run("uid", RunPolicy.model_validate(policy), suspended, at(started_s), NOW, base_wait_s=10.0)
-
-
-def attempt(state: str, number: int = 1, *, queue: bool = False, made_s: float = -50, **more: Any) -> Attempt:
-    labels = {"kueue.x-k8s.io/queue-name": "team"} if queue else {}
-    metadata = {"name": f"a-{number}", "labels": labels, "creationTimestamp": at(made_s)}
-    body = {"kind": "Job", "metadata": metadata, "status": {"conditions": more.pop("conditions", [])}}
-    started = at(-40) if state in ("Running", "Succeeded", "Failed") else ""
-    ended = at(-10) if state in ("Succeeded", "Failed") else ""
-    times = {"started_at": started, "working_since": started, "ended_at": ended}
-    return Attempt(number, body, state, **(times | more))  # type: ignore[arg-type]
-
-
-def failed(kind: FailureKind, number: int = 1) -> Attempt:
-    return attempt("Failed", number, failure=FAILURES[kind])
-
-
-def heartbeat(seconds: float) -> Progress:
-    counts = {"percent": 1, "done": 1, "total": 2, "failed": 0, "rate": 0, "eta_s": None, "metrics": {}, "unit": "rows"}
-    return Progress.model_validate(counts | {"heartbeat_at": at(seconds)})
-
-
-def one(*attempts: Attempt, **facts: Any) -> Facts:
-    alive = sum(found.state in ("Pending", "Running") for found in attempts)
-    return Facts(STAGE, attempts=attempts, **({"pods_alive": alive} | facts))
-
-
-def decided(facts: Facts, asked: Run | None = None, *others: Facts) -> Decision:
-    return decide([facts, *others], asked or run())
-
-
-def names(bodies: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [body["metadata"]["name"] for body in bodies]
-
-
-def told(decision: Decision) -> tuple[str, str]:
-    view = decision.views[KEY]
-    return view.state, view.reason
-
+from tests.operator.deciding import AFTER, KEY, NEXT, at, attempt, decided, failed, heartbeat, names, one, run, told
 
 # --- one pass over one stage
 
@@ -83,6 +18,7 @@ def told(decision: Decision) -> tuple[str, str]:
         (one(done=True), ("Cached", ""), 0),
         (one(attempt("Running"), done=True), ("Done", ""), 0),
         (one(done=True, track=Track(attempt=2, counted=2)), ("Done", ""), 0),
+        (one(done=True, made=True), ("Done", ""), 0),
         (one(attempt("Pending", reason="Unschedulable")), ("Running", "Unschedulable"), 0),
         (one(attempt("Pending")), ("Running", "Starting"), 0),
         (one(attempt("Pending", reason="NoPods", message="none yet")), ("Running", "Starting"), 0),
@@ -141,9 +77,13 @@ def test_what_a_failed_attempt_held_is_added_up() -> None:
 @pytest.mark.parametrize(
     ("track", "reason", "text"),
     [
-        (Track(4, 4, 0, 4, message="OOMKilled: at 4Gi"), "BackoffLimitExceeded", "failed 4 times, and runPolicy."),
+        (Track(4, 4, 0, 4, message="OOMKilled: at 4Gi"), "BackoffLimitExceeded", "failed 4 times (runPolicy."),
         (Track(2, 0, 21, 2, message="Evicted: memory"), "InterruptionLimitExceeded", "was interrupted 21 times"),
-        (Track(1, 1, 0, 1, message="InvalidInput: no column answer"), "InvalidInput", "no column answer"),
+        (
+            Track(1, 1, 0, 1, message="InvalidInput: no column answer"),
+            "InvalidInput",
+            "is not tried again with what it was given, mend it",
+        ),
     ],
 )
 @pytest.mark.parametrize("there", [True, False])
@@ -163,7 +103,7 @@ def test_limits_of_zero_allow_one_attempt() -> None:
     for kind, reason in (("Application", "BackoffLimit"), ("Interruption", "InterruptionLimit")):
         decision = decided(one(failed(kind)), run(**policy))  # type: ignore[arg-type]
         assert told(decision) == ("Failed", f"{reason}Exceeded")
-        assert " once, and runPolicy." in decision.views[KEY].message
+        assert " once (runPolicy." in decision.views[KEY].message
 
 
 def test_a_stalled_attempt_is_replaced_and_its_object_goes_even_when_it_was_the_last() -> None:
@@ -339,153 +279,3 @@ def test_a_queue_that_let_it_begin_is_told_apart_from_none() -> None:
     assert decided(one(attempt("Running", queue=True))).views[KEY].queued is False
     assert decided(one(attempt("Pending", queue=True))).views[KEY].queued is False
     assert decided(one(attempt("Running"))).views[KEY].queued is None
-
-
-# --- whatever happens
-
-STATES = st.sampled_from(["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"])
-
-
-@st.composite
-def attempts(draw: st.DrawFn, number: int) -> Attempt:
-    state = draw(STATES)
-    failure = draw(st.sampled_from([None, *FAILURES.values()])) if state == "Failed" else None
-    return attempt(
-        state,
-        number,
-        queue=draw(st.booleans()),
-        made_s=draw(st.floats(-500, 0)),
-        failure=failure,
-        started_at=draw(st.sampled_from(["", at(-400), at(-3)])),
-    )
-
-
-@st.composite
-def stages(draw: st.DrawFn, stage: Stage = STAGE) -> Facts:
-    counted = draw(st.integers(0, 4))
-    number = counted + draw(st.integers(0, 1))
-    numbers = draw(st.sets(st.integers(1, number + 1), max_size=3))
-    track = Track(
-        attempt=number,
-        counted=counted,
-        failures=(failures := draw(st.integers(0, counted))),
-        interruptions=draw(st.integers(0, counted - failures)),
-        next_attempt_at=draw(st.sampled_from(["", at(-100), at(100)])),
-        message=draw(st.sampled_from(["", "OOMKilled: x", "InvalidInput: y"])),
-    )
-    return Facts(
-        stage,
-        done=draw(st.booleans()),
-        progress=draw(st.sampled_from([None, heartbeat(-300), heartbeat(-1)])),
-        attempts=[draw(attempts(one)) for one in sorted(numbers)],
-        pods_alive=draw(st.integers(0, 2)),
-        track=track,
-        delegated=draw(st.sampled_from([None, None, View("Waiting", "x"), View("Failed", "x")])),
-    )
-
-
-@st.composite
-def runs(draw: st.DrawFn) -> Run:
-    limits = {
-        "backoffLimit": draw(st.integers(0, 4)),
-        "interruptionLimit": draw(st.integers(0, 3)),
-        "stallTimeoutSeconds": draw(st.sampled_from([60, 3600])),
-        "activeDeadlineSeconds": draw(st.sampled_from([None, 100, 10_000])),
-        "preRunningDeadlineSeconds": draw(st.sampled_from([None, 100, 10_000])),
-    }
-    policy = {name: value for name, value in limits.items() if value is not None}
-    return run(suspended=draw(st.booleans()), started_s=draw(st.sampled_from([-1000.0, -10.0])), **policy)
-
-
-@settings(max_examples=300, deadline=None)
-@given(stages(), stages(AFTER), runs())
-def test_whatever_the_facts_a_decision_is_sound(first: Facts, second: Facts, asked: Run) -> None:
-    facts = [first, second]
-    decision = decide(facts, asked)
-    assert decision.views.keys() == decision.tracks.keys() == {KEY, NEXT}
-    begun = {begin.stage.key: begin.number for begin in decision.begin}
-    for found in facts:
-        key, track, before = found.stage.key, decision.tracks[found.stage.key], found.track
-        highest = max([before.attempt, *(one.number for one in found.attempts)])
-        assert before.counted <= track.counted <= track.attempt == highest
-        assert track.failures + track.interruptions <= before.failures + before.interruptions + 1
-        assert track.gpu_seconds >= before.gpu_seconds
-        if key in begun:
-            assert begun[key] == highest + 1 and before.counted == highest
-            assert not found.pods_alive and all(one.over for one in found.attempts)
-            assert not asked.suspended and not found.done and found.delegated is None and decision.ended is None
-            assert track.failures <= asked.policy.backoff_limit
-            assert track.interruptions <= asked.policy.interruption_limit
-            assert decision.views[key].state == "Running"
-        if decision.views[key].state == "Failed" or decision.ended:
-            left = [one for one in found.attempts if not one.over and not found.done]
-            assert all(one.body in decision.remove for one in left)
-        state = decision.views[key].state
-        assert (state in ("Done", "Cached")) == found.done or state == "Failed"
-        if asked.suspended and found.delegated is None:
-            assert state != "Running"
-    assert not (decision.ended and (decision.begin or decision.suspend))
-    assert NEXT not in begun or first.done
-    assert decision.due_s is None or decision.due_s > 0
-
-
-@settings(max_examples=300, deadline=None)
-@given(stages(), stages(AFTER), runs())
-def test_a_decision_that_is_made_again_is_the_same(first: Facts, second: Facts, asked: Run) -> None:
-    """As after a restart in the middle: the status was written, the objects are as they were."""
-    for found in (first, second):
-        # As one that is over its budget has no attempt that runs.
-        assume(found.track.failures <= asked.policy.backoff_limit)
-        assume(found.track.interruptions <= asked.policy.interruption_limit)
-    once = decide([first, second], asked)
-    assume(once.ended is None)  # over a run that has ended nothing is decided any more
-    facts = [replace(found, track=once.tracks[found.stage.key]) for found in (first, second)]
-    again = decide(facts, asked)
-    assert {id(body) for body in once.remove} == {id(body) for body in again.remove}
-    for key, track in once.tracks.items():
-        known = again.tracks[key]
-        assert replace(known, gpu_seconds=0) == replace(track, gpu_seconds=0)
-        assert again.views[key].state == once.views[key].state or begins_now(again, key)
-
-
-def begins_now(decision: Decision, key: str) -> bool:
-    return any(begin.stage.key == key for begin in decision.begin)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from(["Application", "Interruption", "InvalidInput", "gone", "no result", "suspend", "done"]),
-        max_size=12,
-    ),
-    st.integers(0, 3),
-    st.integers(0, 3),
-)
-def test_a_life_of_attempts_ends_within_its_budgets(events: list[str], backoff: int, interruptions: int) -> None:
-    """Attempts begin one after another, and each ends as drawn; the status and nothing else is carried from one to the
-    next."""
-    policy = {"backoffLimit": backoff, "interruptionLimit": interruptions}
-    track, begun, spent = Track(), 0, {"failures": 0, "interruptions": 0}
-    for event in [*events, *["Application"] * 5]:
-        decision = decide([one(track=track)], run(**policy))
-        if not decision.begin:
-            break
-        begun += 1
-        assert decision.begin[0].number == begun
-        track = replace(decision.tracks[KEY], attempt=begun)
-        if event == "done":
-            assert decide([one(track=track, done=True)], run(**policy)).views[KEY].state == "Done"
-            return
-        if event in FAILURES:
-            facts = one(failed(event, begun), track=track)  # type: ignore[arg-type]
-        elif event == "no result":
-            facts = one(attempt("Succeeded", begun), track=track)
-        else:
-            facts = one(track=track)
-        spent["failures"] += event in ("Application", "InvalidInput", "no result")
-        spent["interruptions"] += event in ("Interruption", "gone")
-        track = decide([facts], run(**policy, suspended=event == "suspend")).tracks[KEY]
-        assert (track.failures, track.interruptions) == (spent["failures"], spent["interruptions"])
-        track = replace(track, next_attempt_at="")
-    given_up = track.reason == "InvalidInput" or track.failures > backoff or track.interruptions > interruptions
-    assert given_up and begun <= backoff + interruptions + 2 + events.count("suspend")

@@ -13,9 +13,8 @@ def test_a_job_hands_on_what_it_is_told_to_what_it_embeds(bench: Bench, operator
     made["metadata"]["labels"] = {QUEUE: "team"}
     path = bench.apply(made)
     debate = bench.path("DebateRun", "student-debate")
-    found = bench.server.awaited(path, queued)
-    assert "DebateRun/student-debate is pending: " in condition(found)["message"]
-    assert condition(found, "QuotaReserved")["message"]
+    pending = "DebateRun/student-debate is pending: debate: waits until Kueue admits it in the queue 'team'"
+    bench.server.awaited(path, lambda one: queued(one) and pending in condition(one)["message"])
     admit(bench)
     bench.server.awaited(path, settled("Running"))
     change(bench, path, {"suspend": True})
@@ -30,6 +29,8 @@ def test_a_job_hands_on_what_it_is_told_to_what_it_embeds(bench: Bench, operator
     change(bench, path, {"suspend": False})
     found = bench.server.awaited(path, OVER)
     assert phase(found) == "Succeeded", found["status"]
+    # What was made for the job counts as the job's: the debate and two evaluations.
+    assert set(states(found).values()) == {"Done"} and found["status"]["usage"]["tokens"] == 3 * 7200
     assert sound(player)
 
 

@@ -83,7 +83,7 @@ def test_what_fails_too_often_ends_with_its_last_lines(
     assert phase(found) == "Failed" and health(found) == "Failed"
     failed = condition(found, "Failed")
     assert failed["reason"] == "BackoffLimitExceeded"
-    assert failed["message"].startswith("prm: failed 2 times, and runPolicy.backoffLimit is 1; the last time: Error:")
+    assert failed["message"].startswith("prm: failed 2 times (runPolicy.backoffLimit: 1), mend it and set the annot")
     assert failed["message"].endswith("exit code 1: ValueError: lr must be above 0")
     assert condition(found, "Stalled")["status"] == "True" and condition(found, "Reconciling")["status"] == ""
     assert stage(found, "prm")["attempt"] == 2 and not alive(bench)
@@ -146,7 +146,7 @@ def test_interruptions_have_a_limit_too(bench: Bench, operator: Operators, playe
     player.act = in_turn(Play(75, "SIGTERM"))
     found = bench.server.awaited(bench.apply(bench.debate_run("talk", runPolicy={"interruptionLimit": 1})), OVER)
     assert phase(found) == "Failed" and condition(found, "Failed")["reason"] == "InterruptionLimitExceeded"
-    assert "was interrupted 2 times, and runPolicy.interruptionLimit is 1" in condition(found)["message"]
+    assert "was interrupted 2 times (runPolicy.interruptionLimit: 1)" in condition(found)["message"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -273,7 +273,7 @@ def test_a_failure_of_what_a_job_embeds_is_the_job_s_and_so_is_the_next_try(
     found = bench.server.awaited(path, OVER)
     assert phase(found) == "Failed" and health(found) == "Failed"
     assert condition(found, "Failed")["reason"] == "InvalidInput"
-    assert "debate: DebateRun/student-debate failed: debate: pod" in condition(found)["message"]
+    assert "debate: DebateRun/student-debate failed: debate: is not tried again" in condition(found)["message"]
     assert "no column answer" in condition(found)["message"]
     ask_again(bench, path)
     found = bench.server.awaited(path, OVER)
