@@ -8,10 +8,25 @@ from typing import Any
 import pytest
 from agentark_operator.conditions import health
 
-from tests.operator.asking import GOOD, MERGE, OVER, alive, ask_again, hold, in_turn, sound, stage, succeed, until
+from tests.operator.asking import (
+    GOOD,
+    MERGE,
+    OVER,
+    alive,
+    ask_again,
+    change,
+    hold,
+    in_turn,
+    settled,
+    sound,
+    stage,
+    succeed,
+    until,
+)
 from tests.operator.running import Bench, Body, Operators, condition, phase
 from tests.servers.kwok import MISSING_IMAGE
 from tests.servers.player import Play, Player
+from tests.servers.playground import Playground
 
 BACKENDS = ["Job", "PyTorchJob"]
 
@@ -27,11 +42,7 @@ def running_pod(bench: Bench) -> Body:
     found: list[Body] = []
 
     def there() -> bool:
-        found[:] = [
-            pod
-            for pod in bench.pods
-            if pod["metadata"]["labels"]["agentark.dev/stage-kind"] == "prm" and pod["status"]["phase"] == "Running"
-        ]
+        found[:] = [pod for pod in bench.pods if trains(pod) and runs(pod)]
         return len(found) == 2
 
     until(there)
@@ -246,6 +257,85 @@ def test_the_next_attempt_waits_for_the_last_pod_of_the_one_before(
     assert phase(found) == "Succeeded" and stage(found, "prm")["failures"] == 1, found["status"]
     assert "exit code 1: boom" in stage(found, "prm")["lastFailure"]
     assert sound(player)
+
+
+def test_nothing_begins_while_a_pod_hangs_on_a_lost_node(bench: Bench, operator: Operators, player: Player) -> None:
+    """A node that nobody plays: its pods never end, as far as the API server hears."""
+    player.act = hold
+    room = {"cpu": "8", "memory": "8Gi", "pods": "10", "ephemeral-storage": "8Gi"}
+    name = f"lost-{bench.namespace}"
+    mark = [{"key": "lost", "value": bench.namespace, "effect": "NoSchedule"}]
+    node = {"metadata": {"name": name, "labels": {"lost": bench.namespace}}, "status": {"allocatable": room}}
+    assert bench.server.request("POST", "/api/v1/nodes", node).status == 201
+    bench.server.request("PATCH", f"/api/v1/nodes/{name}", {"spec": {"taints": mark}}, form=MERGE)
+    there = {"nodeSelector": {"lost": bench.namespace}, "tolerations": [{"key": "lost", "operator": "Exists"}]}
+    path = bench.apply(bench.debate_run("talk", pods={"spec": there}))
+    until(lambda: [pod for pod in bench.pods if pod["spec"].get("nodeName")])
+    (pod,) = bench.pods
+    where = f"/api/v1/namespaces/{bench.namespace}/pods/{pod['metadata']['name']}"
+    started = {"status": {"phase": "Running", "startTime": pod["metadata"]["creationTimestamp"]}}
+    assert bench.server.request("PATCH", f"{where}/status", started, form=MERGE).status == 200
+    bench.server.awaited(path, settled("Running"))
+    (job,) = bench.jobs
+    remove(bench, "/apis/batch/v1", "jobs", job)
+    found = bench.server.awaited(path, lambda one: condition(one)["reason"] == "PodsEnding")
+    assert "attempt 2 begins when the last pod has ended; if their node is lost" in condition(found)["message"]
+    change(bench, path, {"pods": None})
+    found = bench.server.awaited(path, settled("Pending"))
+    assert condition(found)["reason"] == "PodsEnding" and not bench.jobs
+    # What the message says.
+    player.act = succeed
+    assert bench.server.request("DELETE", where, {"gracePeriodSeconds": 0}).status == 200
+    found = bench.server.awaited(path, OVER)
+    assert phase(found) == "Succeeded" and stage(found, "debate")["attempt"] == 2 and sound(player)
+    bench.server.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_preemption_by_the_real_scheduler_is_an_interruption(
+    bench: Bench, operator: Operators, player: Player, playground: Playground, backend: str
+) -> None:
+    label = {"only": bench.namespace}
+    playground.add_node(f"small-{bench.namespace}", gpus=2, labels=label)
+    urgent = {"metadata": {"name": bench.namespace}, "value": 1000}
+    assert bench.server.request("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", urgent).status == 201
+    player.act = in_turn(Play(None), GOOD, kind="prm")
+    training = {"backend": backend, "gpusPerNode": 2}
+    pods = {"spec": {"nodeSelector": label}}
+    path = bench.apply(bench.prm_training("scores", training=training, pods=pods, runPolicy={"backoffLimit": 0}))
+    until(lambda: player.alive == 1 and [pod for pod in bench.pods if trains(pod) and runs(pod)])
+    other = important(bench.namespace, label)
+    where = f"/api/v1/namespaces/{bench.namespace}/pods"
+    assert bench.server.request("POST", where, other).status == 201
+    waits = bench.server.awaited(path, lambda one: condition(one)["reason"] == "Unschedulable")
+    assert stage(waits, "prm")["interruptions"] == 1 and "Insufficient nvidia.com/gpu" in condition(waits)["message"]
+    bench.server.request("DELETE", f"{where}/{other['metadata']['name']}")
+    found = bench.server.awaited(path, OVER)
+    assert phase(found) == "Succeeded" and "failures" not in stage(found, "prm"), found["status"]
+    assert sound(player)
+    for one in (
+        f"/api/v1/nodes/small-{bench.namespace}",
+        f"/apis/scheduling.k8s.io/v1/priorityclasses/{bench.namespace}",
+    ):
+        bench.server.request("DELETE", one)
+
+
+def trains(pod: Body) -> bool:
+    return pod["metadata"].get("labels", {}).get("agentark.dev/stage-kind") == "prm"
+
+
+def runs(pod: Body) -> bool:
+    return bool(pod["status"]["phase"] == "Running")
+
+
+def important(priority: str, node: Body) -> Body:
+    """A pod of somebody else's that goes first, and takes both GPUs of a node."""
+    rights = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    rights["seccompProfile"] = {"type": "RuntimeDefault"}
+    container = {"name": "a", "image": "a", "securityContext": rights}
+    container["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
+    spec = {"priorityClassName": priority, "nodeSelector": node, "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "important"}, "spec": spec}
 
 
 def test_an_image_that_cannot_be_pulled_is_named_and_costs_nothing(
