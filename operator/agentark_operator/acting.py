@@ -37,6 +37,8 @@ class Actor:
         self._kube, self._children, self._settings = kube, children, settings
         self._installed: Recent[str, bool] = Recent(64, _INSTALLED_FRESH_S, time.monotonic)
         self._schemas: Recent[str, Object] = Recent(8, _INSTALLED_FRESH_S, time.monotonic)
+        self._whole: Recent[str, bool] = Recent(20_000, float("inf"), time.monotonic)
+        """Uids of objects beside which everything was made that their pods need."""
 
     def carry_out(self, decision: Decision) -> None:
         """Suspend and remove.
@@ -73,6 +75,19 @@ class Actor:
             if one["kind"] != "Pod" and not one["metadata"].get("finalizers"):
                 self._children.lost(dict(one))
 
+    def taken(self, key: str, place: Place, owner: Owner) -> View | None:
+        """How a stage stands that another resource's pods work on; None where none do.
+
+        Raises:
+            KubeError: The server does not answer.
+        """
+        if not self._children.worked_on(key, place.identity, owner.uid):
+            return None
+        # That one may be gone with all that it had; nobody else would ask then.
+        self.ask_about(self._children.silent_at(key, 3 * self._settings.poll_s))
+        other = self._children.worked_on(key, place.identity, owner.uid)
+        return _shared(other) if other else None
+
     def begin(
         self, begin: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, served: Plan
     ) -> tuple[View | None, bool]:
@@ -98,7 +113,7 @@ class Actor:
             return missing, False
         with self._children.beginning(stage.key, place.identity, owner.uid) as other:
             if other:
-                return shared(other), False
+                return _shared(other), False
             workload = self._workload(begin, resource, owner, plan, place, keep_plan(place.store, served))
             schema = self._schema("TrainJob") if stage.resources.backend == "TrainJob" else None
             try:
@@ -108,6 +123,33 @@ class Actor:
                 text = f"the API server does not take {workload.name}: {known.message if known else error}"
                 return View("Waiting", "Refused", text), False
         return None, True
+
+    def complete(
+        self, begun: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, child: Mapping[str, Any]
+    ) -> None:
+        """Make what the pods of an attempt need beside its object, once in this operator's life.
+
+        The last operator may have ended between the two.
+
+        Args:
+            begun: The attempt.
+            resource: Whose it is.
+            owner: The same as owner.
+            plan: Its plan.
+            place: Its store.
+            child: Its object.
+
+        Raises:
+            KubeError: The server does not answer.
+        """
+
+        def make() -> bool:
+            workload = self._workload(begun, resource, owner, plan, place, kept="")
+            _, *others = BACKENDS[child["kind"]].render(workload)
+            return self._made_beside(child, others)
+
+        if begun.stage.resources.nodes > 1:
+            self._whole.get(child["metadata"]["uid"], make)
 
     def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
         """Make the resources that run stages for another, or bring them to what that one says.
@@ -184,21 +226,19 @@ class Actor:
         child["metadata"].setdefault("annotations", {}).update(annotations)
         made = self._kube.apply(child)
         self._children.saw(made)
+        self._whole.get(made["metadata"]["uid"], lambda: self._made_beside(made, others))
+
+    def _made_beside(self, made: Mapping[str, Any], others: Sequence[Object]) -> bool:
+        # Theirs, not the resource's: what an attempt needs goes with it.
+        owner = {"apiVersion": made["apiVersion"], "kind": made["kind"], "controller": True}
+        owner |= {name: made["metadata"][name] for name in ("name", "uid")}
         for other in others:
-            # Theirs, not the resource's: what an attempt needs goes with it.
-            other["metadata"]["ownerReferences"] = [
-                {
-                    "apiVersion": made["apiVersion"],
-                    "kind": made["kind"],
-                    "name": made["metadata"]["name"],
-                    "uid": made["metadata"]["uid"],
-                    "controller": True,
-                }
-            ]
+            other["metadata"]["ownerReferences"] = [owner]
             self._kube.apply(other)
+        return True
 
 
-def shared(other: str) -> View:
+def _shared(other: str) -> View:
     """How a stage stands that another resource's pods work on."""
     text = f"{other} is working on the same stage; its result is taken from the store"
     return View("Waiting", "SharedStage", text)

@@ -7,7 +7,7 @@ All methods may be called from any thread.
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -91,13 +91,18 @@ class Children:
 
         A watch that begins anew after a gap does not tell what vanished in it; so somebody has to ask.
         """
-        before = self._clock() - seconds
         with self._lock:
-            return [
-                self._objects[identity]
-                for identity in sorted(self._by_owner.get(uid, ()))
-                if self._heard.get(identity, 0.0) < before and not _ended(self._objects[identity])
-            ]
+            return self._silent(self._by_owner.get(uid, ()), seconds)
+
+    def silent_at(self, key: str, seconds: float) -> list[Object]:
+        """The same for whatever works on a stage."""
+        with self._lock:
+            return self._silent(self._by_stage.get(key, ()), seconds)
+
+    def _silent(self, among: Collection[Identity], seconds: float) -> list[Object]:
+        before = self._clock() - seconds
+        found = (one for one in sorted(among) if self._heard.get(one, 0.0) < before)
+        return [self._objects[one] for one in found if not _ended(self._objects[one])]
 
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object; None if there is none."""

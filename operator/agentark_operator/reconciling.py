@@ -15,7 +15,7 @@ from agentark.planning import Plan
 from agentark.store import StageManifest
 from agentark.store.stages import now
 from agentark_operator import results
-from agentark_operator.acting import STALLING, Actor, shared
+from agentark_operator.acting import STALLING, Actor
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import Children, owner_uid
 from agentark_operator.continuing import kept, requested, run_of, same
@@ -52,6 +52,8 @@ class Outcome(NamedTuple):
     """What could not be asked or done, so that the pass is to be done again after a wait; the status says it too."""
     sharing: frozenset[str] = frozenset()
     """Keys of stages that another resource works on."""
+    gone: bool = False
+    """Whether the resource is no longer there: a watch does not tell what vanished while it was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,7 @@ class Reconciler:
             try:
                 self.kube.write_status(body, status)
             except Gone:
-                self.resources.lost(key, uid=body["metadata"]["uid"])
-                return Outcome({})
+                return Outcome({}, gone=True)
             self._tell(key, before, status, seen)
             self.kube.tell(events(body, before, status, now=now()))
         if over(status):
@@ -183,6 +184,10 @@ class Reconciler:
         decision = decide(facts, run)
         self.actor.carry_out(decision)
         self.actor.remove(own.superseded)
+        for one in facts:
+            if one.current is not None and not one.current.over:
+                attempt = Begin(one.stage, one.current.number)
+                self.actor.complete(attempt, resource, owner, plan, place, one.current.body)
         used = teachers(resource, others, plan) if left else {}
         decision, stalled = self._begun(decision, resource, owner, plan, place, used)
         self.teachers.keep(_needed(decision, used, suspended=run.suspended), owner)
@@ -264,9 +269,8 @@ class Reconciler:
         stalled: tuple[str, str] | None = None
         for begin in decision.begin:
             key = begin.stage.key
-            other = self.children.worked_on(key, place.identity, owner.uid)
-            view = shared(other) if other else self.teachers.waited_for(used.get(key, ()), owner, place.source)
-            began = False
+            taken = self.actor.taken(key, place, owner)
+            view, began = taken or self.teachers.waited_for(used.get(key, ()), owner, place.source), False
             if view is None:
                 view, began = self.actor.begin(begin, resource, owner, plan, place, addressed(plan, used))
             if began:

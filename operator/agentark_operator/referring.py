@@ -45,17 +45,9 @@ class Resources:
                     self._naming[other].add(key)
             return before
 
-    def lost(self, key: Key, *, uid: str = "") -> None:
-        """Forget one that is gone, as a watch told, or a write: a watch with a gap does not tell what vanished in it.
-
-        Args:
-            key: The resource.
-            uid: Only if it is this one; another may have been made under the name.
-        """
+    def lost(self, key: Key) -> None:
+        """Forget one that is gone."""
         with self._lock:
-            known = self._bodies.get(key)
-            if uid and known is not None and known["metadata"]["uid"] != uid:
-                return
             self._bodies.pop(key, None)
             self._unlink(key)
 

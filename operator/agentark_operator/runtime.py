@@ -126,11 +126,7 @@ class Operator:
         async def seen(type: str | None, namespace: str, name: str, body: kopf.Body, **_: Any) -> None:
             key = Key(kind, namespace, name)
             if type == "DELETED":
-                self._resources.lost(key)
-                self._written.pop(key, None)
-                self._running.discard(key)
-                self._queue.forget(key)
-                self._wake(key)
+                self._forget(key, body["metadata"]["uid"])
                 return
             now = {"apiVersion": API_VERSION, "kind": kind, **_plain(body)}
             before = self._resources.saw(key, now)
@@ -175,6 +171,17 @@ class Operator:
         references = found["metadata"].get("ownerReferences") or ()
         return {Key(one["kind"], namespace, one["name"]) for one in references}
 
+    def _forget(self, key: Key, uid: str) -> None:
+        """Let go of a resource that is gone, unless it was made anew under the name."""
+        known = self._resources.find(key)
+        if known is None or known["metadata"]["uid"] != uid:
+            return
+        self._wake(key)  # while it is known by whom it was made
+        self._resources.lost(key)
+        self._written.pop(key, None)
+        self._running.discard(key)
+        self._queue.forget(key)
+
     def _wake(self, key: Key) -> None:
         """Look again at the resources that name this one, or that made it."""
         for other in self._resources.naming(key):
@@ -209,6 +216,8 @@ class Operator:
                 self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
             self._written[key] = (body["metadata"]["uid"], found.status)
             self._after(key, found, reconciler)
+            if found.gone:
+                self._forget(key, body["metadata"]["uid"])
 
     def _after(self, key: Key, found: Outcome, reconciler: Reconciler) -> None:
         runs = found.status.get("phase") == "Running"

@@ -32,6 +32,8 @@ class Teachers:
 
     def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
         self._kube, self._children, self._settings = kube, children, settings
+        self._whole: set[str] = set()
+        """Uids of Deployments whose Service was made: the last operator may have ended between the two."""
 
     def waited_for(self, used: Sequence[Served], owner: Owner, store: StoreSource) -> View | None:
         """How a stage stands whose teachers do not answer yet; None where all do. Makes those that are not there.
@@ -46,7 +48,8 @@ class Teachers:
         """
         for one in used:
             deployment = self._children.find("Deployment", owner.namespace, one.name)
-            if deployment is None or owner.uid not in users(deployment):
+            known = deployment is not None and deployment["metadata"]["uid"] in self._whole
+            if deployment is None or not known or owner.uid not in users(deployment):
                 try:
                     deployment = self._make(one, owner, store)
                 except Refused as error:
@@ -90,6 +93,7 @@ class Teachers:
         of = {"apiVersion": "apps/v1", "kind": "Deployment", "name": teacher.name, "uid": made["metadata"]["uid"]}
         service["metadata"] = {**service["metadata"], "ownerReferences": [of | {"controller": True}]}
         self._kube.apply(service)
+        self._whole.add(made["metadata"]["uid"])
         return made
 
     def _let_go(self, deployment: Mapping[str, Any], owner: Owner) -> None:

@@ -68,14 +68,3 @@ def test_a_changed_spec_names_others_and_a_lost_resource_names_nobody() -> None:
     assert found.missing(key(PRM)) == ["DebateRun/new"] and found.naming(key(DEBATE)) == set()
     found.lost(key(PRM))
     assert found.naming(Key("DebateRun", "here", "new")) == set()
-
-
-def test_what_a_write_finds_gone_is_forgotten_unless_it_was_made_anew() -> None:
-    def made(uid: str) -> dict[str, Any]:
-        return DEBATE | {"metadata": DEBATE["metadata"] | {"uid": uid}}
-
-    found = resources(made("new"))
-    found.lost(key(DEBATE), uid="old")
-    assert found.find(key(DEBATE)) == made("new")
-    found.lost(key(DEBATE), uid="new")
-    assert found.find(key(DEBATE)) is None
