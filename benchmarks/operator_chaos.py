@@ -36,10 +36,9 @@ from tests.servers.playground import Playground, playground
 from tests.servers.s3 import client
 
 ROOT = Path(__file__).parents[1]
-TTL_S = 12
 _LEFT = ("/api/v1 pods", "/api/v1 services", "/apis/batch/v1 jobs", "/apis/apps/v1 deployments")
 _LEFT += ("/apis/kubeflow.org/v1 pytorchjobs",)
-_REST_S = 5.0
+_REST_S = 3.0
 
 
 @dataclass
@@ -60,6 +59,8 @@ class Surroundings:
     bucket: Bucket
     folder: Path
     seed: int
+    ttl_s: int = 12
+    """When the objects of an ended run are to go."""
 
     def run(self, count: int, amount: Amount, *, name: str, patience_s: float) -> Record:
         """Apply the resources, disturb, wait for the end, look at what is left."""
@@ -80,7 +81,7 @@ class Surroundings:
             player = self.playground.plane.as_user("player")
             ledger = Ledger(player, endpoint=self.bucket.s3.endpoint, namespace=bench.namespace)
             stack.enter_context(ledger)
-            roles = cast(bench, count, ttl_s=TTL_S)
+            roles = cast(bench, count, ttl_s=self.ttl_s)
             users = stack.enter_context(Users(bench, roles))
             keeper = stack.enter_context(Keeper(operators, amount.kills, draw))
             disturbances = Disturbances(self.playground, bench, self.bucket, front, draw)
@@ -91,6 +92,7 @@ class Surroundings:
             record.figures["seconds"] = round(time.monotonic() - started, 1)
             record.last = dict(users.last)
             self._tidiness(bench, users, record)
+            record.figures["tidy_after_s"] = round(time.monotonic() - started, 1)
             counts = front.counts
             front.set()
             self._rest(f"system:serviceaccount:{bench.namespace}:{account}", record)
@@ -108,7 +110,7 @@ class Surroundings:
 
     def _tidiness(self, bench: Bench, users: Users, record: Record) -> None:
         """Nothing is left when its time is over."""
-        deadline = time.monotonic() + TTL_S + 90.0
+        deadline = time.monotonic() + self.ttl_s + 90.0
         while left := _left(bench, users):
             if time.monotonic() > deadline:
                 record.problems.append(f"left behind: {left}")

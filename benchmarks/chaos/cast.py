@@ -17,8 +17,10 @@ FATES = "chaos.agentark.dev/fates"
 """Annotation of pods: "STAGE KIND=EXIT CODE EXIT CODE...;...". The codes of the first attempts, after which the stage
 ends well; with * the last code is that of all others too."""
 REQUESTED_AT = "agentark.dev/requestedAt"
+_ANY = frozenset({"Pending", "Running", "Succeeded"})
 _TWO_PODS = {"nodes": 2, "gpusPerNode": 1}
 _ONE_POD = {"backend": "Job"}
+_TWO_PODS_OF_A_JOB = {"backend": "Job", "nodes": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,8 @@ class Step:
 
     phases: frozenset[str]
     """When the resource is in one of these, as its status says of its spec as it is."""
-    change: Body
-    """Merge patch."""
+    change: Body | None
+    """Merge patch; None: deleted, and applied anew under its name."""
     after_s: float = 0.0
     """So many seconds after it was first seen like that."""
 
@@ -85,7 +87,7 @@ def seconds(key: str) -> float:
 
 
 def _group(bench: Bench, number: int, ttl_s: int) -> list[Role]:
-    """Ten resources. Their seeds, and so their stages, are their own, except where they are meant to share."""
+    """Twelve resources. Their seeds, and so their stages, are their own, except where they are meant to share."""
 
     def debate(seed: int, **more: Any) -> Body:
         spec = bench.debate(**more)
@@ -103,6 +105,8 @@ def _group(bench: Bench, number: int, ttl_s: int) -> list[Role]:
         return copy.deepcopy(spec)
 
     talk = debate(0, execution={"workers": 2})
+    score = {"debate": debate(1), "model": bench.model, "training": _TWO_PODS}
+    anew = {"debate": debate(7), "model": bench.model, "training": _TWO_PODS}
     learn = job(["RSFT", "PAD"], _TWO_PODS, debate=debate(2))
     follow = job(["RSFT"], _ONE_POD) | {"suspend": True, "debateRef": {"name": f"g{number:02d}-talk"}}
     del follow["debate"]
@@ -123,15 +127,15 @@ def _group(bench: Bench, number: int, ttl_s: int) -> list[Role]:
                 Step(frozenset({"Suspended"}), resumed, 2.0),
             ),
         ),
-        Role(
-            made("PRMTraining", "score", {"debate": debate(1), "model": bench.model, "training": _TWO_PODS}, "prm=1 75")
-        ),
+        Role(made("PRMTraining", "score", score, "prm=1 75")),
         Role(made("DebateRun", "wrong", debate(5), "debate=2*"), ends="Failed"),
         Role(
-            made("PRMTraining", "drift", {"debate": debate(4), "model": bench.model, "training": _ONE_POD}),
-            (Step(frozenset({"Running"}), {"spec": {"training": {"epochs": "3"}}}, 1.5),),
+            made("PRMTraining", "drift", {"debate": debate(4), "model": bench.model, "training": _TWO_PODS_OF_A_JOB}),
+            (Step(_ANY, {"spec": {"training": {"epochs": "3"}}}, 3.0),),
         ),
         Role(made("DebateRun", "echo", talk, "debate=1")),
+        Role(made("PRMTraining", "twin", score, "prm=1 75")),
+        Role(made("PRMTraining", "anew", anew, "debate=1"), (Step(frozenset({"Running"}), None, 1.0),)),
     ]
 
 

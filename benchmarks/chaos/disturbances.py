@@ -18,6 +18,11 @@ Body = dict[str, Any]
 Moment = tuple[float, str, Callable[[], None]]
 """Seconds after the start, what it is called, what is done."""
 OURS = "app.kubernetes.io/managed-by=agentark-operator"
+_PLACES = {
+    "pod": ("/api/v1 pods",),
+    "child": ("/apis/batch/v1 jobs", "/apis/kubeflow.org/v1 pytorchjobs"),
+    "embedded": ("/apis/agentark.dev/v1alpha1 debateruns", "/apis/agentark.dev/v1alpha1 prmtrainings"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +84,16 @@ class Disturbances:
         self.playground.restart(down_s=self.draw.uniform(0.0, 3.0), kill=kill)
 
     def _remove(self) -> None:
-        """One of: a Job or PyTorchJob deleted, a pod deleted, evicted, or taken by its node."""
-        way = self.draw.choice(("child", "pod", "evicted", "node"))
+        """A child or what a job embeds is deleted, or a pod is deleted, evicted, or taken by its node."""
+        way = self.draw.choice(("child", "child", "embedded", "pod", "pod", "evicted", "evicted", "node", "node"))
         try:
-            found = self._candidates("child" if way == "child" else "pod")
+            found = self._candidates(way if way in _PLACES else "pod")
             if not found:
                 self._owed += 1
                 return
             path = self.draw.choice(found)
-            answer = {"child": self._delete_child, "pod": self._delete, "evicted": self._evict, "node": self._take}[
-                way
-            ](path)
+            do = {"pod": self._delete, "evicted": self._evict, "node": self._take}.get(way, self._delete_child)
+            answer = do(path)
         except (urllib3.exceptions.HTTPError, OSError, ValueError):
             self._owed += 1  # the server is down
             return
@@ -97,9 +101,8 @@ class Disturbances:
 
     def _candidates(self, what: str) -> list[str]:
         """Paths of objects that may still do something; also of a few that have ended."""
-        places = {"pod": ["/api/v1 pods"], "child": ["/apis/batch/v1 jobs", "/apis/kubeflow.org/v1 pytorchjobs"]}[what]
         found = []
-        for place in places:
+        for place in _PLACES[what]:
             api, plural = place.split()
             folder = f"{api}/namespaces/{self.bench.namespace}/{plural}"
             listed = self.bench.server.request("GET", f"{folder}?labelSelector={OURS}").body.get("items") or ()

@@ -41,7 +41,10 @@ def untruths(body: Body) -> list[str]:
     if not phase:
         return found
     conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
-    if conditions != _CONDITIONS[phase] and not (phase == "Pending" and conditions.get("Stalled") == "True"):
+    # A run at rest of which the sight is lost, as when its store is down, is looked at again: its health is InProgress.
+    sought = {"Reconciling"} if phase == "Suspended" else set()
+    wanted = _CONDITIONS[phase] | dict.fromkeys(conditions.keys() & sought, "True")
+    if conditions != wanted and not (phase == "Pending" and conditions.get("Stalled") == "True"):
         found.append(f"phase {phase} with conditions {conditions}")
     generations = {one.get("observedGeneration") for one in status["conditions"]}
     if generations != {status["observedGeneration"]}:

@@ -1,10 +1,13 @@
 """A player that waits for a store that is down, as a stage does, and keeps a ledger of what was finished."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import urllib3
 
 from agentark.errors import StoreError
 from benchmarks.chaos.cast import fate, fates_of, seconds
@@ -24,6 +27,8 @@ class Completion:
     """Namespace, name, attempt and uid."""
     made: bool
     """Whether its result is the stage's; False where there was one."""
+    at_s: float
+    """When, by the monotonic clock."""
 
 
 class Acting:
@@ -55,6 +60,7 @@ class Ledger(Player):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, act=Acting(), **named)
         self.completed: list[Completion] = []
+        self._began: dict[str, float] = {}
 
     @property
     def doubled(self) -> list[Completion]:
@@ -62,12 +68,29 @@ class Ledger(Player):
         times = Counter((one.store, one.key) for one in self.completed)
         return [one for one in self.completed if times[one.store, one.key] > 1]
 
+    def _decide(self, pod: Pod) -> None:
+        self._began.setdefault(pod["metadata"]["uid"], time.monotonic())
+        super()._decide(pod)
+
+    def _finds_result(self, store: str, key: str, pod: Pod) -> bool:
+        """Whether there was a result when it began: a stage looks for one first, and has nothing to do then.
+
+        A pod of a training that was evicted as it had just ended is made anew by the Training Operator.
+        """
+        began_s = self._began[pod["metadata"]["uid"]]
+        return any((one.store, one.key) == (store, key) and one.at_s < began_s for one in self.completed)
+
     def _commit(self, pod: Pod, play: Play) -> None:
         command = stage_command(pod)
         assert command is not None, pod
+        if self._finds_result(command.store, command.key, pod):
+            return
         metadata = pod["metadata"]
         name = f"{metadata['namespace']}/{metadata['name']} {metadata['uid']}"
         while metadata["uid"] in self._decided and not self._stop.is_set():
+            if not self._met(pod):
+                self._stop.wait(0.2)
+                continue
             try:
                 store = self._store(command)
                 plan = self._plan(store, command.plan) if command.plan else None
@@ -76,8 +99,20 @@ class Ledger(Player):
                 self._stop.wait(0.5)  # it is down; a pod that is deleted meanwhile commits nothing
                 continue
             self._history.commits[command.key] += 1
-            self.completed.append(Completion(command.store, command.kind, command.key, name, made))
+            done = Completion(command.store, command.kind, command.key, name, made, time.monotonic())
+            self.completed.append(done)
             return
+
+    def _met(self, pod: Pod) -> bool:
+        """Whether the pods of a training find each other: by the Service that is to give them names."""
+        name = pod["spec"].get("subdomain")
+        if not name:
+            return True
+        try:
+            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/services/{name}"
+            return self._client.request("GET", path).status == 200
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            return False
 
 
 def _controller(pod: Pod) -> str:

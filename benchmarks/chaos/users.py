@@ -1,5 +1,6 @@
 """The users of the resources: they apply them, change their minds, and look at what becomes of them."""
 
+import itertools
 import threading
 import time
 from typing import Any
@@ -19,6 +20,7 @@ class Users:
 
     def __init__(self, bench: Bench, roles: list[Role]) -> None:
         self._bench = bench
+        self._bodies = {role.name: role.body for role in roles}
         self._left: dict[str, list[Step]] = {role.name: list(role.steps) for role in roles}
         self._since: dict[str, float] = {}
         self.applied: set[str] = set()
@@ -42,9 +44,12 @@ class Users:
 
     def apply(self, role: Role) -> None:
         """As `kubectl apply` does, again and again until the server answers."""
-        path = self._bench.path(role.body["kind"], role.name)
-        self._insist("PATCH", f"{path}?fieldManager=tests&force=true", role.body, "application/apply-patch+yaml")
+        self._apply(role.body)
         self.applied.add(role.name)
+
+    def _apply(self, body: Body) -> None:
+        path = self._bench.path(body["kind"], body["metadata"]["name"])
+        self._insist("PATCH", f"{path}?fieldManager=tests&force=true", body, "application/apply-patch+yaml")
 
     @property
     def unsettled(self) -> list[str]:
@@ -99,16 +104,20 @@ class Users:
         self._since.pop(name)
         left.pop(0)
         path = self._bench.path(body["kind"], name)
-        self._insist("PATCH", f"{path}?fieldManager=tests", step.change, "application/merge-patch+json")
+        if step.change is not None:
+            self._insist("PATCH", f"{path}?fieldManager=tests", step.change, "application/merge-patch+json")
+            return
+        self._insist("DELETE", path, {"propagationPolicy": "Background"}, "application/json")
+        self._apply(self._bodies[name])
 
     def _insist(self, method: str, path: str, content: Any, form: str) -> None:
-        while True:
+        for tried in itertools.count():
             try:
                 answer = self._bench.server.request(method, path, content, form=form)
             except (urllib3.exceptions.HTTPError, OSError, ValueError):
                 time.sleep(0.3)
                 continue
-            if answer.status in (200, 201):
+            if answer.status in (200, 201) or (method == "DELETE" and tried and answer.status == 404):
                 return
             # A server that has just begun does not know custom resources yet.
             if answer.status not in (404, 429) and answer.status < 500:

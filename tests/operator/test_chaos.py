@@ -1,0 +1,45 @@
+"""Resources end as if nothing had happened: `benchmarks/operator_chaos.py` at a size for every day; single blows."""
+
+from pathlib import Path
+
+from benchmarks.chaos.bucket import bucket
+from benchmarks.chaos.disturbances import Amount
+from benchmarks.operator_chaos import Surroundings, compare
+from tests.operator.running import Bench, Operators, phase
+from tests.servers.player import Play, Player
+from tests.servers.playground import Playground
+
+SEED = 7
+AMOUNT = Amount(kills=12, restarts=1, store_down_s=6.0, faults=0.2, removals=8)
+
+
+def test_chaos_changes_no_end(playground: Playground, tmp_path: Path) -> None:
+    with bucket(tmp_path / "s3") as store:
+        surroundings = Surroundings(playground, store, tmp_path / "runs", SEED, ttl_s=4)
+        found = compare(surroundings, 8, AMOUNT, patience_s=60.0)
+    print(found)
+    assert not found["differences"], found
+    done = found["disturbed"]
+    assert done["kills"] == AMOUNT.kills and sum(done["faults"].values()) > 20, done
+    assert done["stages_completed"] == found["undisturbed"]["stages_completed"], found
+
+
+def test_an_operator_makes_what_the_last_one_had_no_time_for(
+    bench: Bench, operators: Operators, player: Player
+) -> None:
+    player.act = lambda pod: Play(exit_code=None if "-prm-" in pod["metadata"]["name"] else 0)
+    path = bench.apply(bench.prm_training("scores", training={"backend": "Job", "nodes": 2}))
+    with operators.running():
+        bench.server.awaited(path, lambda one: one.get("status", {}).get("currentStage") == "prm" and runs(one))
+        (service,) = bench.listed("/api/v1", "services")
+    # As if the operator had been killed between the Job and the Service that gives its pods their names.
+    place = f"/api/v1/namespaces/{bench.namespace}/services/{service['metadata']['name']}"
+    bench.server.request("DELETE", place)
+    with operators.running():
+        found = bench.server.awaited(place, lambda one: one["metadata"]["uid"] != service["metadata"]["uid"])
+    assert found["spec"]["selector"] == service["spec"]["selector"]
+    assert found["metadata"]["ownerReferences"] == service["metadata"]["ownerReferences"]
+
+
+def runs(resource: dict[str, object]) -> bool:
+    return phase(resource) == "Running"
