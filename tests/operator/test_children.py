@@ -72,3 +72,20 @@ def test_pods_that_outlive_their_attempt_keep_others_away() -> None:
     assert found.worked_on(KEY, HERE, "two"), "the object is gone, its pod is not"
     found.saw(child("Pod", "one", version=3, phase="Failed"))
     assert not found.worked_on(KEY, HERE, "two")
+
+
+def test_what_fell_silent_is_found_by_its_resource_and_by_its_stage() -> None:
+    clock = Clock()
+    found = Children(clock=clock)
+    found.saw(child("Job", "one", store=HERE))
+    found.saw(child("Pod", "one", phase="Succeeded"))
+    clock.now_s += 20.0
+    found.saw(child("Job", "two", store=HERE))
+    clock.now_s += 20.0
+    (silent,) = found.silent("one", 30.0)
+    assert silent["kind"] == "Job", "a pod that has ended changes nothing any more"
+    assert found.silent_at(KEY, 30.0) == [silent] and not found.silent("two", 30.0)
+    found.saw(child("Job", "one", store=HERE))
+    assert not found.silent_at(KEY, 30.0), "an old sight is a sight"
+    clock.now_s += 20.0
+    assert len(found.silent_at(KEY, 10.0)) == 2
