@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentark.api import KINDS, PAD, DistillJob, PRMTraining, Resource
+from agentark.api import KINDS, PAD, DebateSpec, DistillJob, PRMTraining, Resource
 from agentark.planning import Plan, canonical_json
 from agentark.planning import plan as lay_out
 from agentark.planning.references import debate_of, embedded_name
@@ -66,7 +66,7 @@ def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], 
         return found + _named(plan, others, "PRMTraining", spec.prm_ref.name)
     model = reward_model_of(resource, debate_of(resource, others), others)
     # The debate is named by what it is, not by reference: when it is done, no resource need be there to refer to.
-    content = _plain(model.spec) | {"debate": _plain(model.debate), "heldOutFraction": model.held_out}
+    content = _plain(model.spec) | {"debate": _debate(model.debate), "heldOutFraction": model.held_out}
     content["model"] = _plain(model.backbone)
     content.pop("debateRef", None)
     return found + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
@@ -195,6 +195,12 @@ def _shared(other: Resource, others: Mapping[str, Resource], plan: Plan) -> froz
     except KeyError:
         return frozenset()  # it names addresses that this one does not
     return frozenset(stage.key for stage in own.stages if stage.key in keys)
+
+
+def _debate(debate: DebateSpec) -> dict[str, Any]:
+    """The debate alone: one that is named has a store and limits of its own."""
+    fields = {field.alias or name for name, field in DebateSpec.model_fields.items()}
+    return {name: value for name, value in _plain(debate).items() if name in fields}
 
 
 def _plain(model: Any) -> dict[str, Any]:

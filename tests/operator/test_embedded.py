@@ -61,3 +61,27 @@ def test_the_second_of_two_that_ask_for_the_same_waits_and_takes_the_result(
     found = bench.server.awaited(second, OVER)
     assert states(found) == {"debate": "Cached"} and "usage" not in found["status"]
     assert sum(player.pods.values()) == 1 and sound(player)
+
+
+def test_what_a_job_embeds_follows_its_spec_and_goes_when_it_is_named_instead(
+    bench: Bench, operator: Operators, player: Player
+) -> None:
+    player.act = only("debate")
+    path = bench.apply(bench.distill_job("student", "PAD", training={"backend": "Job"}))
+    debate = bench.path("DebateRun", "student-debate")
+    # It, or the reward model's resource, which needs the same debate: whoever begins first.
+    begun = settled("Pending", "Running")
+    first = bench.server.awaited(debate, begun)
+    until(lambda: player.alive)
+    change(bench, path, {"debate": {"protocol": {"agents": 2}}})
+    second = bench.server.awaited(debate, lambda one: begun(one) and one["metadata"]["generation"] == 2)
+    assert second["status"]["runId"] != first["status"]["runId"]
+    player.act = succeed
+    bench.server.awaited(bench.apply(bench.debate_run("shared")), OVER)
+    change(bench, path, {"debate": None, "debateRef": {"name": "shared"}})
+    found = bench.server.awaited(path, OVER)
+    assert phase(found) == "Succeeded", found["status"]
+    bench.gone(debate)
+    assert states(found)["debate"] == "Cached" and len(found["status"]["runs"]) == 2
+    until(lambda: not alive(bench))
+    assert sound(player)
