@@ -1,15 +1,12 @@
 """One pass over one resource: observe, decide, act, write the status if it changed. Every pass starts from nothing."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from agentark.api import KINDS, OPERATOR, DebateRun, DistillJob, ModelRelease, PRMTraining, Resource, RunPolicy
+from agentark.api import OPERATOR, DebateRun, DistillJob, ModelRelease, PRMTraining, Resource, RunPolicy
 from agentark.errors import AgentArkError, InvalidInput
 from agentark.planning import Plan
 from agentark.store import StageManifest
@@ -18,7 +15,7 @@ from agentark_operator import results
 from agentark_operator.acting import STALLING, Actor
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import Children, owner_uid
-from agentark_operator.continuing import kept, requested, run_of, same
+from agentark_operator.continuing import Kept, kept, requested, run_of, same
 from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide, starting
 from agentark_operator.delegating import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
 from agentark_operator.endings import Ending, endings
@@ -27,6 +24,7 @@ from agentark_operator.glancing import Glances
 from agentark_operator.instants import parsed as moment
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.observing import InputNotReady, facts_of, manifests_of, planned
+from agentark_operator.parsing import parsed
 from agentark_operator.referring import Body, Key, Resources
 from agentark_operator.releasing import ObservedRelease, Releases, release_status
 from agentark_operator.settings import Settings
@@ -66,6 +64,31 @@ class _Seen:
     sharing: frozenset[str] = frozenset()
     ended: Sequence[Ending] = ()
     begun: Sequence[Begin] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What a pass goes by."""
+
+    resource: Runs
+    owner: Owner
+    place: Place
+    plan: Plan
+    manifests: Mapping[str, StageManifest]
+    """Key -> manifest of each finished stage."""
+    related: Mapping[str, Body]
+    """"Kind/name" -> other resources that count for the plan."""
+    others: Mapping[str, Resource]
+    """The same, parsed."""
+    embedded: Sequence[Body]
+    """Resources made of what this one embeds."""
+    own: Kept
+    """Objects and memory that belong to this run."""
+
+    @property
+    def left(self) -> bool:
+        """Whether a stage is not finished."""
+        return any(stage.key not in self.manifests for stage in self.plan.stages)
 
 
 @dataclass
@@ -137,13 +160,32 @@ class Reconciler:
     def _seen(self, key: Key, body: Body, before: Mapping[str, Any]) -> _Seen:
         resource = parsed(body)
         assert not isinstance(resource, ModelRelease)  # they have no stages
-        policy = resource.spec.run_policy
-        plain = Observed(requested_at=requested(body), history=policy.history_limit)
+        plain = Observed(requested_at=requested(body), history=resource.spec.run_policy.history_limit)
         if absent := self.resources.missing(key):
-            message = (
-                f"waits for {' and '.join(absent)}, which this namespace does not have; apply it, or correct the name"
-            )
+            names = " and ".join(absent)
+            message = f"waits for {names}, which this namespace does not have; apply it, or correct the name"
             return _Seen(replace(plain, waiting=("DependencyNotReady", message)), self.settings.resync_s)
+        case = self._gathered(key, body, before, resource)
+        facts, run = self._facts(case, before)
+        decision = decide(facts, run)
+        self.actor.carry_out(decision)
+        self.actor.remove(case.own.superseded)
+        used = teachers(resource, case.others, case.plan) if case.left else {}
+        decision, stalled = self._begun(decision, case, used)
+        self.teachers.keep(_needed(decision, used, suspended=run.suspended), case.owner)
+        observed = self._observed(plain, case, facts, decision, suspended=run.suspended)
+        job = resource if isinstance(resource, DistillJob) else None
+        note = self._releases.announce(job, case.plan, case.manifests) if job else ""
+        sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
+        ended = endings(facts, tracks_of(before), decision, case.manifests, run.now_s)
+        begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
+        # Whoever refused an object does not say when it would take it.
+        later = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
+        due_s = self._due_s(decision, waits=stalled is not None)
+        return _Seen(replace(observed, stalled=stalled, note=note), due_s, later, sharing, ended, begun)
+
+    def _gathered(self, key: Key, body: Body, before: Mapping[str, Any], resource: Runs) -> _Case:
+        """Everything that a pass goes by, but for how it stands with other resources."""
         place = self.stores.of(resource)
         # Seen before the store is asked: what had ended well by now has committed.
         related = self.resources.related(key)
@@ -153,58 +195,48 @@ class Reconciler:
         others = {name: parsed(other) for name, other in related.items()}
         plan = self._plan(body, before, resource, others, place, related)
         manifests = manifests_of(plan, place, self.stores)
-        owner = owner_of(body)
-        left = [stage for stage in plan.stages if stage.key not in manifests]
-        given = delegates(resource, owner, others, plan) if left else []
-        views = self._delegated(given, related, manifests) if left else {}
-        embedded = self._embedded(key, body)
-        if left:
-            wanted = {one.label for one in given}
-            self.actor.remove([one for one in embedded if f"{one['kind']}/{one['metadata']['name']}" not in wanted])
         own = kept(body, before, plan, manifests.keys(), objects)
+        embedded = self._embedded(key, body)
+        return _Case(resource, owner_of(body), place, plan, manifests, related, others, embedded, own)
+
+    def _facts(self, case: _Case, before: Mapping[str, Any]) -> tuple[list[Facts], Run]:
+        """What is known of each stage, those that other resources run among them, and of the run."""
+        spec, views = case.resource.spec, {}
+        if case.left:
+            given = delegates(case.resource, case.owner, case.others, case.plan)
+            views = self._delegated(given, case.related, case.manifests)
+            wanted = {one.label for one in given}
+            self.actor.remove(
+                [one for one in case.embedded if f"{one['kind']}/{one['metadata']['name']}" not in wanted]
+            )
         facts = facts_of(
-            plan,
-            place,
-            done=manifests,
-            children=own.objects,
-            tracks=own.tracks,
+            case.plan,
+            case.place,
+            done=case.manifests,
+            children=case.own.objects,
+            tracks=case.own.tracks,
             delegated=views,
             warnings=self.kube.warnings,
-            content=content_of(resource),
-            made=done_by(embedded),
+            content=content_of(case.resource),
+            made=done_by(case.embedded),
         )
         run = Run(
-            uid=owner.uid,
-            policy=policy,
-            suspended=resource.spec.suspend,
-            started_at=own.started_at,
+            uid=case.owner.uid,
+            policy=spec.run_policy,
+            suspended=spec.suspend,
+            started_at=case.own.started_at,
             now_s=time.time(),
             base_wait_s=self.settings.retry_s,
         )
-        decision = decide(facts, run)
-        self.actor.carry_out(decision)
-        self.actor.remove(own.superseded)
-        for one in facts:
-            if one.current is not None and not one.current.over:
-                attempt = Begin(one.stage, one.current.number)
-                self.actor.complete(attempt, resource, owner, plan, place, one.current.body)
-        used = teachers(resource, others, plan) if left else {}
-        decision, stalled = self._begun(decision, resource, owner, plan, place, used)
-        self.teachers.keep(_needed(decision, used, suspended=run.suspended), owner)
-        observed = self._observed(plain, plan, place, facts, decision, manifests, embedded, suspended=run.suspended)
-        note = self._releases.announce(resource, plan, manifests) if isinstance(resource, DistillJob) else ""
-        observed = replace(observed, stalled=stalled, note=note)
+        return facts, run
+
+    def _due_s(self, decision: Decision, *, waits: bool) -> float:
+        """Seconds until the next look."""
         runs = any(view.state == "Running" for view in decision.views.values())
-        waits = [self._poll_s() if runs else self.settings.resync_s]
-        sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
-        if stalled is not None or sharing:
-            waits.append(3 * self.settings.poll_s)  # no event need tell of a backend installed, or of another's end
-        waits += [decision.due_s] if decision.due_s is not None else []
-        ended = endings(facts, tracks_of(before), decision, manifests, run.now_s)
-        begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
-        # Whoever refused an object does not say when it would take it.
-        later = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
-        return _Seen(observed, min(waits), later, sharing, ended, begun)
+        found = [self._poll_s() if runs else self.settings.resync_s]
+        if waits:
+            found.append(3 * self.settings.poll_s)  # no event tells that a backend was installed
+        return min([*found, *([decision.due_s] if decision.due_s is not None else [])])
 
     def _tell(self, key: Key, before: Mapping[str, Any], status: Mapping[str, Any], seen: _Seen) -> None:
         """Log and count what happened, once it stands in the status."""
@@ -256,23 +288,18 @@ class Reconciler:
         return views
 
     def _begun(
-        self,
-        decision: Decision,
-        resource: Runs,
-        owner: Owner,
-        plan: Plan,
-        place: Place,
-        used: Mapping[str, Sequence[Served]],
+        self, decision: Decision, case: _Case, used: Mapping[str, Sequence[Served]]
     ) -> tuple[Decision, tuple[str, str] | None]:
         """Begin what is to begin; what cannot says why."""
         views, tracks = dict(decision.views), dict(decision.tracks)
+        owner, plan, place = case.owner, case.plan, case.place
         stalled: tuple[str, str] | None = None
         for begin in decision.begin:
             key = begin.stage.key
             taken = self.actor.taken(key, place, owner)
             view, began = taken or self.teachers.waited_for(used.get(key, ()), owner, place.source), False
             if view is None:
-                view, began = self.actor.begin(begin, resource, owner, plan, place, addressed(plan, used))
+                view, began = self.actor.begin(begin, case.resource, owner, plan, place, addressed(plan, used))
             if began:
                 name = child_name(owner, begin.stage.kind, key, begin.number)
                 tracks[key] = replace(tracks[key], attempt=begin.number, next_attempt_at="")
@@ -284,17 +311,9 @@ class Reconciler:
         return replace(decision, views=views, tracks=tracks), stalled
 
     def _observed(
-        self,
-        plain: Observed,
-        plan: Plan,
-        place: Place,
-        facts: Sequence[Facts],
-        decision: Decision,
-        manifests: Mapping[str, StageManifest],
-        embedded: Sequence[Body],
-        *,
-        suspended: bool,
+        self, plain: Observed, case: _Case, facts: Sequence[Facts], decision: Decision, *, suspended: bool
     ) -> Observed:
+        plan, place, manifests = case.plan, case.place, case.manifests
         stages = [
             ObservedStage(
                 stage.name, stage.kind, stage.key, decision.views[stage.key], decision.tracks[stage.key], one.progress
@@ -302,7 +321,7 @@ class Reconciler:
             for stage, one in zip(plan.stages, facts, strict=True)
         ]
         ran = [manifests[one.key] for one in stages if one.state == "Done"]
-        gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values()) + gpu_seconds_of(embedded)
+        gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values()) + gpu_seconds_of(case.embedded)
         compare = next((one.key for one in plan.stages if one.kind == "compare" and one.key in manifests), "")
         scores = self._read_scores(place, manifests[compare]) if compare else []
         return replace(
@@ -382,18 +401,3 @@ def _needed(decision: Decision, used: Mapping[str, Sequence[Served]], *, suspend
     beginning = {begin.stage.key for begin in decision.begin if views[begin.stage.key].reason != "SharedStage"}
     keys = [] if suspended else [key for key in used if views[key].state == "Running" or key in beginning]
     return {one.name for key in keys for one in used[key]}
-
-
-def parsed(body: Body) -> Resource:
-    """The resource as a model.
-
-    Raises:
-        InvalidInput: If it is none, as when it was stored under another version of the definitions.
-    """
-    content = {name: body[name] for name in ("apiVersion", "kind", "metadata", "spec") if name in body}
-    try:
-        return KINDS[body["kind"]].model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{place}: {first['msg']}") from None

@@ -45,10 +45,14 @@ class Operators:
         """What all of them said so far."""
         return (self.folder / "operator.log").read_text(errors="replace")
 
-    def metrics(self) -> str:
-        """What Prometheus would scrape of the one that runs."""
+    def metrics(self, *, once: str, within_s: float = 10.0) -> str:
+        """What Prometheus would scrape of the one that runs, once a line is there: counted is what stands written."""
+        deadline = time.monotonic() + within_s
         with urllib3.PoolManager(retries=False, timeout=5.0) as pool:
-            return pool.request("GET", f"http://{self.address}/metrics").data.decode()
+            while once not in (found := pool.request("GET", f"http://{self.address}/metrics").data.decode()):
+                assert time.monotonic() < deadline, f"{once} is not among the metrics:\n{found}"
+                time.sleep(0.05)
+        return found
 
     def start(self, **environment: str) -> "subprocess.Popen[bytes]":
         """Start one; whoever starts it stops it."""

@@ -30,14 +30,14 @@ def test_a_reward_model_trains_in_a_pytorchjob_after_its_debate(
     player.act = lambda pod: Play(delay_s=2.0)
     with operators.running(AGENTARK_PRICES="nvidia.com/gpu=3600", AGENTARK_LOG_FORMAT="json"):
         found = bench.server.awaited(bench.apply(bench.prm_training("scores", training=training)), succeeded)
-        metrics = operators.metrics()
+        ended = f'agentark_runs_total{{kind="PRMTraining",namespace="{bench.namespace}",phase="Succeeded"}} 1.0'
+        metrics = operators.metrics(once=ended)
     assert phase(found) == "Succeeded", found["status"]
     usage = found["status"]["usage"]
     assert usage["gpuSeconds"] >= 2 and float(usage["cost"]) == usage["gpuSeconds"] and usage["currency"] == "USD"
     labels = 'kind="PRMTraining",outcome="Succeeded",reason="Succeeded",stage="prm"'
     assert f"agentark_stage_attempts_total{{{labels}}} 1.0" in metrics
     assert 'agentark_stage_cache_total{kind="PRMTraining",result="miss",stage="prm"} 1.0' in metrics
-    assert f'agentark_runs_total{{kind="PRMTraining",namespace="{bench.namespace}",phase="Succeeded"}} 1.0' in metrics
     assert 'agentark_queue_wait_seconds_count{backend="PyTorchJob"} 1.0' in metrics
     lines = [json.loads(line) for line in operators.log.splitlines()]
     (line,) = [one for one in lines if one.get("stage") == "prm" and one["message"] == "attempt ended"]
