@@ -262,7 +262,11 @@ def test_no_secret_is_told_to_anybody(bench: Bench, operator: Operators, player:
     waiting(bench, path, "Retrying", "as tests want it")
     player.act = lambda pod: Play()
     succeeds(bench, path)
-    texts = {"the operator's log": operator.log, "its metrics": operator.metrics(once="agentark_build_info"), **dict(_everything(bench))}
+    texts = {
+        "the operator's log": operator.log,
+        "its metrics": operator.metrics(once="agentark_build_info"),
+        **dict(_everything(bench)),
+    }
     assert {"jobs", "pods", "events", "debateruns"} <= {name.split("/")[0] for name in texts}
     for secret in (api_key, wrong, bench.s3.secret_key):
         for form in (secret, base64.b64encode(secret.encode()).decode()):
