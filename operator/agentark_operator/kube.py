@@ -20,6 +20,9 @@ FIELD_MANAGER = "agentark-operator"
 _TIMEOUT_S = 30.0
 _CHANGED = "the object has been modified"
 """What a conflict says that is over by the next try; others say that the object is not the one that was meant."""
+_WHOLE = "application/json"
+_SLIM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""For an answer that nobody reads: writing and reading it whole costs both sides more than the request."""
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
 _PATCH = "application/json-patch+json"
 _PLURALS = {
@@ -88,7 +91,7 @@ class Kube:
         self._url = settings.host
         self._pool = self._api.rest_client.pool_manager
 
-    def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> Object:
+    def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Replace the whole status of a resource.
 
         Raises:
@@ -101,7 +104,7 @@ class Kube:
             {"op": "add", "path": "/status", "value": status},
         ]
         query = f"?fieldManager={FIELD_MANAGER}"
-        return self._call("PATCH", f"{path_of(resource)}/status", change, _PATCH, query=query)
+        self._call("PATCH", f"{path_of(resource)}/status", change, _PATCH, query=query, whole=False)
 
     def apply(self, resource: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Object:
         """Apply an object on the server: made where it is not there, else brought to this; returns it as it is.
@@ -144,10 +147,10 @@ class Kube:
         except Gone:
             return
 
-    def create(self, resource: Mapping[str, Any]) -> Object:
+    def create(self, resource: Mapping[str, Any]) -> None:
         """Make an object; errors as `apply`."""
         folder = path_of(resource).rsplit("/", 1)[0]
-        return self._call("POST", folder, resource, _JSON, query=f"?fieldManager={FIELD_MANAGER}")
+        self._call("POST", folder, resource, _JSON, query=f"?fieldManager={FIELD_MANAGER}", whole=False)
 
     def tell(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Make events, but for those that were made before; they are news, so one that cannot be made is left."""
@@ -230,8 +233,9 @@ class Kube:
         form: str = "",
         *,
         query: str = "",
+        whole: bool = True,
     ) -> Object:
-        headers = {"Accept": "application/json"} | ({"Content-Type": form} if form else {})
+        headers = {"Accept": _WHOLE if whole else _SLIM} | ({"Content-Type": form} if form else {})
         self._api.update_params_for_auth(headers, [], ["BearerToken"])
         content = json.dumps(body).encode() if body is not None else None
         try:

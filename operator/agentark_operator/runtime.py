@@ -261,6 +261,25 @@ class _NoEssence(kopf.DiffBaseStorage):
         return None
 
 
+class _NoProgress(kopf.ProgressStorage):
+    """Nor do they make progress that would have to be kept."""
+
+    def fetch(self, **_: Any) -> kopf.ProgressRecord | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 _OURS = {MANAGED_BY: MANAGER}
 
 
@@ -271,6 +290,7 @@ def _options(settings: Settings) -> kopf.OperatorSettings:
     options.scanning.disabled = bool(settings.namespaces)
     options.process.ultimate_exiting_timeout = None
     options.persistence.diffbase_storage = _NoEssence()
+    options.persistence.progress_storage = _NoProgress()
     options.networking.request_timeout = 30.0
     for group, version, plural in _CHILDREN.values():
         options.watching.label_selectors[group, version, plural] = f"{MANAGED_BY}={MANAGER}"
