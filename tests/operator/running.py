@@ -22,6 +22,8 @@ from tests.servers.process import free_ports
 from tests.servers.s3 import S3Server, client
 
 ROOT = Path(__file__).parents[2]
+KUBECTL = Path(sys.executable).with_name("kubectl")
+"""Of the test environment (`make dev`)."""
 QUESTIONS = "".join(f'{{"id": "q{i}", "question": "What is {i} + 1?", "answer": "{i + 1}"}}\n' for i in range(8))
 Body = dict[str, Any]
 

@@ -1,6 +1,5 @@
 """What people are told in events: each thing once, by the reason that the condition has, and nothing of no account."""
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 from agentark_operator.eventing import event, happenings, release_happenings
 
-from tests.operator.running import Bench, Operators, phase
+from tests.operator.running import KUBECTL, Bench, Operators, phase
 from tests.servers.audit import WRITES
 from tests.servers.player import Player
 from tests.servers.playground import Playground
@@ -170,11 +169,19 @@ def test_kubectl_shows_what_happened_and_it_costs_few_writes(
     told = [one for one in bench.listed("/api/v1", "events") if one["involvedObject"]["kind"] == "DebateRun"]
     found = sorted((one["reason"], one["type"], one["source"]["component"], one["count"]) for one in told)
     assert found == [("Complete", "Normal", "agentark-operator", 1), ("Started", "Normal", "agentark-operator", 1)]
-    if kubectl := shutil.which("kubectl"):
-        kubeconfig = bench.server.kubeconfig(tmp_path / "admin")
-        command = [kubectl, "--kubeconfig", str(kubeconfig), "-n", bench.namespace, "events", "--for", "debaterun/talk"]
-        shown = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-        assert "Started" in shown and "Complete" in shown, shown
+    kubeconfig = bench.server.kubeconfig(tmp_path / "admin")
+    command = [
+        str(KUBECTL),
+        "--kubeconfig",
+        str(kubeconfig),
+        "-n",
+        bench.namespace,
+        "events",
+        "--for",
+        "debaterun/talk",
+    ]
+    shown = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert "Started" in shown and "Complete" in shown, shown
     account = f"system:serviceaccount:{bench.namespace}:agentark-operator"
     writes = [one for one in playground.audit.requests(since=mark) if one.user == account and one.verb in WRITES]
     assert len(writes) <= 8, [(one.verb, one.resource, one.subresource, one.code) for one in writes]

@@ -1,14 +1,13 @@
 """What people see who use kubectl, and that applying the same again changes nothing."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.operator.asking import OVER, in_turn, settled, succeed
-from tests.operator.running import Bench, Operators, condition, phase
+from tests.operator.running import KUBECTL, Bench, Operators, condition, phase
 from tests.servers.kwok import MISSING_IMAGE
 from tests.servers.player import Play, Player
 
@@ -17,13 +16,12 @@ PATH = "/usr/local/bin:/usr/bin:/bin"
 
 def kubectl(bench: Bench, folder: Path, *arguments: str, code: int = 0) -> str:
     config = bench.server.kubeconfig(folder / "admin")
-    command = ["kubectl", "--kubeconfig", str(config), "-n", bench.namespace, *arguments]
+    command = [str(KUBECTL), "--kubeconfig", str(config), "-n", bench.namespace, *arguments]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"HOME": str(folder), "PATH": PATH})
     assert found.returncode == code, found.stdout + found.stderr
     return found.stdout
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
 @pytest.mark.parametrize("flags", [("--server-side",), ()], ids=["server-side", "client-side"])
 def test_applying_twice_shows_no_drift(
     bench: Bench, operator: Operators, player: Player, tmp_path: Path, flags: tuple[str, ...]
@@ -44,7 +42,6 @@ def test_applying_twice_shows_no_drift(
     assert line.split()[:3] == ["student", "Succeeded", "0.7500"]
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on this machine")
 def test_people_see_where_a_resource_is_and_why(
     bench: Bench, operator: Operators, player: Player, tmp_path: Path
 ) -> None:
