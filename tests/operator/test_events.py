@@ -163,9 +163,10 @@ def test_kubectl_shows_what_happened_and_it_costs_few_writes(
     made = bench.debate_run("talk", runPolicy={"ttlSecondsAfterFinished": 0})
     with operators.running():
         path = bench.apply(made)
-        bench.server.awaited(path, lambda one: phase(one) == "Succeeded")
-        (job,) = bench.jobs
-        bench.gone(f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/{job['metadata']['name']}")
+        done = bench.server.awaited(path, lambda one: phase(one) == "Succeeded")
+        kind, _, name = done["status"]["stages"][0]["object"].partition("/")
+        assert kind == "Job"
+        bench.gone(f"/apis/batch/v1/namespaces/{bench.namespace}/jobs/{name}")
     told = [one for one in bench.listed("/api/v1", "events") if one["involvedObject"]["kind"] == "DebateRun"]
     found = sorted((one["reason"], one["type"], one["source"]["component"], one["count"]) for one in told)
     assert found == [("Complete", "Normal", "agentark-operator", 1), ("Started", "Normal", "agentark-operator", 1)]
