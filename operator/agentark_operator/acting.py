@@ -1,5 +1,6 @@
 """Carry out what was decided: make, suspend and remove objects. Decides nothing but what only the cluster can tell."""
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from agentark_operator.backends import BACKENDS, Backend
 from agentark_operator.children import STORE, Children, owner_uid
 from agentark_operator.deciding import Begin, Decision, View
 from agentark_operator.delegating import CONTENT, Delegate, content_of, differs
+from agentark_operator.facts import Facts
 from agentark_operator.kube import Gone, Kube, Object, Refused
 from agentark_operator.pods import Image, pod_template
 from agentark_operator.settings import Settings
@@ -124,32 +126,31 @@ class Actor:
                 return View("Waiting", "Refused", text), False
         return None, True
 
-    def complete(
-        self, begun: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, child: Mapping[str, Any]
-    ) -> None:
-        """Make what the pods of an attempt need beside its object, once in this operator's life.
+    def complete(self, facts: Sequence[Facts], resource: Runs, owner: Owner, plan: Plan, place: Place) -> None:
+        """Make what the pods of attempts need beside their objects, once in this operator's life.
 
         The last operator may have ended between the two.
 
         Args:
-            begun: The attempt.
-            resource: Whose it is.
+            facts: Of every stage.
+            resource: Whose they are.
             owner: The same as owner.
             plan: Its plan.
             place: Its store.
-            child: Its object.
 
         Raises:
             KubeError: The server does not answer.
         """
 
-        def make() -> bool:
+        def make(begun: Begin, child: Mapping[str, Any]) -> bool:
             workload = self._workload(begun, resource, owner, plan, place, kept="")
             _, *others = BACKENDS[child["kind"]].render(workload)
             return self._made_beside(child, others)
 
-        if begun.stage.resources.nodes > 1:
-            self._whole.get(child["metadata"]["uid"], make)
+        for one in facts:
+            if one.stage.resources.nodes > 1 and one.current is not None and not one.current.over:
+                begun, child = Begin(one.stage, one.current.number), one.current.body
+                self._whole.get(child["metadata"]["uid"], functools.partial(make, begun, child))
 
     def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
         """Make the resources that run stages for another, or bring them to what that one says.

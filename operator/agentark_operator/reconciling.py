@@ -170,6 +170,7 @@ class Reconciler:
         decision = decide(facts, run)
         self.actor.carry_out(decision)
         self.actor.remove(case.own.superseded)
+        self.actor.complete(facts, case.resource, case.owner, case.plan, case.place)
         used = teachers(resource, case.others, case.plan) if case.left else {}
         decision, stalled = self._begun(decision, case, used)
         self.teachers.keep(_needed(decision, used, suspended=run.suspended), case.owner)
@@ -181,7 +182,7 @@ class Reconciler:
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
         # Whoever refused an object does not say when it would take it.
         later = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
-        due_s = self._due_s(decision, waits=stalled is not None)
+        due_s = self._due_s(decision, waits=stalled is not None or bool(sharing))
         return _Seen(replace(observed, stalled=stalled, note=note), due_s, later, sharing, ended, begun)
 
     def _gathered(self, key: Key, body: Body, before: Mapping[str, Any], resource: Runs) -> _Case:
@@ -206,9 +207,8 @@ class Reconciler:
             given = delegates(case.resource, case.owner, case.others, case.plan)
             views = self._delegated(given, case.related, case.manifests)
             wanted = {one.label for one in given}
-            self.actor.remove(
-                [one for one in case.embedded if f"{one['kind']}/{one['metadata']['name']}" not in wanted]
-            )
+            made = {f"{one['kind']}/{one['metadata']['name']}": one for one in case.embedded}
+            self.actor.remove([one for label, one in made.items() if label not in wanted])
         facts = facts_of(
             case.plan,
             case.place,
@@ -234,9 +234,9 @@ class Reconciler:
         """Seconds until the next look."""
         runs = any(view.state == "Running" for view in decision.views.values())
         found = [self._poll_s() if runs else self.settings.resync_s]
-        if waits:
-            found.append(3 * self.settings.poll_s)  # no event tells that a backend was installed
-        return min([*found, *([decision.due_s] if decision.due_s is not None else [])])
+        # No event need tell of a backend that is installed, or of the end of another's attempt.
+        found += [3 * self.settings.poll_s] if waits else []
+        return min(found + ([decision.due_s] if decision.due_s is not None else []))
 
     def _tell(self, key: Key, before: Mapping[str, Any], status: Mapping[str, Any], seen: _Seen) -> None:
         """Log and count what happened, once it stands in the status."""
