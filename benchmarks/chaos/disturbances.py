@@ -41,7 +41,7 @@ class Amount:
     @property
     def seconds(self) -> float:
         """About how long it takes."""
-        return max(4.2 * self.kills, 12.0 * self.restarts, 1.5 * self.store_down_s)
+        return max(3.4 * self.kills, 12.0 * self.restarts, 1.5 * self.store_down_s)
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Disturbances:
         found: list[Moment] = []
         for number in range(amount.restarts):
             # Spread, else two of them would be one.
-            at = whole_s * (number + draw.uniform(0.3, 0.7)) / amount.restarts
+            at = whole_s * (number + draw.uniform(0.2, 0.5)) / amount.restarts
             found.append((at, "API server restarted", lambda kill=number % 2 == 0: self._restart(kill)))
         if amount.store_down_s:
             at = draw.uniform(0.25, 0.5) * whole_s

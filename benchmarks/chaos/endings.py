@@ -15,6 +15,8 @@ _CONDITIONS: Mapping[str, Mapping[str, str]] = {
 }
 _HEALTH = {"Succeeded": "Current", "Failed": "Failed", "Suspended": "InProgress"}
 _USERS_OWN = frozenset({"agentark.dev/requestedAt", "kubectl.kubernetes.io/last-applied-configuration"})
+_OF_DELETING = frozenset({"foregroundDeletion", "orphan"})
+"""Finalizers with which the server remembers how an object is to be deleted."""
 
 
 def over(body: Body) -> bool:
@@ -32,8 +34,8 @@ def untruths(body: Body) -> list[str]:
     """What a resource says that contradicts itself, or what is on it that belongs to the operator."""
     status, metadata = body.get("status") or {}, body["metadata"]
     found = []
-    if metadata.get("finalizers"):
-        found.append(f"finalizers {metadata['finalizers']}")
+    if finalizers := set(metadata.get("finalizers") or ()) - _OF_DELETING:
+        found.append(f"finalizers {sorted(finalizers)}")
     users_own = not metadata.get("ownerReferences")  # what is made of what a job embeds is the operator's
     if users_own and (others := set(metadata.get("annotations") or {}) - _USERS_OWN):
         found.append(f"annotations {sorted(others)}")

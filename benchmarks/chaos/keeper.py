@@ -66,5 +66,5 @@ class Keeper:
                 return
 
     def _life_s(self) -> float:
-        # It begins to work after about two seconds: some are killed before, most at work.
-        return self.draw.uniform(0.1, 2.5) if self.draw.random() < 0.2 else self.draw.uniform(2.5, 7.0)
+        # It begins to work after one to three seconds: some are killed before, most at work.
+        return self.draw.uniform(0.1, 2.0) if self.draw.random() < 0.2 else self.draw.uniform(2.0, 5.5)
