@@ -182,7 +182,8 @@ class Reconciler:
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
         # Whoever refused an object does not say when it would take it.
         later = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
-        due_s = self._due_s(decision, waits=stalled is not None or bool(sharing))
+        ending = any(one.pods_alive for one in facts)
+        due_s = self._due_s(decision, waits=stalled is not None or bool(sharing) or ending)
         return _Seen(replace(observed, stalled=stalled, note=note), due_s, later, sharing, ended, begun)
 
     def _gathered(self, key: Key, body: Body, before: Mapping[str, Any], resource: Runs) -> _Case:
@@ -234,7 +235,7 @@ class Reconciler:
         """Seconds until the next look."""
         runs = any(view.state == "Running" for view in decision.views.values())
         found = [self._poll_s() if runs else self.settings.resync_s]
-        # No event need tell of a backend that is installed, or of the end of another's attempt.
+        # No event need tell of a backend that is installed, or of the end of another's attempt or of a pod.
         found += [3 * self.settings.poll_s] if waits else []
         return min(found + ([decision.due_s] if decision.due_s is not None else []))
 
