@@ -39,6 +39,9 @@ ROOT = Path(__file__).parents[1]
 _LEFT = ("/api/v1 pods", "/api/v1 services", "/apis/batch/v1 jobs", "/apis/apps/v1 deployments")
 _LEFT += ("/apis/kubeflow.org/v1 pytorchjobs",)
 _REST_S = 3.0
+_LONGEST_S = 150.0
+"""A store that is down for a minute and controllers that lost the API server take so long; what takes longer was
+forgotten by everybody but the periodic pass."""
 
 
 @dataclass
@@ -133,6 +136,8 @@ class Surroundings:
         record.problems += list(users.untrue)
         record.problems += [f"completed more than once: {one}" for one in ledger.doubled]
         record.problems += [f"two attempts at once: {one}" for one in ledger.overlaps]
+        slow = {name: round(seconds) for name, seconds in users.unchanged_s.items() if seconds > _LONGEST_S}
+        record.problems += [f"{name} stood still for {seconds} s" for name, seconds in slow.items()]
         record.problems += [f"the users failed: {error!r}" for error in users.errors]
         record.problems += wrong_facts(record.last.values(), _committed(bench))
         for role in roles:
@@ -196,6 +201,7 @@ def _figures(
         "stages_completed": len(ledger.completed),
         "pods": sum(ledger.pods.values()),
         "pods_failed": sum(ledger.failures.values()),
+        "longest_unchanged_s": round(max(users.unchanged_s.values(), default=0.0), 1),
         "kills": keeper.killed,
         "operators_that_ended_by_themselves": keeper.died,
         "done": dict(disturbances.counts),

@@ -28,6 +28,9 @@ class Users:
         """Kind/name -> each resource as last seen, those that jobs embed too, even if they are gone."""
         self.there: set[str] = set()
         """Those that were there at the last look."""
+        self.unchanged_s: dict[str, float] = {}
+        """Kind/name -> longest time for which a resource that had not ended stayed as it was."""
+        self._changed: dict[str, tuple[str, float]] = {}
         self.untrue: dict[str, None] = {}
         """What statuses said that contradicted itself."""
         self.errors: list[BaseException] = []
@@ -85,9 +88,17 @@ class Users:
         self.there = {_name(one) for one in found}
         for body in found:
             self.last[_name(body)] = body
+            self._time(_name(body), body)
             for text in untruths(body):
                 self.untrue[f"{_name(body)} generation {body['metadata']['generation']}: {text}"] = None
             self._take_step(body)
+
+    def _time(self, name: str, body: Body) -> None:
+        version, now_s = body["metadata"]["resourceVersion"], time.monotonic()
+        if self._changed.get(name, ("", 0.0))[0] != version:
+            self._changed[name] = version, now_s
+        if not over(body):
+            self.unchanged_s[name] = max(self.unchanged_s.get(name, 0.0), now_s - self._changed[name][1])
 
     def _take_step(self, body: Body) -> None:
         name = body["metadata"]["name"]
