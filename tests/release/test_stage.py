@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agentark.api import Dataset, DebateRun, StoreSource
+from agentark.api import Dataset, DebateRun, Model, StoreSource
 from agentark.errors import InvalidInput, NotFound, StoreError
 from agentark.execution.context import StageContext
 from agentark.execution.weights import model_folder
@@ -133,8 +133,8 @@ def teacher_of(uri: str, digest: str | None = None) -> DebateRun:
 def questions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Data sets are taken as they are; these tests are about models."""
 
-    def pinned(uri: str, *_: object) -> Pin:
-        return Pin(uri=uri, identity="etag:1:1")
+    def pinned(item: Dataset | Model, *_: object) -> Pin:
+        return Pin(uri=item.uri, identity="etag:1:1")
 
     monkeypatch.setattr("agentark.planning.pinning._pin_s3", pinned)
 
