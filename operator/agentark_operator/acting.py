@@ -8,7 +8,7 @@ from typing import Any
 from agentark.api import DebateRun, DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
 from agentark_operator.backends import BACKENDS, Backend
-from agentark_operator.children import STORE, Children, owner_uid
+from agentark_operator.children import STORE, Children, owner_key, owner_uid
 from agentark_operator.deciding import Begin, Decision, View
 from agentark_operator.delegating import CONTENT, Delegate, content_of, differs
 from agentark_operator.facts import Facts
@@ -17,7 +17,7 @@ from agentark_operator.pods import Image, pod_template
 from agentark_operator.settings import Settings
 from agentark_operator.stores import Place, Recent
 from agentark_operator.waiting import refused
-from agentark_operator.workload import QUEUE, UID, Owner, Workload, child_name
+from agentark_operator.workload import QUEUE, Owner, Workload, child_name
 
 _INSTALLED_FRESH_S = 300.0
 _VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
@@ -69,6 +69,13 @@ class Actor:
             else:
                 found["metadata"].pop("managedFields", None)
                 self._children.saw({"apiVersion": one["apiVersion"], "kind": one["kind"], **found})
+
+    def remove_former(self, body: Mapping[str, Any]) -> None:
+        """Delete what belongs to resources that had the name of this one before."""
+        metadata = body["metadata"]
+        former = self._children.of_former((body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
+        made = metadata["creationTimestamp"]
+        self.remove([one for one in former if one["kind"] in BACKENDS and one["metadata"]["creationTimestamp"] <= made])
 
     def remove(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Delete objects, their pods with them."""
@@ -167,7 +174,15 @@ class Actor:
             if one.body is None:
                 continue
             known = found.get(one.label)
-            if known is not None and owner_uid(known) != one.body["metadata"]["labels"][UID]:
+            if (
+                known is not None
+                and owner_uid(known) != owner_uid(one.body)
+                and owner_key(known) == owner_key(one.body)
+            ):
+                self._kube.delete(known)
+                text = f"{one.label}, of an earlier resource of this name, goes first"
+                wrong[one.label] = View("Waiting", "Starting", text, one.label)
+            elif known is not None and owner_uid(known) != owner_uid(one.body):
                 text = f"{one.label} is there and belongs to somebody else; rename one of the two, or refer to it"
                 wrong[one.label] = View("Waiting", "NameTaken", text, one.label)
             elif known is None or differs(known, one.body):

@@ -36,6 +36,7 @@ class Children:
         self._objects: dict[Identity, Object] = {}
         self._by_owner: dict[str, set[Identity]] = defaultdict(set)
         self._by_stage: dict[str, set[Identity]] = defaultdict(set)
+        self._by_name: dict[tuple[str, str, str], set[Identity]] = defaultdict(set)
         self._deleted: dict[str, int] = {}
         self._heard: dict[Identity, float] = {}
         self._beginning: dict[tuple[str, str], tuple[str, float]] = {}
@@ -54,9 +55,8 @@ class Children:
                 self._unindex(identity, known)
             slim = {name: value for name, value in metadata.items() if name != "managedFields"}
             self._objects[identity] = {**found, "metadata": slim}
-            for index, keys in ((self._by_owner, _owners(found)), (self._by_stage, {stage_key(found)} - {""})):
-                for key in keys:
-                    index[key].add(identity)
+            for index, key in self._places(found):
+                index[key].add(identity)
 
     def lost(self, found: Object) -> None:
         """Forget an object that is gone."""
@@ -75,16 +75,36 @@ class Children:
             self._unindex(identity, known)
 
     def _unindex(self, identity: Identity, known: Object) -> None:
-        for index, keys in ((self._by_owner, _owners(known)), (self._by_stage, {stage_key(known)} - {""})):
-            for key in keys:
-                index[key].discard(identity)
-                if not index[key]:
-                    del index[key]
+        for index, key in self._places(known):
+            index[key].discard(identity)
+            if not index[key]:
+                del index[key]
+
+    def _places(self, found: Object) -> Iterator[tuple[dict[Any, set[Identity]], Any]]:
+        """Where an object is to be found."""
+        yield from ((self._by_owner, uid) for uid in _owners(found))
+        if key := stage_key(found):
+            yield self._by_stage, key
+        if owner_uid(found):
+            yield self._by_name, owner_key(found)
 
     def of(self, uid: str) -> list[Object]:
         """Everything that belongs to the resource with this uid, pods and shared teachers included."""
         with self._lock:
             return [self._objects[identity] for identity in sorted(self._by_owner.get(uid, ()))]
+
+    def of_former(self, key: tuple[str, str, str], uid: str) -> list[Object]:
+        """What belongs to resources that had a name before.
+
+        The garbage collector misses a resource that is deleted and made anew while it does not watch.
+
+        Args:
+            key: Kind, namespace and name.
+            uid: Of the resource that has the name now.
+        """
+        with self._lock:
+            found = [self._objects[identity] for identity in sorted(self._by_name.get(key, ()))]
+        return [one for one in found if owner_uid(one) != uid]
 
     def silent(self, uid: str, seconds: float) -> list[Object]:
         """What belongs to a resource, may still run something, and was not heard of for so long.

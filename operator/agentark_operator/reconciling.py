@@ -132,6 +132,7 @@ class Reconciler:
         policy = (body.get("spec") or {}).get("runPolicy") or {}
         if policy.get("managedBy", OPERATOR) != OPERATOR:
             return Outcome(before)
+        self.actor.remove_former(body)
         if over(before) and same(body, before):
             return self._tidied(key, body, before)
         try:

@@ -89,3 +89,15 @@ def test_what_fell_silent_is_found_by_its_resource_and_by_its_stage() -> None:
     assert not found.silent_at(KEY, 30.0), "an old sight is a sight"
     clock.now_s += 20.0
     assert len(found.silent_at(KEY, 10.0)) == 2
+
+
+def test_what_belongs_to_a_former_resource_of_a_name_is_known() -> None:
+    found = Children()
+    former, present = child("Job", "one"), child("Job", "one", attempt=2)
+    present["metadata"]["labels"]["agentark.dev/uid"] = "new"
+    found.saw(former)
+    found.saw(present)
+    assert found.of_former(("DebateRun", "here", "one"), "new") == [former]
+    assert not found.of_former(("PRMTraining", "here", "one"), "new")
+    found.lost(former)
+    assert not found.of_former(("DebateRun", "here", "one"), "new")
