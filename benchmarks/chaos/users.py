@@ -9,7 +9,7 @@ import urllib3
 
 from benchmarks.chaos.cast import Body, Role, Step
 from benchmarks.chaos.endings import over, untruths
-from tests.operator.running import Bench, phase
+from tests.operator.running import Bench, condition, phase
 
 _KINDS = ("debateruns", "prmtrainings", "distilljobs")
 _LOOK_S = 0.3
@@ -97,7 +97,8 @@ class Users:
         version, now_s = body["metadata"]["resourceVersion"], time.monotonic()
         if self._changed.get(name, ("", 0.0))[0] != version:
             self._changed[name] = version, now_s
-        if not over(body):
+        waits = condition(body)["reason"] == "DependencyNotReady"  # its user applies that one when he likes
+        if not over(body) and not waits:
             self.unchanged_s[name] = max(self.unchanged_s.get(name, 0.0), now_s - self._changed[name][1])
 
     def _take_step(self, body: Body) -> None:
