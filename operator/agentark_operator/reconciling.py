@@ -281,7 +281,10 @@ class Reconciler:
     ) -> dict[str, View]:
         """Key -> how it stands with each stage that another resource runs."""
         wanted = [one for one in given if not one.keys <= manifests.keys()]
-        wrong = self.actor.delegate(wanted, related)
+        # A reward model is made of its debate: made at the same time, the two would vie for one stage.
+        early = any(one.kind == "DebateRun" and one.body is not None for one in wanted)
+        ready = [one for one in wanted if one.kind != "PRMTraining" or not early or one.label in related]
+        wrong = self.actor.delegate(ready, related)
         views: dict[str, View] = {}
         for one in wanted:
             view = wrong.get(one.label) or standing(one, related.get(one.label))
