@@ -133,7 +133,7 @@ class Operator:
             if before is None or any(before["metadata"].get(one) != now["metadata"].get(one) for one in _ASKING):
                 self._queue.add(key)
                 self._wake(key)
-            elif (before.get("status") or {}).get("phase") != now["status"].get("phase"):
+            elif _told(before.get("status") or {}) != _told(now["status"]):
                 self._wake(key)
 
         return seen
@@ -278,6 +278,12 @@ class _NoProgress(kopf.ProgressStorage):
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
         return essence
+
+
+def _told(status: dict[str, Any]) -> tuple[Any, ...]:
+    """What others that wait for a resource tell of it."""
+    ready = (one.get("reason") for one in status.get("conditions") or () if one["type"] == "Ready")
+    return (status.get("phase"), *ready)
 
 
 _OURS = {MANAGED_BY: MANAGER}
