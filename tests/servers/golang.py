@@ -29,7 +29,7 @@ def program(name: str, package: str, module: str, *, required: str = "", flags: 
     Raises:
         ServerFailed: If Go is missing or the build fails.
     """
-    version = _version(module, required or package)
+    version = version_of(module, required or package)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentark" / "bin"
     target = folder / (f"{name}-{version}" + (_edition(module) if package == "." else ""))
     if target.exists():
@@ -57,7 +57,12 @@ def sources(module: str, required: str) -> Path:
     return Path(json.loads(done.stdout)["Dir"])
 
 
-def _version(module: str, required: str) -> str:
+def version_of(module: str, required: str) -> str:
+    """Return which version of `required` the module's `go.mod` pins.
+
+    Raises:
+        ServerFailed: If it requires no such thing.
+    """
     file = _MODULES / module / "go.mod"
     found = re.search(rf"^\s*(?:require )?{re.escape(required)} (\S+)", file.read_text(), re.MULTILINE)
     if not found:
