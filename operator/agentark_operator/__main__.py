@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -47,6 +48,8 @@ def main() -> int:
     try:
         settings = read_settings()
         _log_to_stderr(settings.log_format)
+        if settings.offline:
+            os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is loaded, which is when it is needed
         asyncio.run(_main(settings))
     except AgentArkError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ from agentark_operator.workload import QUEUE, Owner, Workload, child_name
 _INSTALLED_FRESH_S = 300.0
 _VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
 Runs = DebateRun | PRMTraining | DistillJob
-STALLING = frozenset({"BackendNotInstalled"})
+STALLING = frozenset({"BackendNotInstalled", "BackendNotEnabled", "TeachersNotEnabled"})
 """Reasons for which a stage waits for a person."""
 
 
@@ -193,7 +193,14 @@ class Actor:
         return wrong
 
     def _missing(self, name: str, backend: Backend) -> View | None:
-        """What a stage waits for whose backend is not installed; None where it is."""
+        """What a stage waits for whose backend is not installed, or not to be used; None where it is."""
+        if name not in self._settings.backends:
+            others = " or ".join(sorted(self._settings.backends))
+            text = (
+                f"this operator is not set up to make {name}s; choose training.backend: {others}, or have it set up "
+                "(AGENTARK_BACKENDS; in the chart: backends)"
+            )
+            return View("Waiting", "BackendNotEnabled", text)
         crds = backend.required_crds()
         if not crds or self._installed.get(name, lambda: self._kube.serves(_VERSIONS[name], name) or None):
             return None
@@ -211,7 +218,8 @@ class Actor:
         settings = self._settings
         template = pod_template(
             stage,
-            image=Image(settings.worker_image, settings.pull_policy),
+            image=Image(settings.worker_image, settings.pull_policy, settings.pull_secrets),
+            offline=settings.offline,
             store=place.source,
             plan=kept,
             attempt=begin.number,

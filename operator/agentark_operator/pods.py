@@ -46,6 +46,7 @@ def pod_template(
     attempt: int,
     workers: int = 1,
     gpus: int = 0,
+    offline: bool = False,
     overlay: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The template of a pod that runs a stage.
@@ -58,6 +59,7 @@ def pod_template(
         attempt: Number of the attempt.
         workers: Pods that share the stage's questions.
         gpus: Of each pod.
+        offline: It does not ask the Hugging Face hub.
         overlay: `spec.pods` of the resource: {metadata, spec}. Command, service account token and restart policy stay.
 
     Raises:
@@ -71,6 +73,7 @@ def pod_template(
         *_plain({"AGENTARK_WORKERS": workers, "AGENTARK_ATTEMPT": attempt}),
         *_plain({"AGENTARK_TERMINATION_LOG": "/dev/termination-log"}),
         *_home(_WORK),
+        *_hub(offline),
     ]
     volumes = {"work": _WORK, "temporary": _TEMPORARY}
     container = _container(CONTAINER, image, command, args, env, volumes, gpus=gpus)
@@ -92,6 +95,7 @@ def vllm_template(
     image: Image,
     worker: Image,
     store: StoreSource,
+    offline: bool = False,
 ) -> dict[str, Any]:
     """The template of a pod in which vLLM serves a model; the overlay in `serving.pods` is laid over it.
 
@@ -103,6 +107,7 @@ def vllm_template(
         image: With vLLM.
         worker: Image of the pods that run stages.
         store: Endpoint, region and credentials for s3:// and release://.
+        offline: It does not ask the Hugging Face hub.
 
     Raises:
         InvalidInput: The overlay is no part of a pod template.
@@ -113,6 +118,7 @@ def vllm_template(
         args += ["--tensor-parallel-size", str(gpus)]
     volumes = {"work": _WORK, "temporary": _TEMPORARY, "model": _MODEL}
     env = [*_home(_WORK), *_plain({"HF_HOME": f"{_WORK}/huggingface", "VLLM_NO_USAGE_STATS": 1, "DO_NOT_TRACK": 1})]
+    env += _hub(offline)
     container = _container(SERVER, image, ["vllm", "serve"], [*args, *serving.args], env, volumes, gpus=gpus)
     # Not read-only: NVIDIA's container hooks (nvidia-cdi-hook) write links and caches into the root file system of a
     # container that gets GPUs, and vLLM compiles kernels into folders beside its own packages.
@@ -200,6 +206,11 @@ def _home(folder: str) -> list[dict[str, Any]]:
             "PYTHONUNBUFFERED": 1,
         }
     )
+
+
+def _hub(offline: bool) -> list[dict[str, Any]]:
+    # Libraries ask the hub about files that a folder might have beside those it has; without a network they wait.
+    return _plain({"HF_HUB_OFFLINE": 1}) if offline else []
 
 
 def _container(

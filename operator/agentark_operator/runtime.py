@@ -115,7 +115,8 @@ class Operator:
         for kind in KINDS:
             handler = self._handler(kind)
             kopf.on.event(_GROUP, _VERSION, f"{kind.lower()}s", id=kind.lower(), registry=registry)(handler)
-        for kind, place in _CHILDREN.items():
+        enabled = {"Pod", *self._settings.backends} | ({"Deployment"} if self._settings.teachers else set())
+        for kind, place in ((kind, place) for kind, place in _CHILDREN.items() if kind in enabled):
             # Kopf hands out no event before all indexes are complete: no pass misses an attempt that is under way.
             keep, tell = self._child_handlers(kind)
             kopf.index(*place, id=f"{kind.lower()}-index", labels=_OURS, registry=registry)(keep)

@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 from agentark.errors import InvalidInput
+from agentark_operator.backends import BACKENDS
 
 _T = TypeVar("_T")
 
@@ -33,6 +34,14 @@ class Settings:
     """Image of the pods that serve teachers."""
     pull_policy: str = "IfNotPresent"
     """Of both."""
+    pull_secrets: tuple[str, ...] = ()
+    """Secrets for the registries of both, of these names in each resource's namespace."""
+    offline: bool = False
+    """No pod asks the Hugging Face hub, and no address there is taken."""
+    backends: frozenset[str] = frozenset(BACKENDS)
+    """Kinds that it makes for trainings; Jobs run all other stages and are always among them."""
+    teachers: bool = True
+    """Whether it serves teachers' weights."""
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     """Resource -> price of one for an hour, such as nvidia.com/gpu."""
     currency: str = "USD"
@@ -52,7 +61,7 @@ class Settings:
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the environment: AGENTARK_ and the name of the setting in capitals.
 
-    Namespaces are divided by commas; prices are a list such as "nvidia.com/gpu=2.50,cpu=0.04".
+    Lists are divided by commas, prices as well: "nvidia.com/gpu=2.50,cpu=0.04". What is on or off is true or false.
 
     Raises:
         InvalidInput: A value cannot be read; the text names it.
@@ -79,6 +88,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         worker_image=value("WORKER_IMAGE", plain.worker_image, str),
         teacher_image=value("TEACHER_IMAGE", plain.teacher_image, str),
         pull_policy=value("PULL_POLICY", plain.pull_policy, str),
+        pull_secrets=value("PULL_SECRETS", (), _names),
+        offline=value("OFFLINE", plain.offline, _flag),
+        backends=value("BACKENDS", plain.backends, _backends),
+        teachers=value("TEACHERS", plain.teachers, _flag),
         prices=value("PRICES", {}, _prices),
         currency=value("CURRENCY", plain.currency, str),
         log_format=value("LOG_FORMAT", plain.log_format, _log_format),
@@ -89,6 +102,19 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("give true or false")
+    return text == "true"
+
+
+def _backends(text: str) -> frozenset[str]:
+    found = frozenset(_names(text))
+    if found - BACKENDS.keys():
+        raise ValueError(f"give some of {', '.join(sorted(BACKENDS))}, divided by commas")
+    return found | {"Job"}
 
 
 def _log_format(text: str) -> str:

@@ -46,6 +46,12 @@ class Teachers:
         Raises:
             KubeError: The server does not answer.
         """
+        if used and not self._settings.teachers:
+            text = (
+                "this operator is not set up to serve a teacher's weights; give the teacher by endpoint, or have it "
+                "set up (AGENTARK_TEACHERS; in the chart: teachers.enabled)"
+            )
+            return View("Waiting", "TeachersNotEnabled", text)
         for one in used:
             deployment = self._children.find("Deployment", owner.namespace, one.name)
             known = deployment is not None and deployment["metadata"]["uid"] in self._whole
@@ -83,9 +89,10 @@ class Teachers:
             identity=teacher.identity,
             served_name=teacher.model,
             serving=teacher.serving,
-            image=Image(settings.teacher_image, settings.pull_policy),
-            worker=Image(settings.worker_image, settings.pull_policy),
+            image=Image(settings.teacher_image, settings.pull_policy, settings.pull_secrets),
+            worker=Image(settings.worker_image, settings.pull_policy, settings.pull_secrets),
             store=store,
+            offline=settings.offline,
         )
         deployment, service = teacher_objects(teacher.name, template, teacher.serving, [owner])
         made = self._kube.apply(deployment, manager=_manager(owner))

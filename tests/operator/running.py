@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,13 +119,21 @@ class Bench:
         answer = self.server.apply(f"/api/v1/namespaces/{self.namespace}/secrets/{name}", secret)
         assert answer.status in (200, 201), answer.message
 
-    def make_account(self, *, without: tuple[str, str, str] | None = None) -> str:
+    def make_account(
+        self,
+        *,
+        without: tuple[str, str, str] | None = None,
+        backends: Collection[str] = tuple(BACKENDS),
+        teachers: bool = True,
+    ) -> str:
         """The operator's service account with its roles in this namespace; returns its name.
 
         Args:
             without: Group, resource and verb that is taken away.
+            backends: That it may use.
+            teachers: Whether it may serve teachers' weights.
         """
-        made = permissions(self.namespace, watched=[self.namespace], backends=list(BACKENDS), teachers=True)
+        made = permissions(self.namespace, watched=[self.namespace], backends=backends, teachers=teachers)
         for one in made:
             group, kind = one["apiVersion"], one["kind"].lower()
             root = f"/apis/{group}" if "/" in group else f"/api/{group}"

@@ -54,6 +54,11 @@ def test_the_command_is_the_same_as_everywhere() -> None:
     assert made()["spec"]["imagePullSecrets"] == [{"name": "pull"}]
 
 
+def test_offline_nothing_asks_the_hub() -> None:
+    assert "HF_HUB_OFFLINE" not in values(made())
+    assert values(made(offline=True))["HF_HUB_OFFLINE"] == "1"
+
+
 def test_the_container_gets_what_a_stage_reads() -> None:
     found = values(made(workers=4))
     assert found["AWS_ENDPOINT_URL"] == "http://minio:9000" and found["AWS_REGION"] == "eu-1"

@@ -29,7 +29,9 @@ def test_phases_that_no_resource_has_any_more_are_gone() -> None:
 
 
 def test_a_setting_that_cannot_be_read_is_named() -> None:
-    for name, value in (("PRICES", "gpu"), ("PRICES", "gpu=x"), ("POLL_SECONDS", "soon"), ("LOG_FORMAT", "xml")):
+    prices = (("PRICES", "gpu"), ("PRICES", "gpu=x"))
+    others = (("BACKENDS", "Job,MPIJob"), ("OFFLINE", "yes"), ("TEACHERS", "no"))
+    for name, value in (*prices, ("POLL_SECONDS", "soon"), ("LOG_FORMAT", "xml"), *others):
         with pytest.raises(InvalidInput, match=f"AGENTARK_{name} is '{value}'"):
             read_settings({f"AGENTARK_{name}": value})
 
@@ -38,3 +40,5 @@ def test_settings_come_from_the_environment() -> None:
     assert read_settings({}) == Settings()
     found = read_settings({"AGENTARK_NAMESPACES": "a, b,", "AGENTARK_STORE": "s3://x/y", "AGENTARK_ADDRESS": ":9000"})
     assert (found.namespaces, found.store, found.address) == (("a", "b"), "s3://x/y", ":9000")
+    found = read_settings({"AGENTARK_BACKENDS": "TrainJob", "AGENTARK_OFFLINE": "true", "AGENTARK_TEACHERS": "false"})
+    assert found.backends == {"Job", "TrainJob"} and found.offline and not found.teachers
