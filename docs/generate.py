@@ -1,0 +1,129 @@
+"""What the pages hold that is made from code or examples: fields, settings, rights, manifests.
+
+    python docs/generate.py [--check]
+
+A page marks such a part by comments, `<!-- made: WHAT -->` and `<!-- end -->`; what stands between them is replaced.
+"""
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import agentark_operator.settings
+from agentark_operator.permissions import TABLE
+from agentark_operator.settings import Settings
+
+from agentark.api.reference import pages, render_page
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+_PART = re.compile(r"<!-- made: (?P<what>[^\n]+?) -->\n(?P<old>.*?)<!-- end -->", re.DOTALL)
+_NEEDED = {"always": "", "everywhere": "if it looks after all namespaces", "teachers": "if it serves teachers"}
+
+
+def filled(page: Path, text: str) -> str:
+    """A page with its made parts as they should be.
+
+    Args:
+        page: Where it lies, relative to docs/.
+        text: As it is.
+
+    Raises:
+        KeyError: A part is asked for that nothing makes.
+    """
+
+    def made(match: re.Match[str]) -> str:
+        kind, _, argument = match["what"].partition(" ")
+        content = _MAKERS[kind](argument or page.with_suffix("").as_posix())
+        return f"<!-- made: {match['what']} -->\n{content.rstrip()}\n<!-- end -->"
+
+    return _PART.sub(made, text)
+
+
+def settings_table(_: str) -> str:
+    """The operator's environment variables."""
+    meanings, variables = _docstrings(), _variables()
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, variable in variables.items():
+        default = getattr(Settings(), name)
+        lines.append(f"| `AGENTARK_{variable}` | {_shown(default)} | {meanings[name]} |")
+    return "\n".join(lines)
+
+
+def _shown(default: object) -> str:
+    """A default as it is written in a variable."""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, frozenset):
+        return f"`{','.join(sorted(default))}`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if default else "none"
+
+
+def rights_table(_: str) -> str:
+    """What the operator may do."""
+    lines = ["| group | resources | verbs | for what | only |", "|---|---|---|---|---|"]
+    for row in TABLE:
+        only = _NEEDED.get(row.needed, f"with the backend {row.needed}")
+        cells = [row.group or "core", ", ".join(row.resources), ", ".join(row.verbs), row.why, only]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def example(file: str) -> str:
+    """A manifest of this repository, whole."""
+    return f"```yaml\n{(ROOT / file).read_text().rstrip()}\n```"
+
+
+def _docstrings() -> dict[str, str]:
+    """Field of the settings -> what it means."""
+    (found,) = (one for one in ast.parse(inspect.getsource(Settings)).body if isinstance(one, ast.ClassDef))
+    meanings = {}
+    for field, text in zip(found.body, found.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            meanings[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
+    return meanings
+
+
+def _variables() -> dict[str, str]:
+    """Field of the settings -> variable that it is read from, without its beginning."""
+    source = inspect.getsource(agentark_operator.settings.read_settings)
+    return dict(re.findall(r"(\w+)=value\(\"(\w+)\"", source))
+
+
+_MAKERS: Mapping[str, Callable[[str], str]] = {
+    "fields": render_page,
+    "settings": settings_table,
+    "rights": rights_table,
+    "example": example,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check only say which are not current."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--check", action="store_true", help="only see whether all pages are current")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for file in sorted(DOCS.rglob("*.md")):
+        text = file.read_text()
+        wanted = filled(file.relative_to(DOCS), text)
+        if text == wanted:
+            continue
+        stale.append(str(file.relative_to(ROOT)))
+        if not check:
+            file.write_text(wanted)
+    lacking = [page for page in pages() if "<!-- made: fields -->" not in (DOCS / f"{page}.md").read_text()]
+    if lacking:
+        names = ", ".join(lacking)
+        print(f"without their fields: {names}; add <!-- made: fields --> and <!-- end -->", file=sys.stderr)
+    if check and stale:
+        print(f"not current: {', '.join(stale)}; run: make generate", file=sys.stderr)
+    return int(bool(lacking or (check and stale)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
