@@ -32,11 +32,13 @@ check: dev                   ## Style, types, architecture.
 	$(VENV)/bin/lint-imports
 	$(MAKE) verify
 
-generate: dev                ## What is made from the models: crds/.
+generate: dev                ## What is made from the models: crds/, tables in docs/.
 	$(VENV)/bin/agentark crds --out crds
+	$(VENV)/bin/python docs/generate.py
 
-verify: dev                  ## That crds/ is what the models make.
+verify: dev                  ## That crds/ and the tables in docs/ are what the models make.
 	$(VENV)/bin/agentark crds --check crds
+	$(VENV)/bin/python docs/generate.py --check
 
 format: dev
 	$(VENV)/bin/ruff check --fix .
