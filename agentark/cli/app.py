@@ -9,6 +9,7 @@ import typer
 from agentark.cli import (
     ask,
     crds,
+    digest,
     doctor,
     fetch,
     grade,
@@ -54,6 +55,7 @@ app.command("study", short_help="Compare runs over one setting, as a figure.")(s
 app.command("locate", short_help="Do a run's models find a planted wrong step?")(locate.locate)
 app.add_typer(prm.app, name="prm", short_help="Read a process reward model's scores, step by step.")
 app.command("fetch", short_help="Fetch a model into a folder, for a server.")(fetch.fetch)
+app.command("digest", short_help="Digest of a model's folder; with --identity, check it.")(digest.digest)
 app.command("crds", short_help="Print the CustomResourceDefinitions, for kubectl.")(crds.crds)
 app.command("doctor", short_help="Check what can run on this machine.")(doctor.doctor)
 app.command("stage", hidden=True)(stage.stage)

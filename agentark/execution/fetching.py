@@ -1,9 +1,12 @@
 """A model as a plain local folder for a server that loads it: whole, and the one that was asked for, or not there."""
 
+import errno
+import fcntl
 import importlib
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ from agentark.store.digests import tree_digest
 
 MARK = ".agentark-model.json"
 """Written first with the identity, and at the end with all files: only then is the folder whole."""
+_LOCK = f"{MARK}.lock"
 _NOT_OURS = {"lost+found"}
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Fetched:
 
 def fetch_model(uri: str, folder: Path, *, identity: str, source: StoreSource) -> Fetched:
     """Fetch a model, unless it is there; what an interrupted call has fetched of it is not fetched again.
+
+    Of several calls for one folder (pods that share a volume) one fetches, and the others wait and find it there.
 
     Args:
         uri: `s3://`, `hf://` or `release://`.
@@ -50,6 +57,23 @@ def fetch_model(uri: str, folder: Path, *, identity: str, source: StoreSource) -
         raise InvalidInput(f"{uri}: accepted: s3://BUCKET/FOLDER, hf://ORG/NAME@REVISION, release://NAME@VERSION")
     store = open_store(source.uri, endpoint=source.endpoint or "", region=source.region)
     wanted = identity or pin_model(Model(uri=uri), store=store, source=source).identity
+    with _alone_in(folder):
+        return _fetched(uri, folder, wanted, store, source)
+
+
+def folder_identity(folder: Path) -> str:
+    """What a model's folder is, as pins and `digest` fields hold it: `sha256:` and 64 hex digits.
+
+    Raises:
+        InvalidInput: It is no folder of a model, or cannot be read.
+    """
+    if not (folder / "config.json").is_file():
+        raise InvalidInput(f"{folder}: holds no config.json; give the folder of a Hugging Face model")
+    return _tree(folder)
+
+
+def _fetched(uri: str, folder: Path, wanted: str, store: Store, source: StoreSource) -> Fetched:
+    scheme = uri.split(":", 1)[0]
     mark = _read_mark(folder)
     if mark.get("identity") == wanted and mark.get("files") and mark["files"] == _sizes(folder):
         return Fetched(wanted, mark["files"], was_there=True)
@@ -67,6 +91,21 @@ def fetch_model(uri: str, folder: Path, *, identity: str, source: StoreSource) -
     files = _sizes(folder)
     _write_mark(folder, {"uri": uri, "identity": wanted, "files": files})
     return Fetched(wanted, files, was_there=False)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    with _written(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("a")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            # Files arrive by renaming, so without locks, as on some network volumes, all that is lost is time.
+            if error.errno not in _NO_LOCKS:
+                raise AgentArkError(f"{folder}: cannot be locked: {error.strerror}") from None
+        yield
 
 
 def _from_bucket(uri: str, wanted: str, folder: Path, store: Store, source: StoreSource) -> None:
@@ -127,7 +166,7 @@ def _clear(folder: Path) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and path.name not in _NOT_OURS:
             shutil.rmtree(path)
-        elif path.is_file():
+        elif path.is_file() and path.name != _LOCK:
             path.unlink()
 
 
@@ -142,11 +181,16 @@ def _read_mark(folder: Path) -> dict[str, Any]:
 
 
 def _write_mark(folder: Path, mark: dict[str, Any]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _written(folder):
         partial = folder / f"{MARK}.part"
         partial.write_text(json.dumps(mark))
         partial.replace(folder / MARK)
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise AgentArkError(f"{folder}: cannot be written: {error.strerror}; free space or check permissions") from None
 

@@ -1,9 +1,12 @@
 """A model for a server: whole and the right one, or an error; never half of it, never twice."""
 
 import json
+import re
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +58,7 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != MARK)
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MARK))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
@@ -72,6 +75,29 @@ def test_a_model_is_fetched_once(bucket: Store, source: StoreSource, downloads: 
     (folder / "model.safetensors").unlink()
     assert not fetch_model(uri, folder, identity=identity, source=source).was_there
     assert downloads[3:] == ["tiny/model.safetensors"]
+
+
+def test_of_two_who_share_a_folder_one_fetches(
+    bucket: Store, source: StoreSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, folder = f"{source.uri}/models/tiny", tmp_path / "served"
+    begun, go_on = threading.Event(), threading.Event()
+    download = S3Store.download
+
+    def slow(self: S3Store, path: str, target: Path) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        download(self, path, target)
+
+    monkeypatch.setattr(S3Store, "download", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(fetch_model, uri, folder, identity="", source=source)
+        assert begun.wait(60)
+        second = pool.submit(fetch_model, uri, folder, identity="", source=source)
+        assert not second.done()
+        go_on.set()
+        assert [one.result(60).was_there for one in (first, second)] == [False, True]
+    assert contents(folder) == FILES
 
 
 def test_an_interrupted_fetch_leaves_nothing_that_passes_for_a_model_and_goes_on(
@@ -127,7 +153,7 @@ def test_digests_are_compared_with_what_has_arrived(bucket: Store, source: Store
     uri, folder = f"{source.uri}/models/tiny", tmp_path / "served"
     fetch_model(uri, folder, identity="", source=source)
     same = tmp_path / "same"
-    shutil.copytree(folder, same, ignore=shutil.ignore_patterns(MARK))
+    shutil.copytree(folder, same, ignore=shutil.ignore_patterns(f"{MARK}*"))
     digest = f"sha256:{sha256_tree(same)}"
     assert fetch_model(uri, folder, identity=digest, source=source).identity == digest
     with pytest.raises(InvalidInput, match=f"is {digest} now, sha256:0 was asked for"):
@@ -203,3 +229,19 @@ def test_the_command_line(place: Workplace, bucket: Store, source: StoreSource, 
     assert "--endpoint nowhere: accepted: http://HOST:PORT or https://HOST" in refused
     released = place.run("fetch", "release://math@3", "other", expect=2)
     assert "there is no release 'math'" in released
+
+
+def test_the_digest_of_a_folder(place: Workplace, bucket: Store, source: StoreSource, monkeypatch: Any) -> None:
+    monkeypatch.setenv("AGENTARK_TERMINATION_LOG", str(place.folder / "log"))
+    place.run("fetch", f"{source.uri}/models/tiny", "served", "--endpoint", str(source.endpoint))
+    found = place.run("digest", "served").strip()
+    assert re.fullmatch("sha256:[0-9a-f]{64}", found)
+    # What it prints is what `fetch` takes, for the folder in a bucket and for the one on a disk.
+    uri = f"{source.uri}/models/tiny"
+    place.run("fetch", uri, "again", "--identity", found, "--endpoint", str(source.endpoint))
+    assert place.run("digest", "again", "--identity", found).strip() == found
+    (place.folder / "again" / "model.safetensors").write_bytes(b"x")
+    refused = place.run("digest", "again", "--identity", found, expect=2)
+    assert f"{found} was asked for; restore it, or correct the digest" in refused
+    assert (place.folder / "log").read_text().startswith("InvalidInput: again: is sha256:")
+    assert "holds no config.json" in place.run("digest", "nowhere", expect=2)
