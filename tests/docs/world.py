@@ -1,0 +1,243 @@
+"""Where the pages' commands run: a copy of what a reader has, and a cluster whose pods are played.
+
+The operator that the charts install is a fake pod there; beside it runs the real one, with that pod's settings and with
+the rights of its account.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.docs.commands import Command, differences
+from tests.operator.running import KUBECTL
+from tests.servers.helm import helm
+from tests.servers.kubernetes import ApiServer
+from tests.servers.playground import Playground
+from tests.servers.process import LOOPBACK, free_ports, stop
+from tests.servers.s3 import S3Server
+
+ROOT = Path(__file__).parents[2]
+SYSTEM = "agentark-system"
+_COPIED = ("charts", "crds", "examples")
+_TEXTS = (".yaml", ".md", ".py", ".jsonl", ".json", ".txt", ".tpl")
+_LONGEST_S = 240.0
+Pod = dict[str, Any]
+
+
+@dataclass
+class Reader:
+    """Somebody who has a copy of the repository and follows a page.
+
+    Args:
+        folder: Empty; the copy lies in there.
+        instead: Text on the page and in the copy -> what stands for it here: addresses of servers, large models.
+        environment: Variables beside the usual ones.
+    """
+
+    folder: Path
+    instead: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.checkout = self.folder / "agentark"
+        for name in _COPIED:
+            shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in self.checkout.rglob("*"):
+            if file.suffix in _TEXTS and file.is_file() and file.stat().st_size < 1_000_000:
+                text = file.read_text()
+                if (changed := self._here(text)) != text:
+                    file.write_text(changed)
+        self.programs = self.folder / "bin"
+        self.programs.mkdir()
+        self.link("agentark", Path(sys.executable).with_name("agentark"))
+        self.link("python", Path(sys.executable))
+
+    def link(self, name: str, program: Path) -> None:
+        """Have a program in the path."""
+        (self.programs / name).symlink_to(program)
+
+    def follow(self, command: Command) -> str:
+        """Run a command; returns what it printed.
+
+        Raises:
+            AssertionError: It ended otherwise than the page says, or printed something else.
+        """
+        where = f"docs/{command.page}:{command.line}: {command.text.strip()}"
+        code, printed = self._until(command) if command.until else self._run(command)
+        assert code == command.exit_code, f"{where}\nended with {code}:\n{printed[-4000:]}"
+        lacking = differences(self._here(command.expected), printed)
+        assert not lacking, f"{where}\ndoes not print\n" + "\n".join(lacking) + f"\nbut\n{printed[-6000:]}"
+        return printed
+
+    def _run(self, command: Command) -> tuple[int, str]:
+        done = subprocess.run(**self._started(command), timeout=_LONGEST_S, check=False)
+        return done.returncode, done.stdout
+
+    def _until(self, command: Command) -> tuple[int, str]:
+        """Run one that does not end by itself; it and what it started are stopped by their group."""
+        lines: list[str] = []
+        with subprocess.Popen(**self._started(command), start_new_session=True) as process:
+            timer = threading.Timer(_LONGEST_S, _end, (process,))
+            timer.start()
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if command.until in line:
+                    break
+            seen = any(command.until in line for line in lines)
+            _end(process)
+            timer.cancel()
+        return (command.exit_code if seen else process.returncode or 1), "".join(lines)
+
+    def _started(self, command: Command) -> dict[str, Any]:
+        kept = {name: value for name, value in os.environ.items() if name in ("LANG", "XDG_CACHE_HOME")}
+        own = {"PATH": f"{self.programs}:/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder), "COLUMNS": "200"}
+        return {
+            "args": ["bash", "-euo", "pipefail", "-c", self._here(command.text)],
+            "cwd": self.checkout,
+            "env": {**kept, **own, **self.environment},
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
+
+    def _here(self, text: str) -> str:
+        for found, meant in self.instead.items():
+            text = text.replace(found, meant)
+        return text
+
+
+@contextlib.contextmanager
+def on_a_cluster(folder: Path, playground: Playground, s3: S3Server, *, prefix: str) -> Iterator[Reader]:
+    """A reader with kubectl, helm and a store.
+
+    Args:
+        folder: Empty.
+        playground: The cluster, without our definitions.
+        s3: The store.
+        prefix: Folder of the bucket in which this reader's things are: what another has run is not found there.
+    """
+    config = playground.server.kubeconfig(folder / "kubeconfig")
+    instead = {
+        "http://minio.minio.svc:9000": s3.endpoint,
+        "s3://agentark/": f"s3://{s3.bucket}/{prefix}/",
+        "hf://Qwen/Qwen3-0.6B": f"s3://{s3.bucket}/{prefix}/models/base",
+        "hf://Qwen/Qwen3-8B": f"s3://{s3.bucket}/{prefix}/models/base",
+    }
+    environment = {
+        "KUBECONFIG": str(config),
+        "AWS_ENDPOINT_URL": s3.endpoint,
+        "AWS_ACCESS_KEY_ID": s3.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        "ACCESS_KEY": s3.access_key,
+        "SECRET_KEY": s3.secret_key,
+    }
+    reader = Reader(folder, instead, environment)
+    reader.link("kubectl", KUBECTL)
+    reader.link("helm", helm())
+    yield reader
+
+
+@dataclass
+class InstalledOperator:
+    """Runs the operator of which the cluster has a fake pod, with its settings, for as long as the pod is there."""
+
+    playground: Playground
+    folder: Path
+
+    def __enter__(self) -> "InstalledOperator":
+        self._server: ApiServer = self.playground.plane.as_user("player")
+        self._stopped = threading.Event()
+        self._running: tuple[str, subprocess.Popen[bytes]] | None = None
+        # From one thread, and for its whole life: the kernel would end what a thread has started when that one ends.
+        self._thread = threading.Thread(target=self._follow, name="installed-operator", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    @property
+    def log(self) -> str:
+        """What all of them said."""
+        file = self.folder / "operator.log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
+    def _follow(self) -> None:
+        while not self._stopped.wait(0.2):
+            pod = self._pod()
+            known = self._running[0] if self._running else ""
+            if pod is None or pod["metadata"]["uid"] != known:
+                self._end()
+            if pod is not None and self._running is None:
+                self._running = pod["metadata"]["uid"], self._start(pod)
+        self._end()
+
+    def _end(self) -> None:
+        if self._running is not None:
+            stop(self._running[1], 20.0)
+            self._running = None
+
+    def _pod(self) -> Pod | None:
+        selector = "labelSelector=app.kubernetes.io%2Fname%3Dagentark-operator"
+        found = self._server.request("GET", f"/api/v1/namespaces/{SYSTEM}/pods?{selector}").body.get("items") or ()
+        runs = (
+            one
+            for one in found
+            if one["status"].get("phase") == "Running"
+            and "deletionTimestamp" not in one["metadata"]
+            and one["metadata"].get("ownerReferences", [{}])[0].get("kind") == "ReplicaSet"
+        )
+        return next(runs, None)
+
+    def _start(self, pod: Pod) -> "subprocess.Popen[bytes]":
+        self.folder.mkdir(exist_ok=True)
+        account = self.playground.account(SYSTEM, pod["spec"]["serviceAccountName"])
+        settings = {name: value for name, value in self._settings(pod).items() if name.startswith("AGENTARK_")}
+        own = {
+            "KUBECONFIG": str(account.kubeconfig(self.folder / "kubeconfig")),
+            "AGENTARK_ADDRESS": f"{LOOPBACK}:{free_ports(1)[0]}",
+            "AGENTARK_POLL_SECONDS": "0.5",
+            "AGENTARK_RETRY_SECONDS": "0.2",
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+        }
+        command = [sys.executable, "-m", "agentark_operator"]
+        with (self.folder / "operator.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT / "operator", env=settings | own, stdout=log, stderr=log)
+
+    def _settings(self, pod: Pod) -> dict[str, str]:
+        """What the container's environment would be, but for Secrets."""
+        found: dict[str, str] = {}
+        container = pod["spec"]["containers"][0]
+        for source in container.get("envFrom") or ():
+            name = source["configMapRef"]["name"]
+            found |= (
+                self._server.request("GET", f"/api/v1/namespaces/{SYSTEM}/configmaps/{name}").body.get("data") or {}
+            )
+        return found | {one["name"]: one["value"] for one in container.get("env") or () if "value" in one}
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def awaited(right: Any, *, within_s: float = 60.0, what: str = "") -> None:
+    """Wait until something holds that nobody tells of."""
+    deadline = time.monotonic() + within_s
+    while not right():
+        assert time.monotonic() < deadline, f"{what or right} not within {within_s:g} s"
+        time.sleep(0.1)
