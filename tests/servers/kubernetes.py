@@ -168,23 +168,45 @@ def _await_served(server: ApiServer, spec: dict[str, Any]) -> None:
         time.sleep(0.05)
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a control plane runs, and what its API server is told beyond what all are."""
+
+    address: str = LOOPBACK
+    port: int = 0
+    """Of the API server; 0 for a free one."""
+    enter: tuple[str, ...] = ()
+    """Command that runs another inside a network namespace."""
+    authorization: str = "RBAC"
+    flags: tuple[str, ...] = ()
+
+
 class ControlPlane:
     """etcd and the API server on loopback; the server can be stopped and started again on the same data and port."""
 
-    def __init__(self, folder: Path, *, users: Mapping[str, Sequence[str]] | None = None, audit: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        users: Mapping[str, Sequence[str]] | None = None,
+        audit: bool = False,
+        site: Site = Site(),
+    ) -> None:
         """Prepare it; entering the context starts it.
 
         Args:
             folder: Where data and logs are kept.
             users: Groups of further users beside the administrator, by name; see `as_user`.
             audit: Whether each request is written to the file `audit_log`.
+            site: Where it runs, if not on loopback.
         """
         self._folder = folder
+        self._site = site
         self._users = {"admin": ("system:masters",), **(users or {})}
         self._audited = audit
         self._running = contextlib.ExitStack()  # of the API server alone
         self._whole = contextlib.ExitStack()
-        self._port = free_ports(1)[0]
+        self._port = site.port or free_ports(1)[0]
         self._store = ""
         self.server: ApiServer
         self.process: subprocess.Popen[bytes]
@@ -202,7 +224,7 @@ class ControlPlane:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as started:
-            self._store = started.enter_context(_etcd(self._folder))
+            self._store = started.enter_context(_etcd(self._folder, self._site))
             self._prepare()
             started.callback(self.stop)
             self.start()
@@ -239,7 +261,7 @@ class ControlPlane:
 
     @property
     def _url(self) -> str:
-        return f"https://{LOOPBACK}:{self._port}"
+        return f"https://{self._site.address}:{self._port}"
 
     def _prepare(self) -> None:
         self.accounts_key.parent.mkdir()
@@ -254,11 +276,11 @@ class ControlPlane:
         (self._folder / "audit.json").write_text(json.dumps(policy))
 
     def _command(self) -> list[str | Path]:
-        key = self.accounts_key
-        command: list[str | Path] = [component("kube-apiserver"), f"--etcd-servers={self._store}"]
-        command += [f"--bind-address={LOOPBACK}", f"--secure-port={self._port}", f"--advertise-address={LOOPBACK}"]
+        key, address = self.accounts_key, self._site.address
+        command: list[str | Path] = [*self._site.enter, component("kube-apiserver"), f"--etcd-servers={self._store}"]
+        command += [f"--bind-address={address}", f"--secure-port={self._port}", f"--advertise-address={address}"]
         command += [f"--cert-dir={key.parent}", f"--token-auth-file={self._folder / 'tokens.csv'}"]
-        command += ["--authorization-mode=RBAC", "--service-cluster-ip-range=198.18.2.0/24"]
+        command += [f"--authorization-mode={self._site.authorization}", "--service-cluster-ip-range=198.18.2.0/24"]
         # As on OpenShift: who holds up an owner's deletion needs the right to.
         command += ["--enable-admission-plugins=OwnerReferencesPermissionEnforcement"]
         command += [f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"]
@@ -266,7 +288,7 @@ class ControlPlane:
         if self._audited:
             command += [f"--audit-log-path={self.audit_log}", f"--audit-policy-file={self._folder / 'audit.json'}"]
             command += ["--audit-log-maxsize=4000"]  # megabytes: one file for a whole test run
-        return command
+        return [*command, *self._site.flags]
 
 
 def _token(user: str) -> str:
@@ -281,13 +303,14 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
 
 
 @contextlib.contextmanager
-def _etcd(folder: Path) -> Iterator[str]:
+def _etcd(folder: Path, site: Site) -> Iterator[str]:
     client, peer = free_ports(2)
     store = f"http://{LOOPBACK}:{client}"
-    command: list[str | Path] = [binaries()[0], "--data-dir", folder / "data", "--unsafe-no-fsync"]
+    command: list[str | Path] = [*site.enter, binaries()[0], "--data-dir", folder / "data", "--unsafe-no-fsync"]
     command += ["--listen-client-urls", store, "--advertise-client-urls", store]
     command += ["--listen-peer-urls", f"http://{LOOPBACK}:{peer}", "--log-level", "warn"]
-    with _serving(command, folder / "etcd", f"{store}/health"):
+    # In another network namespace nobody here can ask it; the API server waits for it.
+    with _serving(command, folder / "etcd", "" if site.enter else f"{store}/health"):
         yield store
 
 
@@ -298,6 +321,8 @@ def _serving(
     folder.mkdir(exist_ok=True)
 
     def ready() -> bool:
+        if not ready_url:
+            return True
         if authority and not authority.exists():
             return False
         with urllib3.PoolManager(ca_certs=authority and str(authority), timeout=2.0, retries=False) as pool:

@@ -16,6 +16,7 @@ from tests.servers.process import LOOPBACK, ServerFailed, free_ports, serving
 
 _MODULE = "github.com/kubeflow/training-operator"
 _TRAINER = "github.com/kubeflow/trainer/v2"
+INIT_CONTAINER = Path(__file__).with_name("init_container.yaml")
 _WEBHOOK = "validator.training-operator.kubeflow.org"
 
 
@@ -26,6 +27,21 @@ def binary() -> Path:
         ServerFailed: If Go is missing or the build fails.
     """
     return program("training-operator", ".", "training-operator", required=_MODULE)
+
+
+def upstream_binary() -> Path:
+    """Return the path of the operator as its own image holds it, for a cluster with real nodes; built like `binary`.
+
+    Raises:
+        ServerFailed: If Go is missing or the build fails.
+    """
+    package = f"{_MODULE}/cmd/training-operator.v1"
+    return program("training-operator.v1", package, "training-operator", required=_MODULE)
+
+
+def manifests() -> Path:
+    """Return the folder that `kubectl kustomize` makes the operator's own objects from."""
+    return sources("training-operator", _MODULE) / "manifests/overlays/standalone"
 
 
 def definitions() -> list[dict[str, Any]]:
@@ -45,7 +61,7 @@ def training_operator(folder: Path, server: ApiServer) -> Iterator[subprocess.Po
     command += ["--health-probe-bind-address", f"{LOOPBACK}:{probes}", "--webhook-port", str(webhook)]
     # The API server's own certificate is one for loopback.
     command += ["--certificates", server.authority.parent, "--certificate", server.authority.stem]
-    command += ["--pytorch-init-container-template-file", Path(__file__).with_name("init_container.yaml")]
+    command += ["--pytorch-init-container-template-file", INIT_CONTAINER]
 
     def ready() -> bool:
         with urllib3.PoolManager(timeout=2.0, retries=False) as pool:

@@ -1,0 +1,82 @@
+"""Debian's Prometheus beside the node: it finds pods as a cluster's Prometheus does, by the charts' own monitors."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests.e2e.cluster.monitors import rule_groups, scrape_configs
+from tests.e2e.cluster.node import Node
+from tests.servers import prometheus as server
+from tests.servers.process import LOOPBACK, ServerFailed, free_ports, serving
+
+_PATH = "/apis/monitoring.coreos.com/v1"
+_KINDS = {"PodMonitor": "podmonitors", "ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}
+
+
+@dataclass(frozen=True)
+class Prometheus(server.Prometheus):
+    """A running server that scrapes the node's pods."""
+
+    node: Node
+    folder: Path
+
+    def reload(self) -> None:
+        """Take the monitors and rules that are in the cluster now, as the Prometheus operator does when they change.
+
+        Raises:
+            ServerFailed: If Prometheus refuses them.
+        """
+        _configure(self.node, self.folder)
+        answer = self.pool.request("POST", f"{self.url}/-/reload")
+        if answer.status != 200:
+            raise ServerFailed(f"Prometheus does not take the monitors: {answer.data.decode()}")
+
+
+@contextlib.contextmanager
+def prometheus(node: Node) -> Iterator[Prometheus]:
+    """Run it on loopback, with the monitors and rules that are in the cluster; their kinds must be defined there."""
+    folder = node.folder / "prometheus"
+    folder.mkdir()
+    _configure(node, folder)
+    address = f"{LOOPBACK}:{free_ports(1)[0]}"
+    command = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
+    command += [f"--web.listen-address={address}", "--web.enable-lifecycle", "--log.level=warn"]
+    with urllib3.PoolManager(timeout=30.0, retries=False) as pool:
+
+        def ready() -> bool:
+            try:
+                return pool.request("GET", f"http://{address}/-/ready").status == 200
+            except urllib3.exceptions.HTTPError:
+                return False
+
+        with serving(command, env={}, folder=folder, ready=ready, deadline_s=60):
+            yield Prometheus(f"http://{address}", pool, node, folder)
+
+
+def _configure(node: Node, folder: Path) -> None:
+    api = {
+        "api_server": node.server.url,
+        "authorization": {"credentials": node.server.token},
+        "tls_config": {"ca_file": str(node.server.authority)},
+    }
+    monitors = [*_objects(node, "PodMonitor"), *_objects(node, "ServiceMonitor")]
+    settings = {
+        "global": {"evaluation_interval": "2s"},
+        "rule_files": [str(folder / "rules.yml")],
+        "scrape_configs": scrape_configs(monitors, api),
+    }
+    # JSON is YAML.
+    (folder / "prometheus.yml").write_text(json.dumps(settings, indent=1))
+    (folder / "rules.yml").write_text(json.dumps(rule_groups(_objects(node, "PrometheusRule")), indent=1))
+
+
+def _objects(node: Node, kind: str) -> list[dict[str, Any]]:
+    answer = node.server.request("GET", f"{_PATH}/{_KINDS[kind]}")
+    if answer.status != 200:
+        raise ServerFailed(f"{kind}: {answer.message}")
+    return [{"kind": kind, **made} for made in answer.body["items"]]

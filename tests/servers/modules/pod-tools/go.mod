@@ -1,0 +1,3 @@
+module agentark.dev/tests/servers/modules/pod-tools
+
+go 1.25.0
