@@ -69,11 +69,16 @@ class Helm:
     ) -> str:
         """What `helm template` prints; arguments as for `render`, and the exit code that it is to end with."""
         files = [part for one in values for part in ("--values", str(one))]
-        with_given = ["--set-json", json.dumps(given)] if given else []
+        with_given = setting(given or {})
         more = [] if hooks else ["--no-hooks"]
         return self.run(
             "template", release, CHARTS / chart, "--namespace", namespace, *files, *with_given, *more, code=code
         )
+
+
+def setting(given: Mapping[str, Any]) -> list[str]:
+    """Options that give values; by name, since Helm 3 takes no whole object."""
+    return [word for name, value in given.items() for word in ("--set-json", f"{name}={json.dumps(value)}")]
 
 
 def examples(*charts: str) -> list[tuple[str, Path]]:
