@@ -13,6 +13,7 @@ from agentark.planning import Pin, Plan, Stage
 from agentark.store import ALL, Output, ProgressWriter, Share, StageManifest, Store, read_manifest, stage_path
 from agentark.store.outputs import fetch
 from agentark.store.stages import attempt_path
+from agentark.telemetry import StageFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class StageContext:
     """False in the further processes of a distributed training, which write nothing."""
     share: Share = ALL
     """What of the questions is this process's, where several workers share the stage."""
+    figures: StageFigures = field(default_factory=StageFigures)
+    """What Prometheus is told."""
 
     def output_path(self, *parts: str) -> str:
         """Store path of something this attempt writes."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agentark.api import Endpoint, Execution, SecretKey, Teacher
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext
+from agentark.execution.metering import MeteredEngine
 from agentark.execution.weights import model_folder
 from agentark.llm import Engine
 
@@ -20,18 +21,29 @@ GPU_DEVICE = Path("/dev/nvidia0")
 
 
 def build_engines(context: StageContext) -> list[Engine]:
-    """One engine per distinct model of the stage, in the order that its protocol counts them."""
+    """One engine per distinct model of the stage, in the order that its protocol counts them; requests are counted."""
     execution = Execution.model_validate_json(json.dumps(context.stage.settings["execution"]))
     if "model" in context.stage.inputs:
-        return [weights_engine(context.input_output("model", "model"), execution)]
+        weights = weights_engine(context.input_output("model", "model"), execution)
+        return [MeteredEngine(weights, "student", context.figures)]
     engines: list[Engine] = []
     for settings in context.stage.settings["models"]:
         teacher = Teacher.model_validate_json(json.dumps(settings))
         if teacher.endpoint is not None:
-            engines.append(endpoint_engine(teacher.endpoint, execution))
+            engines.append(metered_endpoint(context, teacher.endpoint, execution))
         elif teacher.model is not None:
-            engines.append(weights_engine(model_folder(context, teacher.model.uri), execution))
+            weights = weights_engine(model_folder(context, teacher.model.uri), execution)
+            engines.append(MeteredEngine(weights, teacher.model.uri, context.figures))
     return engines
+
+
+def metered_endpoint(context: StageContext, endpoint: Endpoint, execution: Execution) -> Engine:
+    """An engine that asks a running server for a stage, which counts the requests.
+
+    Raises:
+        InvalidInput: The key that the manifest names is not there.
+    """
+    return MeteredEngine(endpoint_engine(endpoint, execution), endpoint.model, context.figures)
 
 
 def endpoint_engine(endpoint: Endpoint, execution: Execution) -> Engine:
@@ -72,7 +84,8 @@ async def check_engines(engines: Sequence[Engine]) -> None:
     """
     from agentark.llm.http import HttpEngine
 
-    for engine in engines:
+    for one in engines:
+        engine = one.engine if isinstance(one, MeteredEngine) else one
         if isinstance(engine, HttpEngine):
             await engine.check()
 

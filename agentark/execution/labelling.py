@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from agentark.api import Endpoint, Execution
 from agentark.execution.context import StageContext
-from agentark.execution.engines import build_engines, check_engines, endpoint_engine
+from agentark.execution.engines import build_engines, check_engines, metered_endpoint
 from agentark.llm import Engine
 from agentark.reward import Source, SplitRule
 from agentark.reward.labels import (
@@ -88,7 +88,7 @@ async def _roll_out(
 async def _judge(context: StageContext, discussions: Sequence[Discussion], rule: SplitRule) -> StepsJudged:
     settings = context.stage.settings
     execution = Execution.model_validate_json(json.dumps(settings["execution"]))
-    engine = endpoint_engine(Endpoint.model_validate_json(json.dumps(settings["judge"])), execution)
+    engine = metered_endpoint(context, Endpoint.model_validate_json(json.dumps(settings["judge"])), execution)
     return await _with(
         engine,
         lambda: judge_steps(

@@ -23,6 +23,7 @@ from agentark.execution.context import StageContext, StageResult
 from agentark.execution.shares import SHARED_KINDS
 from agentark.planning import STAGE_VERSIONS, Plan, Stage
 from agentark.store import ALL, ProgressWriter, Share, StageManifest, Store, commit, next_attempt, read_manifest
+from agentark.telemetry import MeteredStore, StageFigures, serving
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm")
 
@@ -50,24 +51,36 @@ def run_stage(plan: Plan, key: str, store: Store, share: Share = ALL) -> StageMa
     is_main = int(os.environ.get("RANK", "0")) == 0
     work = work_folder(store, stage, share)
     work.mkdir(parents=True, exist_ok=True)
+    figures = StageFigures(stage.name)
+    metered = MeteredStore(store, figures.stored)
     if not is_main:
-        _work(plan, stage, store, work, attempt=0, is_main=False)
+        with serving(figures, os.environ):
+            _work(plan, stage, metered, work, figures, attempt=0, is_main=False)
         return None
-    with _exclusive(work, stage), _outcome(work):
-        attempt = next_attempt(store, stage.kind, key, share)
-        manifest = _work(plan, stage, store, work, attempt=attempt, is_main=True, share=share)
+    with _exclusive(work, stage), _outcome(work), serving(figures, os.environ):
+        attempt = next_attempt(metered, stage.kind, key, share)
+        manifest = _work(plan, stage, metered, work, figures, attempt=attempt, is_main=True, share=share)
     shutil.rmtree(work)
     return manifest
 
 
 def _work(
-    plan: Plan, stage: Stage, store: Store, work: Path, *, attempt: int, is_main: bool, share: Share = ALL
+    plan: Plan,
+    stage: Stage,
+    store: Store,
+    work: Path,
+    figures: StageFigures,
+    *,
+    attempt: int,
+    is_main: bool,
+    share: Share = ALL,
 ) -> StageManifest | None:
     started = _now()
     interval_s = 1.0 if store.uri.startswith("file:") else 5.0
-    writer = ProgressWriter(store, stage.kind, stage.key, interval_s=interval_s, share=share)
+    tell = figures.progressed
+    writer = ProgressWriter(store, stage.kind, stage.key, interval_s=interval_s, share=share, on_write=tell)
     with writer as progress, _stop_on_signals() as stop:
-        context = StageContext(plan, stage, store, attempt, work, progress, stop, is_main, share)
+        context = StageContext(plan, stage, store, attempt, work, progress, stop, is_main, share, figures)
         ended = _ended(context)
         result = StageResult({}, metrics={"ended": ended}) if ended else _runner(stage.kind)(context)
     if not is_main or result is None:

@@ -69,6 +69,7 @@ class ProgressWriter:
         share: Share = ALL,
         unit: str = "items",
         clock: Callable[[], float] = time.monotonic,
+        on_write: Callable[[Progress], object] = lambda _: None,
     ) -> None:
         """Prepare to write; nothing is written before the first update.
 
@@ -80,6 +81,7 @@ class ProgressWriter:
             share: This process's part of the stage.
             unit: What is counted.
             clock: Seconds of a clock that never runs backwards.
+            on_write: Told what is written, whether or not the store takes it.
         """
         self._store = store
         self._path = stage_path(kind, key, *_place(share))
@@ -87,6 +89,7 @@ class ProgressWriter:
         self._interval_s = interval_s
         self._unit = unit
         self._clock = clock
+        self._on_write = on_write
         self._lock = Lock()
         self._samples: deque[tuple[float, int]] = deque()
         self._counts = (0, 0, 0)
@@ -133,8 +136,10 @@ class ProgressWriter:
     def _write(self, time_s: float) -> None:
         self._written_at = time_s
         self._pending = False
+        progress = self._progress(time_s)
+        self._on_write(progress)
         try:
-            self._store.write(self._path, self._progress(time_s).model_dump_json().encode())
+            self._store.write(self._path, progress.model_dump_json().encode())
         except StoreError as error:
             _log.warning("progress was not written: %s", error)
 

@@ -6,8 +6,9 @@ the contents it names, is torn and passed over. Knows nothing of trainers and mo
 
 import logging
 import shutil
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,11 +45,20 @@ class Checkpoint(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one training below a prefix of a store."""
+    """The checkpoints of one training below a prefix of a store.
 
-    def __init__(self, store: Store, prefix: str) -> None:
+    Args:
+        store: Where they lie.
+        prefix: Folder in it.
+        on_saved: Told of each one that is complete: its bytes, and the seconds that it took into the store.
+    """
+
+    def __init__(
+        self, store: Store, prefix: str, *, on_saved: Callable[[int, float], object] = lambda size, seconds: None
+    ) -> None:
         self._store = store
         self._prefix = prefix.rstrip("/")
+        self._on_saved = on_saved
 
     def save(self, folder: Path, *, step: int, accuracy: float | None, training: str) -> Checkpoint:
         """Copy a folder into the store and mark it complete.
@@ -60,12 +70,14 @@ class Checkpoints:
             training: Identity of the training (data, model, parameters); only the same one finds it again.
         """
         name = f"{step:08d}-{uuid.uuid4().hex[:12]}"
-        files = {}
+        started, size, files = time.monotonic(), 0, {}
         for relative, file in tree_files(folder):
             files[relative] = hash_file(file)
+            size += file.stat().st_size
             self._store.upload(f"{self._prefix}/{name}/{relative}", file)
         mark = _Complete(step=step, accuracy=accuracy, training=training, files=files)
         self._store.write(f"{self._prefix}/{name}/{_MARK}", mark.model_dump_json(indent=1).encode())
+        self._on_saved(size, time.monotonic() - started)
         return Checkpoint(name=name, step=step, accuracy=accuracy, files=files)
 
     def find(self, training: str) -> list[Checkpoint]:

@@ -33,7 +33,7 @@ def run(context: StageContext) -> StageResult:
     def progress(step: int, total: int, metrics: Mapping[str, float]) -> None:
         context.progress.update(done=step, total=total, metrics=dict(metrics))
 
-    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"))
+    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"), on_saved=context.figures.saved)
     result = train(
         model=model,
         rows=rows,

@@ -34,7 +34,7 @@ def run(context: StageContext) -> StageResult:
     def progress(step: int, total: int, metrics: Mapping[str, float]) -> None:
         context.progress.update(done=step, total=total, metrics=dict(metrics))
 
-    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"))
+    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"), on_saved=context.figures.saved)
     with ExitStack() as stack:
         result = train_pad(
             model=model,

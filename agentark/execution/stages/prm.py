@@ -24,7 +24,7 @@ def run(context: StageContext) -> StageResult:
     def progress(step: int, total: int, metrics: Mapping[str, float]) -> None:
         context.progress.update(done=step, total=total, metrics=dict(metrics))
 
-    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"))
+    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"), on_saved=context.figures.saved)
     result = train_prm(
         model=model_folder(context, context.stage.settings["model"]),
         rows=rows,
