@@ -39,12 +39,14 @@ check: dev                   ## Style, types, architecture.
 	$(VENV)/bin/lint-imports
 	$(MAKE) verify
 
-generate: dev                ## What is made from the models: crds/, tables in docs/.
+generate: dev                ## What is made from the models: crds/, parts of charts/, tables in docs/.
 	$(VENV)/bin/agentark crds --out crds
+	$(VENV)/bin/python charts/generate.py
 	$(VENV)/bin/python docs/generate.py
 
-verify: dev                  ## That crds/ and the tables in docs/ are what the models make.
+verify: dev                  ## That these are what the models make.
 	$(VENV)/bin/agentark crds --check crds
+	$(VENV)/bin/python charts/generate.py --check
 	$(VENV)/bin/python docs/generate.py --check
 
 format: dev

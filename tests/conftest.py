@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import kubeconform
+from tests.servers.helm import helm, helm3
 from tests.servers.kubernetes import ApiServer, binaries, install
 from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import binary, minio
@@ -29,6 +31,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         binaries()
     if any(_needs(item, "playground") for item in session.items):
         playground_binaries()
+    if any(_needs(item, "helm_newest", "helm_either") for item in session.items):
+        helm(), helm3(), kubeconform.binary()
 
 
 def _needs(item: pytest.Item, *names: str) -> bool:

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import quote
 
 import urllib3
 from kubernetes import client, config
@@ -173,6 +174,25 @@ class Kube:
             return self._call("GET", path_of({"apiVersion": api_version, "kind": kind, "metadata": metadata}))
         except Gone:
             return None
+
+    def listed(self, api_version: str, kind: str, namespace: str = "", *, labels: str = "") -> list[Object]:
+        """Objects of a kind, whole; of all namespaces where none is given.
+
+        Args:
+            api_version: Of the kind.
+            kind: One that the operator knows.
+            namespace: The only one to look in.
+            labels: Selector.
+
+        Raises:
+            Unknown: The server has no such kind.
+            KubeError: The server does not say.
+        """
+        place = {"namespace": namespace} if namespace else {}
+        path = path_of({"apiVersion": api_version, "kind": kind, "metadata": place}).rstrip("/")
+        query = f"?labelSelector={quote(labels)}" if labels else ""
+        found = self._call("GET", path, query=query)
+        return [{"apiVersion": api_version, "kind": kind, **one} for one in found.get("items") or ()]
 
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """The values of a Secret.
