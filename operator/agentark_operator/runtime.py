@@ -54,7 +54,9 @@ class Operator:
         self._written: dict[Key, tuple[str, dict[str, Any]]] = {}
         self._running: set[Key] = set()
         self._sharing: dict[str, set[Key]] = {}
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(prices=settings.prices, currency=settings.currency, budget=settings.budget_per_hour)
+        self._listed = False
+        """Whether everything that was there at the start is known."""
 
     async def run(self, stop: threading.Event) -> None:
         """Work until told to stop.
@@ -71,7 +73,7 @@ class Operator:
             settings,
             self._resources,
             self._children,
-            Stores(kube, settings),
+            Stores(kube, settings, self._telemetry.stored),
             Actor(kube, self._children, settings),
             Teachers(kube, self._children, settings),
             self._telemetry,
@@ -118,13 +120,15 @@ class Operator:
         enabled = {"Pod", *self._settings.backends} | ({"Deployment"} if self._settings.teachers else set())
         for kind, place in ((kind, place) for kind, place in _CHILDREN.items() if kind in enabled):
             # Kopf hands out no event before all indexes are complete: no pass misses an attempt that is under way.
+            # After that the events tell everything, and going through the index as well would cost as much again.
             keep, tell = self._child_handlers(kind)
-            kopf.index(*place, id=f"{kind.lower()}-index", labels=_OURS, registry=registry)(keep)
+            kopf.index(*place, id=f"{kind.lower()}-index", labels=_OURS, when=self._lists, registry=registry)(keep)
             kopf.on.event(*place, id=kind.lower(), labels=_OURS, registry=registry)(tell)
         return registry
 
     def _handler(self, kind: str) -> Callable[..., Awaitable[None]]:
         async def seen(type: str | None, namespace: str, name: str, body: kopf.Body, **_: Any) -> None:
+            self._listed = True
             key = Key(kind, namespace, name)
             if type == "DELETED":
                 self._forget(key, body["metadata"]["uid"])
@@ -149,9 +153,12 @@ class Operator:
             self._children.saw(plain(body))
 
         async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:
+            self._listed = True
             found = plain(body)
             if type == "DELETED":
                 self._children.lost(found)
+            else:
+                self._children.saw(found)
             for owner in self._owners(found):
                 if self._resources.find(owner) is not None:
                     self._queue.add(owner)
@@ -159,6 +166,9 @@ class Operator:
                 self._queue.add(other)
 
         return keep, tell
+
+    def _lists(self, **_: Any) -> bool:
+        return not self._listed
 
     def _owners(self, found: Body) -> set[Key]:
         """The resources that an object belongs to; of a teacher's pod, those that use the teacher."""
@@ -235,11 +245,7 @@ class Operator:
             self._queue.add_later(key, max(0.05, found.due_s))
 
     def _metrics(self) -> bytes:
-        phases = (
-            (key.kind, key.namespace, str((body.get("status") or {}).get("phase", "Unknown")))
-            for key, body in self._resources.all()
-        )
-        return self._telemetry.render(phases, len(self._queue))
+        return self._telemetry.render(self._resources.all(), self._children.pods(), len(self._queue))
 
     def _pass(self, key: Key, body: Body, reconciler: Reconciler) -> Outcome:
         # What the watch shows may be older than what was written: a pass that went by it would write twice.
