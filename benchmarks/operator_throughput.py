@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from tests.servers.kubernetes import ApiServer, api_server, install
@@ -100,6 +101,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def servers_cpu_s() -> dict[str, float]:
+    """Seconds of CPU that the servers started here have used, by program."""
+    return {one.name().split("-v")[0]: sum(one.cpu_times()[:2]) for one in psutil.Process().children()}
+
+
 def memory_mib(pid: int) -> float:
     """Memory that a process has held at most."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -146,9 +152,11 @@ def measure(server: ApiServer, made: dict[str, Any], environment: dict[str, str]
         ready.wait(30)
         started = time.perf_counter()
         with operating(environment, log) as pid:
+            beside = servers_cpu_s()
             times = sorted(watching.result())
             time.sleep(2)  # the last event comes after the last status
             written, used = own_writes(server) - before, cpu_s(pid)
+            servers = {name: now - beside[name] for name, now in servers_cpu_s().items() if name in beside}
             resting = own_writes(server)
             time.sleep(_IDLE_S)  # what is measured is what happens when nothing does
             idle_writes, idle_s = own_writes(server) - resting, cpu_s(pid) - used
@@ -164,6 +172,7 @@ def measure(server: ApiServer, made: dict[str, Any], environment: dict[str, str]
         "writes_per_resource": round(written / count, 2),
         "writes_per_s": round(own, 1),
         "cpu_ms_per_resource": round(1000 * used / count, 2),
+        "servers_cpu_ms_per_resource": {name: round(1000 * one / count, 2) for name, one in servers.items()},
         "memory_mib": round(memory),
         "idle_writes": idle_writes,
         "idle_cpu_percent": round(100 * idle_s / _IDLE_S, 2),
