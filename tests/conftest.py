@@ -15,6 +15,7 @@ from tests.servers.minio import binary, minio
 from tests.servers.playground import Playground
 from tests.servers.playground import binaries as playground_binaries
 from tests.servers.playground import playground as running_playground
+from tests.servers.prometheus import PACKAGE, program
 from tests.servers.s3 import S3Server
 from tests.servers.seaweedfs import seaweedfs
 
@@ -80,6 +81,15 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]
     """
     with running_playground(tmp_path_factory.mktemp("playground"), ROOT / "crds") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Path of Prometheus's tool for rules and metrics."""
+    found = program("promtool")
+    if found is None:
+        pytest.skip(f"there is no promtool; install Debian's package {PACKAGE}")
+    return found
 
 
 @pytest.fixture

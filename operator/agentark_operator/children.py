@@ -129,6 +129,11 @@ class Children:
         with self._lock:
             return self._objects.get(Identity(kind, namespace, name))
 
+    def pods(self) -> list[Object]:
+        """Every pod."""
+        with self._lock:
+            return [found for identity, found in self._objects.items() if identity.kind == "Pod"]
+
     def labelled(self, kind: str, namespace: str, label: str, value: str) -> list[Object]:
         """Objects of a kind in a namespace that carry a label."""
         with self._lock:

@@ -71,10 +71,15 @@ def given_up(one: Facts, run: Run) -> View | None:
 
 def silent_s(one: Facts, last: Attempt, run: Run) -> float:
     """Seconds since a running attempt was last heard of."""
-    moments = [parsed(text) for text in (last.started_at, last.working_since) if text] or [run.now_s]
+    return run.now_s - (heard_at(one, last) or run.now_s)
+
+
+def heard_at(one: Facts, last: Attempt) -> float:
+    """When a running attempt was last heard of, in seconds since the epoch; 0 where it was not yet."""
+    moments = [parsed(text) for text in (last.started_at, last.working_since) if text]
     if one.progress is not None:
         moments.append(parsed(one.progress.heartbeat_at))
-    return run.now_s - max(moments)
+    return max(moments, default=0.0)
 
 
 def gpu_seconds(stage: Stage, attempt: Attempt | None, now_s: float) -> int:

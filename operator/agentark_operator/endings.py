@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentark.store import StageManifest
+from agentark_operator.counting import heard_at
 from agentark_operator.deciding import Decision, Facts, Track, gpu_seconds
 from agentark_operator.instants import parsed
 
@@ -29,6 +30,20 @@ class Ending:
     waited_s: float | None
     """From the object's creation to the first pod's start; None where it is not known."""
     gpu_seconds: int
+    release: str = ""
+    """Name of the release that the stage decided over; empty for any other stage."""
+    released: bool = False
+    """Whether its gates let the model pass."""
+
+
+def last_heard(facts: Sequence[Facts], decision: Decision) -> dict[str, float]:
+    """Running stage's name -> when it was last heard of, in seconds since the epoch."""
+    found = {}
+    for one in facts:
+        last = one.current
+        if last is not None and last.state == "Running" and decision.views[one.stage.key].state == "Running":
+            found[one.stage.name] = heard_at(one, last)
+    return {name: at for name, at in found.items() if at}
 
 
 def endings(
@@ -62,6 +77,7 @@ def endings(
         seconds = ended - started if started is not None else 0.0
         if one.done:
             seconds = parsed(manifests[key].finished_at) - parsed(manifests[key].started_at)
+        decided = manifests[key].metrics if one.done and one.stage.kind == "release" else {}
         made = last.body["metadata"].get("creationTimestamp") if last else None
         found.append(
             Ending(
@@ -74,6 +90,8 @@ def endings(
                 seconds=max(0.0, seconds),
                 waited_s=max(0.0, started - parsed(made)) if started is not None and made else None,
                 gpu_seconds=gpu_seconds(one.stage, last, now_s),
+                release=str(decided.get("name", "")),
+                released=bool(decided.get("released")),
             )
         )
     return found

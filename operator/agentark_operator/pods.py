@@ -19,6 +19,8 @@ SERVER = "vllm"
 PORT = 8000
 """Of the served API."""
 GPU = "nvidia.com/gpu"
+METRICS_PORT = 9464
+"""Of a stage's metrics."""
 _USER = 65532
 _WORK, _TEMPORARY, _MODEL = "/work", "/tmp", "/model"
 _GRACE_S = 300
@@ -72,11 +74,13 @@ def pod_template(
         *(_secret(_variable(key), key.name, key.key) for key in api_keys(stage.settings)),
         *_plain({"AGENTARK_WORKERS": workers, "AGENTARK_ATTEMPT": attempt}),
         *_plain({"AGENTARK_TERMINATION_LOG": "/dev/termination-log"}),
+        *_plain({"AGENTARK_METRICS_ADDRESS": f"0.0.0.0:{METRICS_PORT}"}),
         *_home(_WORK),
         *_hub(offline),
     ]
     volumes = {"work": _WORK, "temporary": _TEMPORARY}
     container = _container(CONTAINER, image, command, args, env, volumes, gpus=gpus)
+    container["ports"] = [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}]
     made = _template([container], volumes, [image], grace_s=_GRACE_S)
     laid = _overlaid(made, overlay, CONTAINER, "spec.pods")
     laid["spec"]["restartPolicy"] = "Never"  # attempts are the operator's

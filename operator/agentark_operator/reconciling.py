@@ -18,7 +18,7 @@ from agentark_operator.children import Children, owner_uid
 from agentark_operator.continuing import Kept, kept, requested, run_of, same
 from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide, starting
 from agentark_operator.delegating import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
-from agentark_operator.endings import Ending, endings
+from agentark_operator.endings import Ending, endings, last_heard
 from agentark_operator.eventing import events
 from agentark_operator.glancing import Glances
 from agentark_operator.instants import parsed as moment
@@ -64,6 +64,8 @@ class _Seen:
     sharing: frozenset[str] = frozenset()
     ended: Sequence[Ending] = ()
     begun: Sequence[Begin] = ()
+    heard: Mapping[str, float] = field(default_factory=dict)
+    """Running stage -> when it was last heard of; empty where nobody could look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Reconciler:
         except AgentArkError as error:
             text = self.stores.told(parsed(body), error)
             seen = _Seen(Observed(waiting=("StoreUnavailable", text)), later=text)
+        self.telemetry.heard(key, seen.heard)
         status = summarize(seen.observed, before, generation=body["metadata"]["generation"], now=now())
         if status["phase"] == "Failed":
             self._stop_embedded(key, body)
@@ -185,7 +188,8 @@ class Reconciler:
         later = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
         ending = any(one.pods_alive for one in facts)
         due_s = self._due_s(decision, waits=stalled is not None or bool(sharing) or ending)
-        return _Seen(replace(observed, stalled=stalled, note=note), due_s, later, sharing, ended, begun)
+        seen = replace(observed, stalled=stalled, note=note)
+        return _Seen(seen, due_s, later, sharing, ended, begun, last_heard(facts, decision))
 
     def _gathered(self, key: Key, body: Body, before: Mapping[str, Any], resource: Runs) -> _Case:
         """Everything that a pass goes by, but for how it stands with other resources."""

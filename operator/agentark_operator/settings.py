@@ -46,6 +46,8 @@ class Settings:
     """Resource -> price of one for an hour, such as nvidia.com/gpu."""
     currency: str = "USD"
     """Of the prices."""
+    budget_per_hour: Decimal | None = None
+    """Most that an hour may cost; above it an alert fires."""
     log_format: str = "plain"
     """plain, or json for machines."""
     workers: int = 8
@@ -94,6 +96,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         teachers=value("TEACHERS", plain.teachers, _flag),
         prices=value("PRICES", {}, _prices),
         currency=value("CURRENCY", plain.currency, str),
+        budget_per_hour=value("BUDGET_PER_HOUR", None, Decimal),
         log_format=value("LOG_FORMAT", plain.log_format, _log_format),
         poll_s=value("POLL_SECONDS", plain.poll_s, float),
         retry_s=value("RETRY_SECONDS", plain.retry_s, float),

@@ -10,6 +10,7 @@ from agentark.api import Resource, StoreSource
 from agentark.api.base import Reference
 from agentark.errors import AgentArkError, InvalidInput, StoreRefused, StoreUnavailable, StoreUnreachable
 from agentark.store import Patience, StageManifest, Store, open_store, read_manifest
+from agentark.telemetry.metered import MeteredStore, Told
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.outages import Outages
 from agentark_operator.settings import Settings
@@ -91,10 +92,11 @@ class Stores:
     Args:
         kube: For Secrets.
         settings: The operator's.
+        told: Of each request, as `MeteredStore` tells it.
     """
 
-    def __init__(self, kube: Kube, settings: Settings) -> None:
-        self._kube, self._settings = kube, settings
+    def __init__(self, kube: Kube, settings: Settings, told: Told = lambda operation, outcome, seconds: None) -> None:
+        self._kube, self._settings, self._told = kube, settings, told
         self._opened: Recent[tuple[str, ...], Store] = Recent(256, float("inf"))
         self._secrets: Recent[tuple[str, str], dict[str, str]] = Recent(4096, SECRET_FRESH_S)
         self._manifests: Recent[tuple[str, str], StageManifest] = Recent(20_000, MANIFEST_FRESH_S)
@@ -118,7 +120,7 @@ class Stores:
 
         def opened(uri: str) -> Store:
             key = (uri, source.endpoint or "", source.region, *access)
-            store = self._opened.get(key, lambda: _open(uri, source, *access))
+            store = self._opened.get(key, lambda: MeteredStore(_open(uri, source, *access), self._told))
             assert store is not None
             return store
 

@@ -1,18 +1,37 @@
 """What Prometheus and the kubelet ask of the operator: metrics, and whether it lives and sees the cluster."""
 
+import asyncio
+import threading
 import time
-from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from agentark import __version__
 from agentark.errors import InvalidInput
+from agentark.telemetry.figures import STORE_BUCKETS_S
+from agentark.telemetry.metered import OPERATIONS, OUTCOMES
 from agentark_operator.endings import Ending
-from agentark_operator.referring import Key
+from agentark_operator.figures import held, phase_of, rates, resource_families
+from agentark_operator.pods import GPU
+from agentark_operator.referring import Body, Key
 
+DECISIONS = ("Released", "Refused")
+"""What comes of a release."""
+_OVER = ("Succeeded", "Failed")
 STUCK_S = 600.0
 """A loop that has had work for so long, in seconds, and finished nothing is dead."""
 
@@ -20,14 +39,38 @@ STUCK_S = 600.0
 class Telemetry:
     """Figures of one operator, in a registry of its own.
 
+    What happens is counted as it does; what is the case is read from the resources when somebody asks. Methods may be
+    called from any thread.
+
     Args:
+        prices: Resource -> price of one for an hour.
+        currency: Of the prices.
+        budget: Most that an hour may cost before somebody is told; None for no such limit.
         clock: Seconds since the epoch.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        prices: Mapping[str, Decimal] | None = None,
+        currency: str = "",
+        budget: Decimal | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._clock = clock
         self._finished_at = clock()
+        self._prices, self._currency = dict(prices or {}), currency
         self._registry = CollectorRegistry()
+        self._rendering = threading.Lock()
+        self._present = _Present()
+        self._registry.register(self._present)
+        ProcessCollector(registry=self._registry)
+        self._heard: dict[Key, Mapping[str, float]] = {}
+        self._guard = threading.Lock()
+        self._labelled: dict[Key, set[tuple[Counter, tuple[str, ...]]]] = {}
+        """What a resource leaves behind when it goes."""
+        self._charged: tuple[float, Mapping[str, float]] | None = None
+        """When costs were last added up, and what an hour cost then by namespace."""
         self._passes = Counter(
             "agentark_reconcile_total", "Passes over resources.", ["kind", "outcome"], registry=self._registry
         )
@@ -43,9 +86,6 @@ class Telemetry:
             "When a pass last ended well.",
             ["kind"],
             registry=self._registry,
-        )
-        self._resources = Gauge(
-            "agentark_resources", "Resources by phase.", ["kind", "namespace", "phase"], registry=self._registry
         )
         self._queued = Gauge("agentark_queue_depth", "Resources that wait for a pass.", registry=self._registry)
 
@@ -73,12 +113,34 @@ class Telemetry:
             buckets=(1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600),
             registry=self._registry,
         )
-        self._score = Gauge(
-            "agentark_eval_score",
-            "Accuracy by the last finished comparison, 0 to 1.",
-            ["namespace", "name", "suite", "metric", "subject"],
+        self._promotions = self._counter(
+            "agentark_promotions_total",
+            "Students that were released, or refused by a gate.",
+            *("namespace", "name", "release", "decision"),
+        )
+        self._holding = Gauge(
+            "agentark_held",
+            "What pods hold, those of teachers among them: GPUs, and whatever else has a price.",
+            ["namespace", "resource"],
             registry=self._registry,
         )
+        self._cost = self._counter(
+            "agentark_cost_total", "What pods cost while somebody asked.", "namespace", "currency"
+        )
+        if budget is not None:
+            limit = Gauge("agentark_budget_per_hour", "Most an hour may cost.", ["currency"], registry=self._registry)
+            limit.labels(currency).set(float(budget))
+        requests = self._counter("agentark_storage_requests_total", "Requests to stores.", "op", "outcome")
+        # Shown at nought before they happen: what is counted from one on is not seen to have grown.
+        self._stored = {(op, outcome): requests.labels(op, outcome) for op in OPERATIONS for outcome in OUTCOMES}
+        durations = Histogram(
+            "agentark_storage_request_duration_seconds",
+            "Duration of requests to stores.",
+            ["op"],
+            buckets=STORE_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._stored_s = {op: durations.labels(op) for op in OPERATIONS}
         build = Gauge("agentark_build_info", "The operator's version.", ["version"], registry=self._registry)
         build.labels(__version__).set(1)
 
@@ -92,20 +154,44 @@ class Telemetry:
         if ending.waited_s is not None:
             self._waited.labels(ending.backend).observe(ending.waited_s)
         if ending.gpu_seconds:
-            self._gpu_seconds.labels(key.namespace, key.kind, key.name, ending.stage).inc(ending.gpu_seconds)
+            labels = (key.namespace, key.kind, key.name, ending.stage)
+            self._of(key, self._gpu_seconds, labels).inc(ending.gpu_seconds)
+        if ending.release:
+            decision = "Released" if ending.released else "Refused"
+            self._of(key, self._promotions, (key.namespace, key.name, ending.release, decision)).inc()
 
     def changed(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Count what a new status tells: stages found or run, runs that ended, scores."""
+        """Count what a new status tells: stages found or run, runs that ended."""
         known = {one["key"]: one["state"] for one in before.get("stages") or ()}
         for one in after.get("stages") or ():
             if one["state"] in ("Cached", "Done") and known.get(one["key"]) not in ("Cached", "Done"):
                 result = "hit" if one["state"] == "Cached" else "miss"
                 self._cache.labels(key.kind, one["kind"], result).inc()
-        if after.get("phase") != before.get("phase") and after.get("phase") in ("Succeeded", "Failed"):
+        if after.get("phase") != before.get("phase") and after.get("phase") in _OVER:
             self._runs.labels(key.kind, key.namespace, after["phase"]).inc()
-        for one in after.get("scores") or ():
-            labels = (key.namespace, key.name, one["suite"], one["metric"], one["subject"])
-            self._score.labels(*labels).set(float(one["value"]))
+
+    def heard(self, key: Key, stages: Mapping[str, float]) -> None:
+        """Take when each running stage of a resource was last heard of.
+
+        Args:
+            key: The resource.
+            stages: Name of the stage -> seconds since the epoch.
+        """
+        if stages:
+            self._heard[key] = stages
+        else:
+            self._heard.pop(key, None)
+
+    def stored(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count a request to a store."""
+        self._stored[operation, outcome].inc()
+        self._stored_s[operation].observe(seconds)
+
+    def _of(self, key: Key, counter: Counter, labels: tuple[str, ...]) -> Counter:
+        """A counter's child that goes with its resource."""
+        with self._guard:
+            self._labelled.setdefault(key, set()).add((counter, labels))
+            return counter.labels(*labels)
 
     def passed(self, kind: str, outcome: str, seconds: float) -> None:
         """Count a pass.
@@ -127,18 +213,72 @@ class Telemetry:
             self._finished_at = self._clock()
         return self._clock() - self._finished_at < STUCK_S
 
-    def render(self, resources: Iterable[tuple[str, str, str]], waiting: int) -> bytes:
+    def render(self, resources: Iterable[tuple[Key, Body]], pods: Iterable[Body], waiting: int) -> bytes:
         """All metrics as text.
 
         Args:
-            resources: Kind, namespace and phase of every resource.
+            resources: Every resource.
+            pods: Every pod that was made for one.
             waiting: Resources that wait for a pass.
         """
-        self._resources.clear()
-        for labels, count in Counts(resources).items():
-            self._resources.labels(*labels).set(count)
-        self._queued.set(waiting)
-        return generate_latest(self._registry)
+        with self._rendering:
+            found = list(resources)
+            self._forget({key for key, _ in found})
+            for key, body in found:
+                self._show_at_nought(key, body)
+            self._charge({key.namespace for key, _ in found}, pods)
+            self._queued.set(waiting)
+            self._present.families = list(resource_families(found, dict(self._heard)))
+            return generate_latest(self._registry)
+
+    def _forget(self, present: set[Key]) -> None:
+        """Drop what is known of resources that are gone."""
+        with self._guard:
+            for key in self._labelled.keys() - present:
+                for counter, labels in self._labelled.pop(key):
+                    counter.remove(*labels)
+        for key in dict(self._heard).keys() - present:
+            self._heard.pop(key, None)
+
+    def _show_at_nought(self, key: Key, body: Body) -> None:
+        """Show counters of what may happen to a resource: what is counted from one on is not seen to have grown."""
+        if phase_of(body.get("status") or {}) in _OVER:
+            return
+        if key.kind != "ModelRelease":
+            for phase in _OVER:
+                self._runs.labels(key.kind, key.namespace, phase)
+        release = ((body.get("spec") or {}).get("release") or {}).get("name")
+        if key.kind == "DistillJob" and release:
+            for decision in DECISIONS:
+                self._of(key, self._promotions, (key.namespace, key.name, release, decision))
+
+    def _charge(self, namespaces: set[str], pods: Iterable[Body]) -> None:
+        """Show what is held, and add what it has cost since this was last asked."""
+        holding = held(pods, {GPU, *self._prices})
+        self._holding.clear()
+        for labels in {*holding, *((one, resource) for one in namespaces for resource in {GPU, *self._prices})}:
+            self._holding.labels(*labels).set(holding.get(labels, 0.0))
+        if not self._prices:
+            return
+        now, per_hour = self._clock(), rates(holding, self._prices)
+        then, before = self._charged or (now, {})
+        for namespace in namespaces | per_hour.keys() | before.keys():
+            mean = (before.get(namespace, 0.0) + per_hour.get(namespace, 0.0)) / 2
+            self._cost.labels(namespace, self._currency).inc(mean * max(0.0, now - then) / 3600)
+        self._charged = now, per_hour
+
+
+class _Present(Collector):
+    """Shows what was found of the resources."""
+
+    def __init__(self) -> None:
+        self.families: list[Metric] = []
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self.families)
 
 
 async def serve(
@@ -161,7 +301,9 @@ async def serve(
     """
 
     async def show(_: web.Request) -> web.Response:
-        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # In a thread: with thousands of resources it takes longer than a probe should wait.
+        body = await asyncio.to_thread(metrics)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def probe(good: Callable[[], bool], bad: str) -> Callable[[web.Request], Any]:
         async def answer(_: web.Request) -> web.Response:

@@ -54,6 +54,17 @@ def test_the_command_is_the_same_as_everywhere() -> None:
     assert made()["spec"]["imagePullSecrets"] == [{"name": "pull"}]
 
 
+def test_metrics_are_served_at_the_port_that_is_named_so() -> None:
+    assert container(made())["ports"] == [{"name": "metrics", "containerPort": 9464, "protocol": "TCP"}]
+    assert values(made())["AGENTARK_METRICS_ADDRESS"] == "0.0.0.0:9464"
+    six = {
+        "spec": {"containers": [{"name": "stage", "env": [{"name": "AGENTARK_METRICS_ADDRESS", "value": "[::]:9464"}]}]}
+    }
+    assert values(made(overlay=six))["AGENTARK_METRICS_ADDRESS"] == "[::]:9464"
+    more = {"spec": {"containers": [{"name": "stage", "ports": [{"name": "debug", "containerPort": 5678}]}]}}
+    assert [one["name"] for one in container(made(overlay=more))["ports"]] == ["metrics", "debug"]
+
+
 def test_offline_nothing_asks_the_hub() -> None:
     assert "HF_HUB_OFFLINE" not in values(made())
     assert values(made(offline=True))["HF_HUB_OFFLINE"] == "1"

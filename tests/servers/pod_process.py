@@ -18,6 +18,7 @@ from typing import Any
 from tests.servers import kwok
 from tests.servers.kubernetes import ApiServer
 from tests.servers.player import Play
+from tests.servers.process import LOOPBACK, free_ports
 
 ROOT = Path(__file__).parents[2]
 Pod = dict[str, Any]
@@ -31,6 +32,8 @@ class PodProcesses:
     folder: Path
     logs: dict[str, str] = field(default_factory=dict)
     """Pod -> what its process said."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    """Pod -> where its process serves metrics; they all share this machine's loopback."""
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(2)
@@ -57,6 +60,8 @@ class PodProcesses:
             for key, value in env.items()
         }
         env |= {"TMPDIR": str(folder / "tmp"), "AGENTARK_TERMINATION_LOG": str(folder / "termination-log")}
+        with self._lock:
+            self.addresses[name] = env["AGENTARK_METRICS_ADDRESS"] = f"{LOOPBACK}:{free_ports(1)[0]}"
         command = [*container["command"], *container["args"]]
         assert command[0] == "python"
         done = subprocess.run(

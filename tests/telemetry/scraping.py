@@ -30,9 +30,9 @@ def samples(text: str) -> Samples:
     }
 
 
-def value(found: Samples, name: str, **labels: str) -> float | None:
+def value(found: Samples, metric: str, /, **labels: str) -> float | None:
     """One value; None where there is none."""
-    return found.get((name, frozenset(labels.items())))
+    return found.get((metric, frozenset(labels.items())))
 
 
 def names(found: Samples) -> set[str]:

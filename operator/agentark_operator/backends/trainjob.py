@@ -32,7 +32,7 @@ _LEFT_TO_RUNTIME = {
 }
 """What our template says of pods and not every TrainJob can."""
 _IN_TRAINER = {"image", "command", "args", "env", "resources"}
-_CONTAINER_LEFT_TO_RUNTIME = {"name", "imagePullPolicy", "securityContext", "terminationMessagePolicy"}
+_CONTAINER_LEFT_TO_RUNTIME = {"name", "imagePullPolicy", "securityContext", "terminationMessagePolicy", "ports"}
 
 
 def required_crds() -> tuple[str, ...]:
