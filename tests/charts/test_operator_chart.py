@@ -24,7 +24,7 @@ EVERYTHING = {
     "store": {"uri": "s3://ark/a", "endpoint": "http://minio:9000", "region": "eu-1", "secretName": "keys"},
     "worker": {"image": {"registry": "registry:5000", "digest": DIGEST}, "pullPolicy": "Always"},
     "global": {"imagePullSecrets": ["mirror", "other"]},
-    "cost": {"currency": "EUR", "prices": {"nvidia.com/gpu": "2.50", "cpu": "0.04"}},
+    "cost": {"currency": "EUR", "prices": {"nvidia.com/gpu": "2.50", "cpu": "0.04"}, "budgetPerHour": "40"},
     "airgap": {"enabled": True},
     "image": {"registry": "registry:5000"},
     "logFormat": "plain",
@@ -116,6 +116,7 @@ def test_values_become_the_settings_that_they_say(helm_newest: Helm) -> None:
         teachers=False,
         prices={"nvidia.com/gpu": Decimal("2.50"), "cpu": Decimal("0.04")},
         currency="EUR",
+        budget_per_hour=Decimal(40),
         poll_s=0.5,
         retry_s=3.0,
     )

@@ -47,6 +47,8 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         {"airgap": {"enabled": True}, "global": {"imageRegistry": "m"}, "store": {"uri": "s3://bucket"}},
         ("store.endpoint: is empty, which means AWS", "http://HOST:PORT"),
     ),
+    ({"cost": {"budgetPerHour": "40"}}, ("cost.budgetPerHour: is given, but cost.prices is empty",)),
+    ({"cost": {"budgetPerHour": "much"}}, ("'/cost/budgetPerHour'", "'much'", "[0-9]+")),
     ({"serviceAccount": {"create": False}}, ("serviceAccount.name: is empty", "create: true")),
     (
         {"networkPolicy": {"enabled": False, "egress": {"restrict": True}}},

@@ -21,6 +21,9 @@
 {{- if and .Values.airgap.enabled $store.uri (not $store.endpoint) -}}
 {{- $wrong = append $wrong "store.endpoint: is empty, which means AWS, but airgap.enabled is true; give the S3 server as http://HOST:PORT" -}}
 {{- end -}}
+{{- if and .Values.cost.budgetPerHour (not .Values.cost.prices) -}}
+{{- $wrong = append $wrong "cost.budgetPerHour: is given, but cost.prices is empty, so nothing would cost anything; give prices, or leave budgetPerHour out" -}}
+{{- end -}}
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- $wrong = append $wrong "serviceAccount.name: is empty, but serviceAccount.create is false; name the account that is there, or let it be made (create: true)" -}}
 {{- end -}}

@@ -19,6 +19,7 @@ AGENTARK_OFFLINE: {{ .Values.airgap.enabled | quote }}
 {{- end }}
 AGENTARK_PRICES: {{ join "," $prices | quote }}
 AGENTARK_CURRENCY: {{ .Values.cost.currency | quote }}
+AGENTARK_BUDGET_PER_HOUR: {{ .Values.cost.budgetPerHour | quote }}
 AGENTARK_LOG_FORMAT: {{ .Values.logFormat | quote }}
 AGENTARK_POLL_SECONDS: {{ .Values.pollSeconds | quote }}
 AGENTARK_RETRY_SECONDS: {{ .Values.retrySeconds | quote }}
