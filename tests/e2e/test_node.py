@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +12,12 @@ import urllib3
 
 from tests.e2e.cluster.network import NODE
 from tests.e2e.cluster.node import Node
+from tests.e2e.cluster.prometheus import prometheus
 from tests.e2e.cluster.store import Store
 from tests.e2e.cluster.toolbox import TOOLBOX, write_toolbox
 from tests.e2e.cluster.workloads import deployment, pod, service
+from tests.servers import neighbours
+from tests.servers.kubernetes import define
 from tests.servers.process import ServerFailed
 from tests.servers.s3 import BUCKET, client
 
@@ -30,9 +34,12 @@ def toolbox(node: Node) -> str:
 @pytest.fixture(scope="module")
 def web(node: Node, toolbox: str) -> Iterator[str]:
     """A namespace in which the Service `web` says hello."""
-    script = f"mkdir /tmp/web && echo hello > /tmp/web/index.html && exec httpd -f -p {PORT} -h /tmp/web"
+    container: dict[str, Any]
+    pages = "mkdir /tmp/web && cd /tmp/web && echo hello > index.html && echo greetings 7 > metrics"
+    script = f"{pages} && exec httpd -f -p {PORT} -h /tmp/web"
     ready = {"httpGet": {"path": "/", "port": PORT}, "periodSeconds": 1}
     container = {"name": "web", "image": toolbox, "command": ["sh", "-c", script], "readinessProbe": ready}
+    container["ports"] = [{"name": "http", "containerPort": PORT}]
     with node.namespace() as name:
         node.apply([deployment("web", pod([container])), service("web", PORT)], namespace=name)
         node.wait("deployment/web", "condition=Available", namespace=name)
@@ -95,6 +102,29 @@ def test_a_pod_may_not_ask_the_kubelet(node: Node, web: str) -> None:
     said = run(node, web, "pries", f"wget -S --no-check-certificate -qO- https://{NODE}:10250/pods 2>&1 | head -1")
 
     assert "401" in said
+
+
+def test_prometheus_scrapes_what_monitors_select(node: Node, web: str) -> None:
+    for definition in neighbours.definitions():
+        define(node.server, definition)
+    chosen = {"selector": {"matchLabels": {"app": "web"}}}
+    pods = {**chosen, "podMetricsEndpoints": [{"port": "http"}]}
+    services = {**chosen, "endpoints": [{"port": "http", "interval": "30s"}]}
+    node.apply([_monitor("PodMonitor", pods), _monitor("ServiceMonitor", services)], namespace=web)
+
+    with prometheus(node) as watching:
+        deadline = time.monotonic() + 60
+        while len(found := watching.query("greetings == 7")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+    labels = [{name: value for name, value in one["metric"].items() if name in ("job", "namespace")} for one in found]
+    assert sorted(labels, key=str) == sorted(
+        ({"job": "web", "namespace": web}, {"job": f"{web}/chosen", "namespace": web}), key=str
+    )
+
+
+def _monitor(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "monitoring.coreos.com/v1", "kind": kind, "metadata": {"name": "chosen"}, "spec": spec}
 
 
 def test_minio_keeps_objects_when_its_pod_is_replaced(store: Store) -> None:

@@ -1,0 +1,216 @@
+"""The whole system: installed by its charts, a job to its release, the release served, and everything taken away again.
+
+The tests are one run in this order; each goes on where the last one ended.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import yaml
+
+from agentark.statistics import wilson
+from agentark.store import Store as Artifacts
+from agentark.store import open_store, read_manifest
+from tests.e2e.cluster.node import Node
+from tests.e2e.cluster.phases import PHASES
+from tests.e2e.cluster.store import Store
+from tests.e2e.images import load_images
+from tests.e2e.system.figures import overhead
+from tests.e2e.system.installation import (
+    CHARTS,
+    QUICKSTART,
+    RESULTS,
+    ROOT,
+    SYSTEM,
+    TEAM,
+    System,
+    install,
+    make_team,
+    upload,
+)
+from tests.e2e.system.questions import ask, first_token_s, questions, right
+from tests.e2e.system.transcript import Transcript, kept_figures
+from tests.servers.neighbours import definitions
+from tests.servers.s3 import ACCESS_KEY, BUCKET, SECRET_KEY
+
+TAG = "e2e"
+FIGURES = RESULTS / "figures.json"
+MANIFEST = ROOT / "examples" / "cluster" / "quickstart.yaml"
+MOST_OVERHEAD = 1.15
+pytestmark = [pytest.mark.timeout(2400)]
+
+
+@pytest.fixture(scope="module")
+def system(node: Node, store: Store, training_operator: None) -> Iterator[System]:
+    """Images and charts on the node, and a team with data."""
+    with PHASES.phase("images built and loaded"):
+        load_images(node, TAG)
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    FIGURES.unlink(missing_ok=True)
+    made = System(node, store)
+    make_team(node)
+    upload(store)
+    node.apply(one for one in definitions() if one["spec"]["group"] == "monitoring.coreos.com")
+    with PHASES.phase("charts installed"):
+        install(made, TAG)
+    yield made
+
+
+@pytest.fixture(scope="module")
+def transcript(system: System) -> Transcript:
+    """What a person would have seen."""
+    return Transcript(system.node, TEAM, RESULTS / "transcript.txt")
+
+
+@pytest.fixture(scope="module")
+def artifacts(system: System) -> Artifacts:
+    """The team's store."""
+    endpoint = system.store.outside.endpoint
+    return open_store(f"s3://{BUCKET}/store", endpoint=endpoint, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
+
+
+def job(name: str, **spec: Any) -> dict[str, Any]:
+    """The example's job under another name, with other fields of its spec."""
+    made: dict[str, Any] = yaml.safe_load(MANIFEST.read_text())
+    made["metadata"]["name"] = name
+    made["spec"] |= spec
+    return made
+
+
+def ended(found: dict[str, Any]) -> bool:
+    return found.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def states(found: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in found.get("status", {}).get("stages", [])}
+
+
+def awaited_job(system: System, name: str, right: Any, *, within_s: float) -> dict[str, Any]:
+    path = f"/apis/agentark.dev/v1alpha1/namespaces/{TEAM}/distilljobs/{name}"
+    return system.node.server.awaited(path, right, within_s=within_s)
+
+
+def test_a_job_comes_to_a_release_that_answers(system: System, transcript: Transcript, artifacts: Artifacts) -> None:
+    began = time.monotonic()
+    with transcript.watching("dj"):
+        said = system.node.kubectl("apply", "-n", TEAM, "-f", str(MANIFEST))
+        transcript.note(f"$ kubectl apply -f examples/cluster/quickstart.yaml\n{said}")
+        with PHASES.phase("debate"):
+            found = awaited_job(
+                system, "sums", lambda one: states(one).get("debate") == "Done" or ended(one), within_s=1200
+            )
+        transcript.show("get", "dj,dbr,prmt")
+        with PHASES.phase("trainings"):
+            found = awaited_job(
+                system,
+                "sums",
+                lambda one: states(one).get("distill/RSFT") == "Running" or ended(one),
+                within_s=1200,
+            )
+            transcript.show("get", "pytorchjobs,jobs,deployments,pods")
+            found = awaited_job(
+                system, "sums", lambda one: states(one).get("distill/PAD") == "Done" or ended(one), within_s=1800
+            )
+        with PHASES.phase("evaluation and release"):
+            found = awaited_job(system, "sums", ended, within_s=1200)
+    transcript.show("get", "dj,dbr,prmt,mrel")
+    transcript.show("describe", "dj", "sums")
+    assert found["status"]["phase"] == "Succeeded", json.dumps(found["status"], indent=1)
+    system.node.wait("dj/sums", "condition=Complete", namespace=TEAM)
+    system.node.wait("mrel/sums", "condition=Ready", namespace=TEAM)
+
+    with PHASES.phase("served"):
+        serve(system, "sums")
+        url = system.address("sums")
+        first_s = first_token_s(url, "sums", questions(QUICKSTART / "data" / "test.jsonl", 1)[0]["question"])
+    wall_s = time.monotonic() - began
+    keys = {one["key"]: one["kind"] for one in found["status"]["stages"]}
+    manifests = [read_manifest(artifacts, kind, key) for key, kind in keys.items()]
+    assert all(one is not None for one in manifests)
+    took = overhead([one for one in manifests if one is not None], wall_s)
+    kept_figures(
+        FIGURES,
+        wall_s=round(took.wall_s, 1),
+        stages_s=round(took.stages_s, 1),
+        working_s=round(took.working_s, 1),
+        over_sum=round(took.over_sum, 3),
+        over_work=round(took.over_work, 3),
+        first_token_s=round(first_s, 3),
+        stages={one.kind + "/" + one.key: [one.started_at, one.finished_at, one.attempt] for one in manifests if one},
+        scores=found["status"]["scores"],
+        usage=found["status"].get("usage", {}),
+    )
+    assert took.over_sum <= MOST_OVERHEAD, took
+
+
+def serve(system: System, name: str, *flags: str) -> None:
+    """`helm install` of the inference chart for a release, on a CPU."""
+    model = {"release": "sums"}
+    values = [f"--set-json=models={json.dumps({name: model})}", "-f", str(ROOT / "tests/e2e/system/inference.yaml")]
+    images = ["--set-string=defaults.image.tag=" + TAG, "--set-string=fetch.image.tag=" + TAG]
+    store = [f"--set-string=store.endpoint={system.store.inside}"]
+    place = [str(CHARTS / "agentark-inference"), "-n", TEAM, "--wait", "--timeout=300s"]
+    system.helm("upgrade", "--install", name, *place, *values, *images, *store, *flags, within_s=330)
+
+
+def test_the_served_model_is_the_evaluated_one(system: System) -> None:
+    rows = questions(QUICKSTART / "data" / "test.jsonl", 100)
+    url = system.address("sums")
+    with urllib3.PoolManager(timeout=60.0, retries=False) as pool:
+        listed = json.loads(pool.request("GET", f"{url}/v1/models").data)
+        assert [one["id"] for one in listed["data"]] == ["sums"]
+        answers = [ask(pool, url, "sums", row["question"]) for row in rows[:3]]
+    assert all(answers)
+    correct = right(url, "sums", rows)
+    status = system.get("DistillJob", "sums")["status"]
+    (score,) = [one for one in status["scores"] if one["suite"] == "word-problems" and one["subject"] == "student"]
+    low, high = wilson(correct, len(rows))[-2:]
+    kept_figures(FIGURES, served_correct=correct, served_of=len(rows), evaluated=score)
+    assert low <= float(score["value"]) <= high, (correct, score)
+
+
+def test_helm_test_asks_the_model(system: System) -> None:
+    said = system.helm("test", "sums", "-n", TEAM, "--timeout=120s", "--logs")
+    assert "Succeeded" in said, said
+
+
+def test_the_artifacts_are_read_by_the_same_cli(system: System) -> None:
+    environment = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "PATH": "/usr/bin:/bin"}
+    place = ["--store", f"s3://{BUCKET}/store", "--namespace", TEAM, "--endpoint", system.store.outside.endpoint]
+    for command, expected in ((["show", "sums"], "word-problems"), (["transcript", "sums"], "round")):
+        done = subprocess.run(
+            [str(Path(ROOT) / ".venv/bin/agentark"), *command, *place],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout.lower(), done.stdout
+
+
+def test_uninstalling_leaves_nothing_but_the_kinds_and_the_store(system: System, artifacts: Artifacts) -> None:
+    for name in ("sums",):
+        system.helm("uninstall", name, "-n", TEAM, "--wait")
+    system.helm("uninstall", "agentark", "-n", SYSTEM, "--wait")
+    system.helm("uninstall", "agentark-crds")
+    left = subprocess.run(["sh", "-c", "true"], check=True, capture_output=True)
+    del left
+    kinds = "deployments,statefulsets,jobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies"
+    for namespace in (SYSTEM, TEAM):
+        found = json.loads(system.node.kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
+        names = [f"{one['kind']}/{one['metadata']['name']}" for one in found]
+        assert not [name for name in names if name not in ("ConfigMap/kube-root-ca.crt", "ServiceAccount/default")], (
+            names
+        )
+    cluster = json.loads(system.node.kubectl("get", "clusterroles,clusterrolebindings", "-o", "json"))["items"]
+    assert not [one["metadata"]["name"] for one in cluster if "agentark" in one["metadata"]["name"]]
+    kept = json.loads(system.node.kubectl("get", "crd", "-o", "json"))["items"]
+    assert len([one for one in kept if one["spec"]["group"] == "agentark.dev"]) == 4
+    assert list(artifacts.entries("releases/"))
