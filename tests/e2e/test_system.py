@@ -16,7 +16,7 @@ import yaml
 
 from agentark.statistics import wilson
 from agentark.store import Store as Artifacts
-from agentark.store import open_store, read_manifest
+from agentark.store import open_store, read_manifest, stage_path
 from tests.e2e.cluster.node import Node
 from tests.e2e.cluster.phases import PHASES
 from tests.e2e.cluster.store import Store
@@ -195,13 +195,83 @@ def test_the_artifacts_are_read_by_the_same_cli(system: System) -> None:
         assert expected in done.stdout.lower(), done.stdout
 
 
+def test_a_run_survives_what_clusters_do(system: System, transcript: Transcript, artifacts: Artifacts) -> None:
+    """The operator, the store and a training pod go, the node is drained, and the charts are upgraded meanwhile."""
+    node, name = system.node, "sums-again"
+    made = job(name, methods=["RSFT"])
+    spec = made["spec"]
+    for field in ("prm", "pad", "release"):
+        del spec[field]
+    spec["debate"]["dataset"]["limit"] = 100
+    spec["debate"]["protocol"] |= {"agents": 3, "rounds": 2, "seed": 7}
+    spec["training"] |= {"epochs": "20", "checkpointSteps": 5}
+    spec["evaluation"]["suites"][0]["dataset"]["limit"] = 60
+    spec["evaluation"]["controls"] = []
+    node.apply([made], namespace=TEAM)
+
+    with PHASES.phase("operator and store restarted in the debate"):
+        awaited_job(system, name, lambda one: states(one).get("debate") == "Running" or ended(one), within_s=600)
+        node.kubectl("delete", "pod", "-n", SYSTEM, "--all", "--grace-period=0", "--force", "--wait=true")
+        system.store.restart()
+        node.kubectl("rollout", "status", "deployment/agentark-operator", "-n", SYSTEM, "--timeout=120s", within_s=130)
+
+    with PHASES.phase("a training pod killed after a checkpoint"):
+        found = awaited_job(
+            system, name, lambda one: states(one).get("distill/RSFT") == "Running" or ended(one), within_s=900
+        )
+        (key,) = [one["key"] for one in found["status"]["stages"] if one["name"] == "distill/RSFT"]
+        checkpointed(artifacts, key, within_s=300)
+        (pod, *_) = [
+            one["metadata"]["name"]
+            for one in system.listed("pods", {"agentark.dev/name": name, "agentark.dev/stage": key})
+            if one["status"]["phase"] == "Running"
+        ]
+        node.kubectl("delete", "pod", pod, "-n", TEAM, "--grace-period=0", "--force")
+        awaited_job(system, name, lambda one: attempt(one, key) >= 2 or ended(one), within_s=300)
+
+    with PHASES.phase("charts upgraded while it runs"):
+        install(system, TAG, "--set-string=podAnnotations.upgraded=yes")
+
+    with PHASES.phase("drained while it runs"):
+        node.kubectl(
+            "drain",
+            "node0",
+            f"--pod-selector=agentark.dev/name={name}",
+            "--delete-emptydir-data",
+            "--force",
+            "--timeout=120s",
+            within_s=130,
+        )
+        node.kubectl("uncordon", "node0")
+        found = awaited_job(system, name, ended, within_s=1200)
+    transcript.show("get", "dj")
+    transcript.show("events", "--for", f"dj/{name}")
+    assert found["status"]["phase"] == "Succeeded", json.dumps(found["status"], indent=1)
+    trained = read_manifest(artifacts, "distill", key)
+    assert trained is not None and trained.attempt >= 2
+    resumed = trained.metrics.get("resumed_from")
+    assert isinstance(resumed, int) and resumed > 0, trained.metrics
+    kept_figures(FIGURES, resumed_from_step=resumed, attempts=trained.attempt)
+
+
+def attempt(found: dict[str, Any], key: str) -> int:
+    return max(int(one.get("attempt", 0)) for one in found["status"]["stages"] if one["key"] == key)
+
+
+def checkpointed(artifacts: Artifacts, key: str, *, within_s: float) -> None:
+    """Wait until a training has a whole checkpoint in the store, which nothing but the store tells."""
+    deadline = time.monotonic() + within_s
+    place = stage_path("distill", key, "checkpoints") + "/"
+    while not any(one.path.endswith("_COMPLETE.json") for one in artifacts.entries(place)):
+        assert time.monotonic() < deadline, f"no checkpoint below {place} after {within_s:g} s"
+        time.sleep(0.5)
+
+
 def test_uninstalling_leaves_nothing_but_the_kinds_and_the_store(system: System, artifacts: Artifacts) -> None:
     for name in ("sums",):
         system.helm("uninstall", name, "-n", TEAM, "--wait")
     system.helm("uninstall", "agentark", "-n", SYSTEM, "--wait")
     system.helm("uninstall", "agentark-crds")
-    left = subprocess.run(["sh", "-c", "true"], check=True, capture_output=True)
-    del left
     kinds = "deployments,statefulsets,jobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies"
     for namespace in (SYSTEM, TEAM):
         found = json.loads(system.node.kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]

@@ -97,8 +97,8 @@ def make_team(node: Node) -> None:
     node.apply([secret], namespace=TEAM)
 
 
-def install(system: System, tag: str) -> None:
-    """The two charts of a cluster, as docs/install.md says."""
+def install(system: System, tag: str, *further: str) -> None:
+    """The two charts of a cluster, as docs/install.md says; where they are installed already, they are upgraded."""
     system.helm("upgrade", "--install", "agentark-crds", str(CHARTS / "agentark-crds"))
-    flags = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout=180s", *operator_values(tag)]
+    flags = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout=180s", *operator_values(tag), *further]
     system.helm("upgrade", "--install", "agentark", str(CHARTS / "agentark-operator"), *flags)
