@@ -35,10 +35,8 @@ def toolbox(node: Node) -> str:
 def web(node: Node, toolbox: str) -> Iterator[str]:
     """A namespace in which the Service `web` says hello."""
     container: dict[str, Any]
-    pages = "mkdir /tmp/web && cd /tmp/web && echo hello > index.html && echo greetings 7 > metrics"
-    script = f"{pages} && exec httpd -f -p {PORT} -h /tmp/web"
     ready = {"httpGet": {"path": "/", "port": PORT}, "periodSeconds": 1}
-    container = {"name": "web", "image": toolbox, "command": ["sh", "-c", script], "readinessProbe": ready}
+    container = {"name": "web", "image": toolbox, "command": ["serve", str(PORT)], "readinessProbe": ready}
     container["ports"] = [{"name": "http", "containerPort": PORT}]
     with node.namespace() as name:
         node.apply([deployment("web", pod([container])), service("web", PORT)], namespace=name)
@@ -59,7 +57,7 @@ def _ended(found: dict[str, Any]) -> bool:
 
 
 def test_a_pod_reaches_a_service_by_its_name(node: Node, web: str) -> None:
-    said = run(node, web, "asks", f"nslookup web && wget -qO- http://web.{web}.svc.cluster.local:{PORT}/")
+    said = run(node, web, "asks", f"nslookup web && fetch http://web.{web}.svc.cluster.local:{PORT}/")
 
     assert said.splitlines()[-1] == "hello"
     assert said.startswith("Name: web Address: 198.18.2.")
@@ -75,7 +73,7 @@ def test_this_machine_reaches_services_and_pods(node: Node, web: str) -> None:
 
 
 def test_nothing_leaves_the_machine(node: Node, web: str) -> None:
-    said = run(node, web, "leaves", "wget -T 20 -qO- http://192.0.2.1/ 2>&1 || true")
+    said = run(node, web, "leaves", "fetch http://192.0.2.1/ 2>&1 || true")
 
     assert "unreachable" in said
     assert subprocess.check_output([*node.enter, "ip", "route", "show", "default"]) == b""
@@ -99,9 +97,9 @@ def test_a_drained_pod_comes_back(node: Node, web: str) -> None:
 
 
 def test_a_pod_may_not_ask_the_kubelet(node: Node, web: str) -> None:
-    said = run(node, web, "pries", f"wget -S --no-check-certificate -qO- https://{NODE}:10250/pods 2>&1 | head -1")
+    said = run(node, web, "pries", f"fetch https://{NODE}:10250/pods")
 
-    assert "401" in said
+    assert said.startswith("401 Unauthorized")
 
 
 def test_prometheus_scrapes_what_monitors_select(node: Node, web: str) -> None:
@@ -143,8 +141,8 @@ def test_minio_keeps_objects_when_its_pod_is_replaced(store: Store) -> None:
 def test_the_pods_of_a_job_find_each_other_and_succeed(node: Node, toolbox: str) -> None:
     # The worker comes by the name in MASTER_ADDR, as torch does; the master ends when it has heard it.
     meeting = {
-        "Master": "nc -l -p $MASTER_PORT | grep 'rank 1'",
-        "Worker": 'until echo "rank $RANK" | nc $MASTER_ADDR $MASTER_PORT; do sleep 0.2; done',
+        "Master": "[ \"$(hear $MASTER_PORT)\" = 'rank 1' ]",
+        "Worker": 'tell $MASTER_ADDR $MASTER_PORT "rank $RANK"',
     }
     with node.namespace() as name:
         node.apply([_job("pair", toolbox, meeting)], namespace=name)

@@ -13,18 +13,18 @@ class NotTranslated(Exception):
     """A monitor says what this does not know; the text names it."""
 
 
-def scrape_configs(monitors: Iterable[Mapping[str, Any]], api: Mapping[str, Any]) -> list[dict[str, Any]]:
+def scrape_configs(monitors: Iterable[Mapping[str, Any]], discovery: str) -> list[dict[str, Any]]:
     """Return Prometheus's scrape_configs for PodMonitors and ServiceMonitors.
 
     Args:
         monitors: The objects.
-        api: How Prometheus reaches the API server: fields of kubernetes_sd_configs.
+        discovery: URL that answers what `tests.e2e.cluster.discovery` does.
 
     Raises:
         NotTranslated: If one has a field that is not known here.
     """
     return [
-        _scrape_config(monitor, number, endpoint, api)
+        _scrape_config(monitor, number, endpoint, discovery)
         for monitor in monitors
         for number, endpoint in enumerate(monitor["spec"][_endpoints(monitor)])
     ]
@@ -45,7 +45,7 @@ def _endpoints(monitor: Mapping[str, Any]) -> str:
 
 
 def _scrape_config(
-    monitor: Mapping[str, Any], number: int, endpoint: Mapping[str, Any], api: Mapping[str, Any]
+    monitor: Mapping[str, Any], number: int, endpoint: Mapping[str, Any], discovery: str
 ) -> dict[str, Any]:
     spec, place = monitor["spec"], monitor["metadata"]
     kind, name, namespace = monitor["kind"], place["name"], place["namespace"]
@@ -65,7 +65,8 @@ def _scrape_config(
     if label := spec.get("jobLabel"):
         relabel.append({**_copy(f"{source}_label_{_meta(label)}", "job"), "regex": "(.+)"})
     relabel += [_snake(rule) for rule in endpoint.get("relabelings") or []]
-    discovery = {"role": "pod" if of_pods else "endpointslice", **api, **_namespaces(spec, namespace)}
+    role = "pod" if of_pods else "endpointslice"
+    found = {"url": f"{discovery}/{role}?namespaces={_namespaces(spec, namespace)}", "refresh_interval": "2s"}
     return {
         "job_name": f"{kind}/{namespace}/{name}/{number}",
         "metrics_path": endpoint.get("path", "/metrics"),
@@ -74,14 +75,14 @@ def _scrape_config(
         # As told, but not so seldom that a test has to wait for it.
         "scrape_interval": "2s",
         "scrape_timeout": "2s",
-        "kubernetes_sd_configs": [discovery],
+        "http_sd_configs": [found],
         "relabel_configs": relabel,
     }
 
 
-def _namespaces(spec: Mapping[str, Any], own: str) -> dict[str, Any]:
+def _namespaces(spec: Mapping[str, Any], own: str) -> str:
     selector = spec.get("namespaceSelector") or {}
-    return {} if selector.get("any") else {"namespaces": {"names": selector.get("matchNames") or [own]}}
+    return "" if selector.get("any") else ",".join(selector.get("matchNames") or [own])
 
 
 def _selected(where: str, selector: Mapping[str, Any], source: str) -> list[dict[str, Any]]:

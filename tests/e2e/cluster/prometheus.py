@@ -1,4 +1,4 @@
-"""Debian's Prometheus beside the node: it finds pods as a cluster's Prometheus does, by the charts' own monitors."""
+"""Debian's Prometheus beside the node: it scrapes what the monitors in the cluster select."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 import urllib3
 
+from tests.e2e.cluster.discovery import discovery
 from tests.e2e.cluster.monitors import rule_groups, scrape_configs
 from tests.e2e.cluster.node import Node
 from tests.servers import prometheus as server
@@ -24,6 +25,7 @@ class Prometheus(server.Prometheus):
 
     node: Node
     folder: Path
+    discovery: str
 
     def reload(self) -> None:
         """Take the monitors and rules that are in the cluster now, as the Prometheus operator does when they change.
@@ -31,7 +33,7 @@ class Prometheus(server.Prometheus):
         Raises:
             ServerFailed: If Prometheus refuses them.
         """
-        _configure(self.node, self.folder)
+        _configure(self.node, self.folder, self.discovery)
         answer = self.pool.request("POST", f"{self.url}/-/reload")
         if answer.status != 200:
             raise ServerFailed(f"Prometheus does not take the monitors: {answer.data.decode()}")
@@ -42,11 +44,11 @@ def prometheus(node: Node) -> Iterator[Prometheus]:
     """Run it on loopback, with the monitors and rules that are in the cluster; their kinds must be defined there."""
     folder = node.folder / "prometheus"
     folder.mkdir()
-    _configure(node, folder)
     address = f"{LOOPBACK}:{free_ports(1)[0]}"
     command = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
     command += [f"--web.listen-address={address}", "--web.enable-lifecycle", "--log.level=warn"]
-    with urllib3.PoolManager(timeout=30.0, retries=False) as pool:
+    with urllib3.PoolManager(timeout=30.0, retries=False) as pool, discovery(node.server) as found:
+        _configure(node, folder, found)
 
         def ready() -> bool:
             try:
@@ -55,20 +57,15 @@ def prometheus(node: Node) -> Iterator[Prometheus]:
                 return False
 
         with serving(command, env={}, folder=folder, ready=ready, deadline_s=60):
-            yield Prometheus(f"http://{address}", pool, node, folder)
+            yield Prometheus(f"http://{address}", pool, node, folder, found)
 
 
-def _configure(node: Node, folder: Path) -> None:
-    api = {
-        "api_server": node.server.url,
-        "authorization": {"credentials": node.server.token},
-        "tls_config": {"ca_file": str(node.server.authority)},
-    }
+def _configure(node: Node, folder: Path, found: str) -> None:
     monitors = [*_objects(node, "PodMonitor"), *_objects(node, "ServiceMonitor")]
     settings = {
         "global": {"evaluation_interval": "2s"},
         "rule_files": [str(folder / "rules.yml")],
-        "scrape_configs": scrape_configs(monitors, api),
+        "scrape_configs": scrape_configs(monitors, found),
     }
     # JSON is YAML.
     (folder / "prometheus.yml").write_text(json.dumps(settings, indent=1))
