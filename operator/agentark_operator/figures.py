@@ -33,13 +33,14 @@ class Figure(NamedTuple):
 
 
 def resource_families(
-    resources: Iterable[tuple[Key, Body]], heard: Mapping[Key, Mapping[str, float]]
+    resources: Iterable[tuple[Key, Body]], heard: Mapping[Key, Mapping[str, float]], currency: str = ""
 ) -> Iterator[Metric]:
     """Metrics of resources.
 
     Args:
         resources: All of them; those that somebody else looks after are left out.
         heard: Resource and running stage's name -> when it was last heard of, in seconds since the epoch.
+        currency: Of the price table; empty where there is none, and then nothing is said of costs.
     """
     ours = [(key, body, body.get("status") or {}) for key, body in resources if _is_ours(body)]
     phases = GaugeMetricFamily("agentark_resources", "Resources by phase.", labels=("kind", "namespace", "phase"))
@@ -62,6 +63,16 @@ def resource_families(
         for stage, at in heard.get(key, {}).items():
             last.add_metric((*key, stage), at)
     yield last
+    costs = GaugeMetricFamily(
+        "agentark_run_cost",
+        "What the ended attempts of the last run cost.",
+        labels=("kind", "namespace", "name", "currency"),
+    )
+    for key, _, status in ours if currency else ():
+        if "runId" in status:
+            usage = status.get("usage") or {}
+            costs.add_metric((*key, usage.get("currency", currency)), float(usage.get("cost", 0)))
+    yield costs
 
 
 def phase_of(status: Mapping[str, Any]) -> str:
@@ -165,16 +176,10 @@ def _moment(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]
 
 def _usage(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]:
     def read(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
-        if field in (status.get("usage") or {}):
-            yield (), status["usage"][field]
+        if "runId" in status:
+            yield (), (status.get("usage") or {}).get(field, 0)
 
     return read
-
-
-def _cost(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
-    usage = status.get("usage") or {}
-    if "cost" in usage:
-        yield (usage["currency"],), float(usage["cost"])
 
 
 def _score(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]:
@@ -203,7 +208,6 @@ FIGURES = (
     Figure("agentark_run_failed_attempts", "Attempts without a result, so far.", ("outcome",), _failed_attempts),
     Figure("agentark_run_tokens", "Tokens so far, of stages that are done.", (), _usage("tokens")),
     Figure("agentark_run_gpu_seconds", "GPUs times seconds of ended attempts.", (), _usage("gpuSeconds")),
-    Figure("agentark_run_cost", "What ended attempts cost, by the price table.", ("currency",), _cost),
     Figure("agentark_eval_score", "Accuracy by the last comparison, 0 to 1.", _OF_SCORES, _score("value")),
     Figure("agentark_eval_score_low", "Lower end of its 95 % interval.", _OF_SCORES, _score("low")),
     Figure("agentark_eval_score_high", "Upper end of its 95 % interval.", _OF_SCORES, _score("high")),

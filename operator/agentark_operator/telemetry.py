@@ -15,6 +15,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import Metric
@@ -28,6 +29,9 @@ from agentark_operator.endings import Ending
 from agentark_operator.figures import held, phase_of, rates, resource_families
 from agentark_operator.pods import GPU
 from agentark_operator.referring import Body, Key
+
+# Nobody asks for the time at which each counter began, and it would be one series in four.
+disable_created_metrics()
 
 DECISIONS = ("Released", "Refused")
 """What comes of a release."""
@@ -83,7 +87,7 @@ class Telemetry:
         )
         self._success = Gauge(
             "agentark_reconcile_last_success_timestamp_seconds",
-            "When a pass last ended well.",
+            "When a pass last ended without an error.",
             ["kind"],
             registry=self._registry,
         )
@@ -204,7 +208,7 @@ class Telemetry:
         self._finished_at = self._clock()
         self._passes.labels(kind, outcome).inc()
         self._seconds.labels(kind).observe(seconds)
-        if outcome == "Done":
+        if outcome != "Error":  # that something else does not answer is no fault of the operator
             self._success.labels(kind).set(self._finished_at)
 
     def alive(self, waiting: int) -> bool:
@@ -228,7 +232,7 @@ class Telemetry:
                 self._show_at_nought(key, body)
             self._charge({key.namespace for key, _ in found}, pods)
             self._queued.set(waiting)
-            self._present.families = list(resource_families(found, dict(self._heard)))
+            self._present.families = list(resource_families(found, dict(self._heard), self._currency if self._prices else ""))
             return generate_latest(self._registry)
 
     def _forget(self, present: set[Key]) -> None:

@@ -53,7 +53,7 @@ def shown(telemetry: Telemetry, *resources: tuple[Key, Body], pods: tuple[Body, 
 
 
 def test_a_run_on_its_way() -> None:
-    telemetry = Telemetry()
+    telemetry = Telemetry(prices={"nvidia.com/gpu": Decimal(90)}, currency="EUR")
     telemetry.heard(JOB, {"distill/PAD": 1000.0})
     found = shown(telemetry, running())
     assert value(found, "agentark_run_info", **OF_JOB, run_id="math-0a", phase="Running", methods="RSFT+PAD") == 1
@@ -180,4 +180,12 @@ def test_what_pods_hold_and_cost_while_they_hold_it() -> None:
 def test_without_prices_and_budget_nothing_is_said_of_money() -> None:
     found = shown(Telemetry(), running(), pods=(pod("team", gpu="1"),))
     assert value(found, "agentark_held", namespace="team", resource="nvidia.com/gpu") == 1
-    assert not {"agentark_cost_total", "agentark_budget_per_hour"} & names(found)
+    assert not {"agentark_cost_total", "agentark_budget_per_hour", "agentark_run_cost"} & names(found)
+
+
+def test_a_run_that_has_used_nothing_yet_shows_nought() -> None:
+    _, body = running()
+    del body["status"]["usage"]
+    found = shown(Telemetry(prices={"cpu": Decimal(1)}, currency="EUR"), (JOB, body))
+    assert value(found, "agentark_run_tokens", **OF_JOB) == value(found, "agentark_run_gpu_seconds", **OF_JOB) == 0
+    assert value(found, "agentark_run_cost", **OF_JOB, currency="EUR") == 0
