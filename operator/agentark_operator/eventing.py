@@ -17,18 +17,7 @@ _LONGEST_MESSAGE = 1024
 """What the newer API for events takes."""
 _COMES_BY_ITSELF = frozenset(
     {
-        *(
-            "Starting",
-            "NoPods",
-            "PodsPending",
-            "PodsEnding",
-            "Running",
-            "StageRunning",
-            "Loading",
-            "Replaced",
-            "Resumed",
-            "Suspended",
-        ),
+        *("Starting", "NoPods", "PodsEnding", "StageRunning", "EndpointNotReady", "Replaced", "Resumed", "Suspended"),
         *("Planning", "Waiting", "WaitingForInputs", "WaitingForQuota", "SharedStage", "NotStarted", "Retrying"),
         *("DependencyRunning", "NoVersion", "NoCurrentVersion"),
     }

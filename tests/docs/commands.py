@@ -30,7 +30,7 @@ LANGUAGES = ("sh", "console")
 """Of blocks that hold commands."""
 _RUN = re.compile(r"<!-- run: (?P<place>\S+)(?P<options>[^>]*)-->")
 _FENCE = re.compile(r"^(?P<fence>`{3,})(?P<language>[\w-]*)")
-_VOLATILE = re.compile(r"\d")
+_VOLATILE = re.compile(r"[\d/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def commands_at(place: Place) -> list[Command]:
 def differences(expected: str, found: str) -> list[str]:
     """The lines that a page shows and a run does not print.
 
-    Words with digits (times, ages, scores, names of pods) and the widths of columns may differ. Lines come in the same
-    order; a line "..." stands for any others.
+    Words with digits (times, ages, scores, names of pods), paths, and the widths of columns may differ. Lines come in
+    the same order; a line "..." stands for any others.
     """
     printed = iter(found.splitlines())
     lacking = []

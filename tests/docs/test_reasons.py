@@ -19,8 +19,8 @@ NO_REASONS = {
     *("Cluster", "ServiceAccount", "CustomResourceDefinition", "DeleteOptions"),
     # Phases, and states of stages, attempts, pods and passes
     *("Pending", "Running", "Queued", "Cached", "Done", "Later", "Current", "InProgress", "Terminating", "Unknown"),
-    # Classes of failures, what is done about a pin
-    *("Application", "Interruption", "Keep", "Pin", "Unpin"),
+    # Classes of failures, what is done about a pin, and a value of a figure
+    *("Application", "Interruption", "Keep", "Pin", "Unpin", "Released"),
     # Fields and values of Kubernetes objects
     *("Accept", "Background", "BearerToken", "Foreground", "ExitCode", "FailJob", "FallbackToLogsOnError", "Indexed"),
     *("IfNotPresent", "Master", "Worker", "Memory", "Never", "NotIn", "OnRootMismatch", "RollingUpdate"),

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from tests.docs.commands import Command, differences
 from tests.operator.running import KUBECTL
+from tests.servers import kwok
 from tests.servers.helm import helm
 from tests.servers.kubernetes import ApiServer
 from tests.servers.playground import Playground
@@ -30,6 +30,8 @@ SYSTEM = "agentark-system"
 _COPIED = ("charts", "crds", "examples")
 _TEXTS = (".yaml", ".md", ".py", ".jsonl", ".json", ".txt", ".tpl")
 _LONGEST_S = 240.0
+_ENTRY = ("python", "-m", "agentark_operator")
+"""Of the operator's image."""
 Pod = dict[str, Any]
 
 
@@ -150,7 +152,7 @@ def on_a_cluster(folder: Path, playground: Playground, s3: S3Server, *, prefix: 
 
 @dataclass
 class InstalledOperator:
-    """Runs the operator of which the cluster has a fake pod, with its settings, for as long as the pod is there."""
+    """Runs what the cluster has fake pods for: the operator while its pod is there, and the Job of its clean-up."""
 
     playground: Playground
     folder: Path
@@ -159,6 +161,8 @@ class InstalledOperator:
         self._server: ApiServer = self.playground.plane.as_user("player")
         self._stopped = threading.Event()
         self._running: tuple[str, subprocess.Popen[bytes]] | None = None
+        self._done: set[str] = set()
+        self.folder.mkdir(exist_ok=True)
         # From one thread, and for its whole life: the kernel would end what a thread has started when that one ends.
         self._thread = threading.Thread(target=self._follow, name="installed-operator", daemon=True)
         self._thread.start()
@@ -176,35 +180,34 @@ class InstalledOperator:
 
     def _follow(self) -> None:
         while not self._stopped.wait(0.2):
-            pod = self._pod()
-            known = self._running[0] if self._running else ""
-            if pod is None or pod["metadata"]["uid"] != known:
-                self._end()
+            pods = self._pods()
+            pod = next((one for one in pods if _owner(one) == "ReplicaSet"), None)
+            if self._running is not None and (pod is None or pod["metadata"]["uid"] != self._running[0]):
+                stop(self._running[1], 20.0)
+                self._running = None
             if pod is not None and self._running is None:
                 self._running = pod["metadata"]["uid"], self._start(pod)
-        self._end()
-
-    def _end(self) -> None:
+            for one in pods:
+                if _owner(one) == "Job" and one["metadata"]["uid"] not in self._done:
+                    self._done.add(one["metadata"]["uid"])
+                    self._finish(one, self._start(one).wait(_LONGEST_S))
         if self._running is not None:
             stop(self._running[1], 20.0)
-            self._running = None
 
-    def _pod(self) -> Pod | None:
+    def _pods(self) -> list[Pod]:
+        """Those that run, and are to."""
         selector = "labelSelector=app.kubernetes.io%2Fname%3Dagentark-operator"
-        found = self._server.request("GET", f"/api/v1/namespaces/{SYSTEM}/pods?{selector}").body.get("items") or ()
-        runs = (
+        answer = self._server.request("GET", f"/api/v1/namespaces/{SYSTEM}/pods?{selector}")
+        return [
             one
-            for one in found
-            if one["status"].get("phase") == "Running"
-            and "deletionTimestamp" not in one["metadata"]
-            and one["metadata"].get("ownerReferences", [{}])[0].get("kind") == "ReplicaSet"
-        )
-        return next(runs, None)
+            for one in answer.body.get("items") or ()
+            if one["status"].get("phase") == "Running" and "deletionTimestamp" not in one["metadata"]
+        ]
 
     def _start(self, pod: Pod) -> "subprocess.Popen[bytes]":
-        self.folder.mkdir(exist_ok=True)
+        container = pod["spec"]["containers"][0]
         account = self.playground.account(SYSTEM, pod["spec"]["serviceAccountName"])
-        settings = {name: value for name, value in self._settings(pod).items() if name.startswith("AGENTARK_")}
+        settings = {name: value for name, value in self._settings(container).items() if name.startswith("AGENTARK_")}
         own = {
             "KUBECONFIG": str(account.kubeconfig(self.folder / "kubeconfig")),
             "AGENTARK_ADDRESS": f"{LOOPBACK}:{free_ports(1)[0]}",
@@ -214,30 +217,32 @@ class InstalledOperator:
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
         }
-        command = [sys.executable, "-m", "agentark_operator"]
+        program, *arguments = [*container.get("command", ()), *container.get("args", ())] or [*_ENTRY]
+        assert program == "python", program
         with (self.folder / "operator.log").open("ab") as log:
-            return subprocess.Popen(command, cwd=ROOT / "operator", env=settings | own, stdout=log, stderr=log)
-
-    def _settings(self, pod: Pod) -> dict[str, str]:
-        """What the container's environment would be, but for Secrets."""
-        found: dict[str, str] = {}
-        container = pod["spec"]["containers"][0]
-        for source in container.get("envFrom") or ():
-            name = source["configMapRef"]["name"]
-            found |= (
-                self._server.request("GET", f"/api/v1/namespaces/{SYSTEM}/configmaps/{name}").body.get("data") or {}
+            return subprocess.Popen(
+                [sys.executable, *arguments], cwd=ROOT / "operator", env=settings | own, stdout=log, stderr=log
             )
+
+    def _settings(self, container: Mapping[str, Any]) -> dict[str, str]:
+        """What the container's environment would be, but for Secrets and fields."""
+        found: dict[str, str] = {}
+        for source in container.get("envFrom") or ():
+            path = f"/api/v1/namespaces/{SYSTEM}/configmaps/{source['configMapRef']['name']}"
+            found |= self._server.request("GET", path).body.get("data") or {}
         return found | {one["name"]: one["value"] for one in container.get("env") or () if "value" in one}
+
+    def _finish(self, pod: Pod, code: int) -> None:
+        change = {"metadata": {"annotations": {kwok.EXIT: str(code)}}}
+        path = f"/api/v1/namespaces/{SYSTEM}/pods/{pod['metadata']['name']}"
+        self._server.request("PATCH", path, change, form="application/merge-patch+json")
+
+
+def _owner(pod: Pod) -> str:
+    """The kind of what made a pod."""
+    return str((pod["metadata"].get("ownerReferences") or [{"kind": ""}])[0]["kind"])
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-
-
-def awaited(right: Any, *, within_s: float = 60.0, what: str = "") -> None:
-    """Wait until something holds that nobody tells of."""
-    deadline = time.monotonic() + within_s
-    while not right():
-        assert time.monotonic() < deadline, f"{what or right} not within {within_s:g} s"
-        time.sleep(0.1)
