@@ -11,7 +11,6 @@ from pathlib import Path
 ENGINES = ("docker", "podman", "buildah")
 """In the order of preference."""
 _USER = "65532:65532"
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 class EngineFailed(Exception):
@@ -51,13 +50,11 @@ class Engine:
             words += ["--secret", f"id={name},src={file}"]
         return [*words, str(build.context)]
 
-    def save_command(self, tag: str, archive: Path) -> list[str]:
-        """The command line that writes an image into an archive that containerd can import."""
-        if self.name == "docker":
-            return ["docker", "save", "--output", str(archive), tag]
-        if self.name == "podman":
-            return ["podman", "save", "--quiet", "--format", "oci-archive", "--output", str(archive), tag]
-        return ["buildah", "push", "--quiet", tag, f"oci-archive:{archive}:{tag}"]
+    def archive_command(self, tag: str) -> list[str]:
+        """The command line that prints an image as an archive, which containerd and docker import."""
+        if self.name == "buildah":
+            return ["buildah", "push", "--quiet", tag, f"docker-archive:/dev/stdout:{tag}"]
+        return [self.name, "save", tag]
 
     def build(self, build: Build) -> None:
         """Build an image; the engine's own words go to this process's output.
@@ -72,15 +69,6 @@ class Engine:
     def holds(self, tag: str) -> bool:
         """Tell whether the engine has an image of that name."""
         return not subprocess.run([self.name, *self._inspect(), tag], capture_output=True, check=False).returncode
-
-    def save(self, tag: str, archive: Path) -> None:
-        """Write an image into an archive; one that is there is replaced.
-
-        Raises:
-            EngineFailed: It could not.
-        """
-        archive.unlink(missing_ok=True)
-        self._output(self.save_command(tag, archive))
 
     def run(self, tag: str, command: Sequence[str], *, given: bytes = b"") -> bytes:
         """Run a command in a container of the image as its user, and return what it prints.
@@ -101,9 +89,9 @@ class Engine:
         """Bytes of all layers of an image, unpacked."""
         if self.name != "buildah":
             return int(self._output([self.name, "image", "inspect", "--format", "{{.Size}}", tag]))
-        (found,) = json.loads(self._output(["buildah", "images", "--json", tag]))
-        number, unit = found["size"].split()  # for people, with three figures
-        return round(float(number) * _UNITS[unit])
+        # Its layers are stored unpacked; what it prints of images is rounded for people.
+        manifest = json.loads(self._output(["buildah", "inspect", "--type", "image", tag]))["Manifest"]
+        return sum(int(layer["size"]) for layer in json.loads(manifest)["layers"])
 
     def _inspect(self) -> list[str]:
         return ["inspect", "--type", "image"] if self.name == "buildah" else ["image", "inspect"]
@@ -145,4 +133,4 @@ def _why_not(name: str) -> str:
         return "is not installed"
     # A client without its service is a common find: docker's `version` and `info` fail then.
     done = subprocess.run([name, "info"], capture_output=True, text=True, check=False)
-    return f"does not work: {(done.stderr or done.stdout).strip().splitlines()[-1:]}" if done.returncode else ""
+    return "does not work: " + (done.stderr or done.stdout).strip().rpartition("\n")[2] if done.returncode else ""

@@ -1,17 +1,13 @@
 """Installs packages into /opt/venv by the pip of the build stage, so that none has to be in the image.
 
 `install.py PIP_ARGUMENTS…`, run inside a build. Left out is what nothing in an image without a compiler can use:
-headers, static libraries, and the packages' own tests. Byte code is written here, once: a container with a read-only
-root could not, and would compile torch anew at each start.
+headers, static libraries, and the packages' own tests. Byte code is written by bytecode.py.
 """
 
 import os
-import py_compile
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from importlib.util import cache_from_source
 from pathlib import Path
 
 VENV = Path("/opt/venv")
@@ -27,9 +23,8 @@ def install(arguments: list[str]) -> None:
         "PIP_NO_CACHE_DIR": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
-        "PIP_NO_COMPILE": "1",
     }
-    pip = [str(TOOLS), "-m", "pip", "--python", str(VENV / "bin" / "python"), "install", "--quiet"]
+    pip = [str(TOOLS), "-m", "pip", "--python", str(VENV / "bin" / "python"), "install", "--quiet", "--no-compile"]
     subprocess.run([*pip, *arguments], env={**os.environ, **settings}, check=True)
 
 
@@ -43,22 +38,7 @@ def strip(packages: Path) -> None:
             file.unlink()
 
 
-def compile_all(folder: Path) -> None:
-    """Write byte code where there is none yet; what an earlier layer holds is not written again."""
-    wanted = [str(file) for file in sorted(folder.rglob("*.py")) if not Path(cache_from_source(str(file))).exists()]
-    with ProcessPoolExecutor() as pool:
-        for _ in pool.map(_compile, wanted, chunksize=100):
-            pass
-
-
-def _compile(file: str) -> None:
-    # Not bound to the file's time, which differs from one build to the next, and never looked at again.
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(file, doraise=False, quiet=2, invalidation_mode=mode)
-
-
 if __name__ == "__main__":
     install(sys.argv[1:])
     (site,) = VENV.glob("lib/python3*/site-packages")
     strip(site)
-    compile_all(site)
