@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test e2e e2e-packages check generate verify format learning-bench vllm-cpu images sbom clean
+.PHONY: install dev quickstart test test-packages e2e e2e-packages check generate verify format learning-bench vllm-cpu images sbom clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -24,6 +24,10 @@ quickstart: install          ## Debate, distil and measure on this machine, in m
 
 test: dev                    ## Every test; servers that tests need are built once and cached.
 	$(VENV)/bin/python -m pytest
+
+test-packages:               ## Debian's Prometheus, for tests of rules and dashboards; nothing where it is there.
+	@command -v promtool >/dev/null || \
+	  { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends prometheus; }
 
 e2e: dev e2e-packages        ## The whole system on a real node: root, Linux, Go and 25 GB; half an hour on two cores.
 	$(VENV)/bin/python -m pytest tests/e2e --timeout=1800

@@ -15,7 +15,7 @@ import yaml
 from tests.servers.process import LOOPBACK, ServerFailed, free_ports, serving
 
 PACKAGE = "prometheus"
-"""Of Debian; see tests/packages.txt."""
+"""Of Debian; `make test-packages` installs it."""
 
 
 def program(name: str) -> str | None:
