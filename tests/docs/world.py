@@ -129,6 +129,7 @@ def on_a_cluster(folder: Path, playground: Playground, s3: S3Server, *, prefix: 
         s3: The store.
         prefix: Folder of the bucket in which this reader's things are: what another has run is not found there.
     """
+    folder.mkdir(parents=True)
     config = playground.server.kubeconfig(folder / "kubeconfig")
     instead = {
         "http://minio.minio.svc:9000": s3.endpoint,
