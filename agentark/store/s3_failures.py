@@ -70,7 +70,8 @@ def _said(error: S3Error, place: Place, doing: str, path: str) -> str:
     if error.code == "RequestTimeTooSkewed":
         return f"{place}: the clocks of this machine and the server differ too much; set this machine's clock"
     if error.code in _OTHER_REGION:
-        return f"{place}: the bucket lies in another region ({error.code}); set AWS_REGION to the bucket's region"
+        mend = "give its own as spec.store.region, or AWS_REGION"
+        return f"{place}: the bucket lies in another region ({error.code}); {mend}"
     if error.code in _FULL or error.response.status == 507:
         return f"{place}: no space left to {doing} {path!r} ({error.code}); free space there or raise the quota"
     return f"{place}: cannot {doing} {path!r}: {error.code}: {error.message}"

@@ -152,6 +152,7 @@ def troubles(scene: Scene, reader: Reader) -> None:
 
 SCENES: Mapping[str, Callable[[Scene, Reader], None]] = {
     "kinds/modelrelease.md": release,
+    "serving.md": release,
     "troubleshooting.md": troubles,
     "install.md": lambda scene, reader: scene.data(),
 }
