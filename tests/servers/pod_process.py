@@ -5,6 +5,7 @@ from the API server, a container's folders are folders below one of the test's o
 """
 
 import base64
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.servers.process import LOOPBACK, free_ports
 
 ROOT = Path(__file__).parents[2]
 Pod = dict[str, Any]
+_LABELS = {"kind": "kind", "name": "name", "stage": "stage-kind"}
 
 
 @dataclass
@@ -32,12 +34,16 @@ class PodProcesses:
     folder: Path
     logs: dict[str, str] = field(default_factory=dict)
     """Pod -> what its process said."""
-    addresses: dict[str, str] = field(default_factory=dict)
-    """Pod -> where its process serves metrics; they all share this machine's loopback."""
+    at_once: int = 2
+    """Processes that run side by side; others wait."""
+    discovery: Path | None = None
+    """File in which Prometheus finds what runs (`file_sd_configs`), labelled as by the chart's PodMonitor."""
 
     def __post_init__(self) -> None:
-        self._threads = ThreadPoolExecutor(2)
+        self._threads = ThreadPoolExecutor(self.at_once)
         self._lock = threading.Lock()
+        self._targets: dict[str, dict[str, Any]] = {}
+        self._discovered()
 
     def act(self, pod: Pod) -> Play:
         """Begin to run a pod; it is ended when its process ends."""
@@ -60,8 +66,11 @@ class PodProcesses:
             for key, value in env.items()
         }
         env |= {"TMPDIR": str(folder / "tmp"), "AGENTARK_TERMINATION_LOG": str(folder / "termination-log")}
+        address = f"{LOOPBACK}:{free_ports(1)[0]}"
+        env["AGENTARK_METRICS_ADDRESS"] = address  # they all share this machine
         with self._lock:
-            self.addresses[name] = env["AGENTARK_METRICS_ADDRESS"] = f"{LOOPBACK}:{free_ports(1)[0]}"
+            self._targets[name] = {"targets": [address], "labels": _scraped(pod)}
+            self._discovered()
         command = [*container["command"], *container["args"]]
         assert command[0] == "python"
         done = subprocess.run(
@@ -74,11 +83,19 @@ class PodProcesses:
         )
         with self._lock:
             self.logs[name] = done.stdout + done.stderr
+            del self._targets[name]
+            self._discovered()
         message = (folder / "termination-log").read_text() if (folder / "termination-log").exists() else ""
         annotations = {kwok.EXIT: str(done.returncode), **({kwok.MESSAGE: message} if message else {})}
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         change = {"metadata": {"uid": pod["metadata"]["uid"], "annotations": annotations}}
         self.server.request("PATCH", path, change, form="application/merge-patch+json")
+
+    def _discovered(self) -> None:
+        if self.discovery is not None:
+            new = self.discovery.with_suffix(".new")
+            new.write_text(json.dumps(list(self._targets.values())))
+            new.replace(self.discovery)
 
     def _environment(self, pod: Pod, container: Mapping[str, Any]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -95,6 +112,12 @@ class PodProcesses:
     def _secret(self, namespace: str, name: str, key: str) -> str:
         answer = self.server.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
         return base64.b64decode(answer.body["data"][key]).decode()
+
+
+def _scraped(pod: Pod) -> dict[str, str]:
+    labels = pod["metadata"]["labels"]
+    own = {label: labels[f"agentark.dev/{name}"] for label, name in _LABELS.items()}
+    return own | {"namespace": pod["metadata"]["namespace"], "pod": pod["metadata"]["name"]}
 
 
 def _field(pod: Pod, path: str) -> str:
