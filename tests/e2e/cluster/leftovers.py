@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_RESULTS, _LOG_LINKS = Path("/var/lib/cni/results"), Path("/var/log/containers")
+_KUBELET = Path("/var/lib/kubelet")
 CGROUP = "agentark-e2e"
 """Of all pods, below each controller's root: apart from those of another kubelet, which would remove ours."""
 
@@ -82,6 +84,28 @@ def remove_files(folder: Path) -> None:
         raise NotRemoved(f"still mounted: {', '.join(left)}")
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def forget(network: str, folder: Path) -> None:
+    """Remove what kubelet and CNI write to places that no setting moves.
+
+    Args:
+        network: Name of the pods' network.
+        folder: The node's, which links for log collectors point into.
+    """
+    for result in _RESULTS.glob(f"{network}-*-eth0"):
+        sandbox = result.name.removeprefix(f"{network}-").removesuffix("-eth0")
+        result.unlink()
+        (_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
+    for link in _LOG_LINKS.glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(folder):
+            link.unlink()
+    # Only where no other kubelet lives.
+    if [path.name for path in _KUBELET.glob("*")] == ["device-plugins"]:
+        (_KUBELET / "device-plugins" / "kubelet.sock").unlink(missing_ok=True)
+        for place in (_KUBELET / "device-plugins", _KUBELET):
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def _roots() -> list[Path]:

@@ -20,7 +20,7 @@ from tests.e2e.cluster import agents, leftovers
 from tests.e2e.cluster.network import ENTER, NODE, network
 from tests.e2e.cluster.phases import PHASES
 from tests.e2e.cluster.requirements import folder as default_folder
-from tests.e2e.cluster.runtime import Runtime, plugins, pod_tools
+from tests.e2e.cluster.runtime import NETWORK, Runtime, plugins, pod_tools
 from tests.servers.audit import Audit
 from tests.servers.kubernetes import ApiServer, ControlPlane, Site, component
 from tests.servers.kubernetes import binaries as server_binaries
@@ -87,11 +87,11 @@ class Node:
             raise ServerFailed(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}".strip())
         return done.stdout
 
-    def apply(self, objects: Iterable[Mapping[str, Any]], *, namespace: str = "default") -> str:
-        """Apply objects, in their order."""
+    def apply(self, objects: Iterable[Mapping[str, Any]], *, namespace: str = "") -> str:
+        """Apply objects, in their order; those that name no namespace go to `namespace`."""
         items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        flags = ("--server-side", "--force-conflicts", "--field-manager=e2e", "-n", namespace)
-        return self.kubectl("apply", *flags, "-f", "-", content=json.dumps(items))
+        flags = ["--server-side", "--force-conflicts", "--field-manager=e2e", *(["-n", namespace] if namespace else [])]
+        return self.kubectl("apply", *flags, "-f", "-", content=json.dumps(items), within_s=120)
 
     def wait(self, what: str, until: str, *, namespace: str = "default", within_s: float = 120.0) -> None:
         """Wait for one or more objects.
@@ -220,6 +220,7 @@ def _cleaned(place: Path) -> Iterator[Path]:
         leftovers.end_containers(state / "containerd" / "containerd.sock", state / "containerd" / "state")
         leftovers.unmount(state)
         leftovers.remove_cgroup()
+        leftovers.forget(NETWORK, state)
         _keep_logs(state, place / "logs")
         leftovers.remove_files(state)
 
@@ -244,6 +245,7 @@ def _keep_logs(state: Path, logs: Path) -> None:
 def _manager(folder: Path, plane: ControlPlane) -> contextlib.AbstractContextManager[object]:
     key, authority = plane.accounts_key, plane.server.authority
     flags = [f"--service-account-private-key-file={key}", f"--root-ca-file={authority}"]
+    flags += [f"--flex-volume-plugin-dir={folder / 'volume-plugins'}"]
     return _controller(folder, plane, "kube-controller-manager", [*flags, "--use-service-account-credentials"])
 
 

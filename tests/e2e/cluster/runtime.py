@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.cluster.images import write_image
 from tests.e2e.cluster.leftovers import end_containers
@@ -16,14 +17,8 @@ from tests.servers.process import ServerFailed, serving
 _PLUGINS = {"bridge": "main", "loopback": "main", "host-local": "ipam", "portmap": "meta"}
 _CNI = "github.com/containernetworking/plugins"
 _PAUSE = "localhost/pause:1"
-_BRIDGE = {
-    "type": "bridge",
-    "bridge": "cni0",
-    "isGateway": True,
-    "hairpinMode": True,  # a pod may reach itself through its Service
-    "ipam": {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]},
-}
-_CHAIN = [_BRIDGE, {"type": "portmap", "capabilities": {"portMappings": True}}]
+NETWORK = "agentark-e2e"
+"""What CNI calls the network of the pods."""
 
 
 def plugins() -> dict[str, Path]:
@@ -110,14 +105,26 @@ class Runtime:
             raise ServerFailed(f"ctr {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
 
+    def _network(self) -> dict[str, Any]:
+        taken = str(self.folder / "addresses")
+        addresses = {"type": "host-local", "ranges": [[{"subnet": PODS}]], "dataDir": taken}
+        bridge = {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "hairpinMode": True,  # a pod may reach itself through its Service
+            "ipam": {**addresses, "routes": [{"dst": "0.0.0.0/0"}]},
+        }
+        ports = {"type": "portmap", "capabilities": {"portMappings": True}}
+        return {"cniVersion": "1.0.0", "name": NETWORK, "plugins": [bridge, ports]}
+
     def _settings(self) -> Path:
         programs, networks = self.folder / "cni-bin", self.folder / "cni"
         programs.mkdir()
         networks.mkdir()
         for name, path in plugins().items():
             (programs / name).symlink_to(path)
-        network = {"cniVersion": "1.0.0", "name": "pods", "plugins": _CHAIN}
-        (networks / "10-pods.conflist").write_text(json.dumps(network))
+        (networks / "10-pods.conflist").write_text(json.dumps(self._network()))
         file = self.folder / "containerd.toml"
         # The last lines are of the CRI plugin. Nothing of it lies outside of the folder, where another's would be.
         file.write_text(f"""version = 2

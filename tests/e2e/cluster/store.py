@@ -1,6 +1,7 @@
 """MinIO in the cluster, as a user would run it: a Deployment whose volume outlives its pods."""
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.e2e.cluster.node import Node, namespace
 from tests.e2e.cluster.workloads import deployment, pod, service
 from tests.servers.minio import binary
 from tests.servers.process import ServerFailed
-from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, takes_bucket
+from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server, answers, takes_bucket
 
 NAMESPACE = "minio"
 _NAME, _PORT, _IMAGE, _USER = "minio", 9000, "localhost/minio:1", 65532
@@ -27,11 +28,23 @@ class Store:
     """Address for pods."""
 
     def restart(self, *, within_s: float = 60.0) -> None:
-        """Delete its pod without a warning and wait for the next one."""
-        flags = ("-n", NAMESPACE, "-l", f"app={_NAME}", "--grace-period=0", "--force", "--wait=true")
-        self.node.kubectl("delete", "pod", *flags)
-        wait = ("rollout", "status", f"deployment/{_NAME}", "-n", NAMESPACE, f"--timeout={within_s:g}s")
-        self.node.kubectl(*wait, within_s=within_s + 5)
+        """Delete its pod and wait until the next one answers.
+
+        Raises:
+            ServerFailed: If it does not in time.
+        """
+        old = self._pods()
+        self.node.kubectl("delete", "pod", *old, "-n", NAMESPACE, "--grace-period=1", "--wait=true")
+        deadline = time.monotonic() + within_s
+        # The Service leads to a new pod a moment after that is ready.
+        while not answers(f"{self.outside.endpoint}/minio/health/ready") or set(self._pods()) & set(old):
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"MinIO does not answer within {within_s:g} s of its pod's deletion")
+            time.sleep(0.1)
+
+    def _pods(self) -> list[str]:
+        answer = self.node.server.request("GET", f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{_NAME}")
+        return [found["metadata"]["name"] for found in answer.body["items"]]
 
 
 def minio(node: Node) -> Store:
@@ -50,8 +63,12 @@ def minio(node: Node) -> Store:
     node.wait(f"deployment/{_NAME}", "condition=Available", namespace=NAMESPACE)
     found = node.server.request("GET", f"/api/v1/namespaces/{NAMESPACE}/services/{_NAME}").body
     endpoint = f"http://{found['spec']['clusterIP']}:{_PORT}"
-    if not takes_bucket(endpoint):
-        raise ServerFailed(f"MinIO is Available, but at {endpoint} no bucket can be made")
+    # It is ready a moment before it takes anything.
+    deadline = time.monotonic() + 30
+    while not takes_bucket(endpoint):
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"MinIO is Available, but at {endpoint} no bucket can be made")
+        time.sleep(0.1)
     return Store(node, S3Server("minio", endpoint))
 
 
