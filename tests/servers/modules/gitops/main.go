@@ -12,12 +12,13 @@ import (
 	"io"
 	"os"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	helm "github.com/fluxcd/helm-controller/api/v2"
 	kustomize "github.com/fluxcd/kustomize-controller/api/v1"
 	source "github.com/fluxcd/source-controller/api/v1"
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	lua "github.com/yuin/gopher-lua"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
 var types = map[string]func() any{
@@ -41,10 +42,15 @@ func run(arguments []string) error {
 	}
 	documents := json.NewDecoder(os.Stdin)
 	for {
-		var content map[string]any
-		if err := documents.Decode(&content); errors.Is(err, io.EOF) {
+		var text json.RawMessage
+		if err := documents.Decode(&text); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
+			return err
+		}
+		var content map[string]any
+		// As Kubernetes reads JSON: whole numbers stay whole.
+		if err := utiljson.Unmarshal(text, &content); err != nil {
 			return err
 		}
 		if err := show(arguments, content); err != nil {

@@ -16,6 +16,8 @@ func toLua(state *lua.LState, value any) lua.LValue {
 		return lua.LString(found)
 	case float64:
 		return lua.LNumber(found)
+	case int64:
+		return lua.LNumber(found)
 	case bool:
 		return lua.LBool(found)
 	case []any:
