@@ -210,6 +210,13 @@ class Bench:
             assert time.monotonic() < deadline, f"{path} is still there after {within_s:g} s"
             time.sleep(0.05)  # a watch of one that is gone already would never end
 
+    def gone_all(self, api: str, plural: str, *, within_s: float = 30.0) -> None:
+        """Wait until no object of a kind is left in the namespace."""
+        deadline = time.monotonic() + within_s
+        while found := self.listed(api, plural):
+            assert time.monotonic() < deadline, [one["metadata"]["name"] for one in found]
+            time.sleep(0.05)
+
     def path(self, kind: str, name: str) -> str:
         """Of a resource of ours."""
         return f"/apis/agentark.dev/v1alpha1/namespaces/{self.namespace}/{kind.lower()}s/{name}"

@@ -37,13 +37,15 @@ def write_schemas(server: ApiServer, folder: Path) -> None:
         for one in content.get(_GROUPS, ()):
             parts: dict[str, Any] = {}
             _collect(content, strict, parts)
-            file = f"{one['kind'].lower()}-{one['group']}-{one['version']}.json"
+            # Of the core group, whose name is empty, kubeconform takes the version for the group.
+            file = f"{one['kind'].lower()}-{one['group'] or one['version']}-{one['version']}.json"
             (folder / file).write_text(json.dumps({"$ref": _PREFIX + name, "definitions": {name: content, **parts}}))
 
 
 def _collect(node: Any, definitions: dict[str, Any], found: dict[str, Any]) -> None:
     if isinstance(node, dict):
-        name = str(node.get("$ref", "")).removeprefix(_PREFIX)
+        reference = node.get("$ref")
+        name = reference.removeprefix(_PREFIX) if isinstance(reference, str) else ""  # a field may be called so
         if name and name not in found:
             found[name] = definitions[name]
             _collect(definitions[name], definitions, found)
@@ -54,17 +56,19 @@ def _collect(node: Any, definitions: dict[str, Any], found: dict[str, Any]) -> N
             _collect(value, definitions, found)
 
 
-def _strict(node: Any, name: str = "") -> Any:
+def _strict(node: Any) -> Any:
     """A schema that refuses fields it does not name, and takes numbers where Kubernetes does."""
     if isinstance(node, list):
         return [_strict(one) for one in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _strict(value, key) for key, value in node.items()}
-    if name == "properties":  # of which one may be called "type" or "format"
-        return made
+    # Below "properties" stand names, of which one may be called "properties" or "$ref" as well.
+    made = {
+        key: {name: _strict(part) for name, part in value.items()} if key == "properties" else _strict(value)
+        for key, value in node.items()
+    }
     number = made.get("format") == "int-or-string" or made.get("x-kubernetes-int-or-string")
-    if number or "Quantity" in str(made.get("description", ""))[:40]:
+    if number or str(made.get("description", "")).startswith("Quantity is"):
         made.pop("format", None)
         made["type"] = ["string", "number"]
     if isinstance(made.get("properties"), dict) and not any(made.get(one) for one in _OPEN):
