@@ -10,7 +10,7 @@ from tests.charts.charting import ROOT, Helm, examples
 from tests.servers.helm import helm
 
 FOLDER = Path(__file__).with_name("golden")
-CHARTS = ("agentark-operator",)
+CHARTS = ("agentark-operator", "agentark-inference")
 """Those whose renders are kept here. The kinds' own are the files in crds/."""
 
 
@@ -22,10 +22,10 @@ def place(chart: str, values: Path) -> Path:
 def render(helm: Helm, chart: str, values: Path) -> str:
     """What a chart makes of values; the same for every version of the charts, and without the files it hands on."""
     text = helm.template(chart, values)
-    for kind in ("rules", "dashboards"):
-        for file in sorted((ROOT / "charts" / chart / "files" / kind).glob("*.*")):
-            for width in (2, 4):
-                text = text.replace(_indented(file.read_text(), width), f"{' ' * width}({kind}/{file.name})")
+    files = ROOT / "charts" / chart / "files"
+    for file in sorted(files.rglob("*.*")):
+        for width in (2, 4, 10):
+            text = text.replace(_indented(file.read_text(), width), f"{' ' * width}({file.relative_to(files)})")
     text = re.sub(r"checksum/(\w+): [0-9a-f]{64}", r"checksum/\1: CHECKSUM", text.replace(__version__, "VERSION"))
     # Helm 3 and 4 leave other empty lines between templates.
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines() if line.strip())

@@ -11,7 +11,7 @@ import yaml
 
 from tests.charts.charting import CHARTS, ROOT
 
-OURS = ("agentark-crds", "agentark-operator")
+OURS = ("agentark-crds", "agentark-operator", "agentark-inference")
 
 
 def test_all_is_current() -> None:

@@ -29,7 +29,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"defaults": {"gpu": 1}}, ("'/defaults'", "'gpu'", "'gpus'")),
     (math(cache={"sizelimit": "1Gi"}), ("'/models/math/cache'", "'sizelimit'", "'sizeLimit'")),
     # Types and forms.
-    ({"models": {"math": "math-student"}}, ("'/models/math'", "got string, want object or null")),
+    ({"models": {"math": "math-student"}}, ("'/models/math'", "got string, want null or object")),
     ({"models": {"Math": MATH}}, ("'Math'", "[a-z0-9]")),
     (math(release="math@latest"), ("'/models/math/release'", "'math@latest'", "@[1-9]")),
     (math(digest="1234"), ("'/models/math/digest'", "'1234'", "sha256:[0-9a-f]{64}")),

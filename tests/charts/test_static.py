@@ -12,7 +12,7 @@ from tests.operator.running import KUBECTL
 from tests.servers import kubeconform
 from tests.servers.kubernetes import ApiServer
 
-OURS = ("agentark-crds", "agentark-operator")
+OURS = ("agentark-crds", "agentark-operator", "agentark-inference")
 SETS = examples(*OURS)
 IDS = [f"{chart}-{file.name.removesuffix('-values.yaml')}" for chart, file in SETS]
 NAMESPACES = ("agentark-system", "team-a", "team-b")
@@ -92,6 +92,10 @@ def restrict(server: ApiServer) -> None:
     for name in NAMESPACES:
         made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}}
         assert server.apply(f"/api/v1/namespaces/{name}", made).status in (200, 201)
+        for account in ("default", "agentark"):  # of pods that a chart makes itself; nobody runs who makes the first
+            one = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}
+            path = f"/api/v1/namespaces/{name}/serviceaccounts/{account}"
+            assert server.apply(path, one).status in (200, 201)
 
 
 def kubectl(server: ApiServer, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,0 +1,162 @@
+"""What the inference chart costs: throughput of a server behind it over that of the same server started by hand.
+
+    python -m benchmarks.inference_chart --chart http://math.team-a.svc/v1 --hand http://127.0.0.1:8000/v1 --model math
+
+Both servers run the same model with the same arguments and are asked in turns, never at once: each round both get the
+same requests, `--parallel` at a time, and who begins changes from round to round, so that a machine that slows down
+slows both. Answers have a fixed length (greedy, `ignore_eos`), prompts differ from round to round, since an earlier one
+would be found in the prefix cache. Prints, as JSON, tokens made a second by each, and the ratio (chart / hand) with a
+95 % bootstrap interval over rounds; exits with 1 if the ratio is below 0.97. A key is read from OPENAI_API_KEY.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+LIMIT = 0.97
+_DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one server did in a round."""
+
+    tokens: int
+    """Made, as the server counted them."""
+    seconds: float
+    """From the first request to the last answer."""
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked in a round."""
+
+    model: str
+    requests: int
+    parallel: int
+    max_tokens: int
+
+    def body(self, number: int, place: int) -> dict[str, Any]:
+        """A request; the same for both servers, and for no two rounds or places."""
+        first, second = number * self.requests + place, 7 * place + 3
+        text = f"Round {number}, child {place} has {first} apples and gets {second} more. How many are that?"
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": text}],
+            "max_tokens": self.max_tokens,
+            "min_tokens": self.max_tokens,
+            "ignore_eos": True,
+            "temperature": 0,
+        }
+
+
+async def take_turn(client: aiohttp.ClientSession, url: str, load: Load, number: int) -> Turn:
+    """Send a round's requests to a server.
+
+    Raises:
+        RuntimeError: It does not answer one of them.
+    """
+    waiting = iter(range(load.requests))
+    tokens = 0
+
+    async def work() -> None:
+        nonlocal tokens
+        for place in waiting:
+            async with client.post(f"{url}/chat/completions", json=load.body(number, place)) as answer:
+                if answer.status != 200:
+                    raise RuntimeError(f"{url} answered {answer.status}: {(await answer.text())[:500]}")
+                tokens += int((await answer.json())["usage"]["completion_tokens"])
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(load.parallel)))
+    return Turn(tokens, time.perf_counter() - started)
+
+
+async def measure(chart: str, hand: str, load: Load, rounds: int) -> list[tuple[Turn, Turn]]:
+    """(behind the chart, by hand) of each round, after one that does not count.
+
+    Raises:
+        RuntimeError: A server does not answer.
+    """
+    headers = {"Authorization": f"Bearer {key}"} if (key := os.environ.get("OPENAI_API_KEY")) else {}
+    limits = aiohttp.ClientTimeout(total=None, sock_read=600)
+    connector = aiohttp.TCPConnector(limit=0)
+    found = []
+    async with aiohttp.ClientSession(headers=headers, timeout=limits, connector=connector) as client:
+        for number in range(rounds + 1):
+            order = (chart, hand) if number % 2 else (hand, chart)
+            turns = {url: await take_turn(client, url, load, number) for url in order}
+            if number:
+                found.append((turns[chart], turns[hand]))
+                print(f"round {number}: {turns[chart].rate:.1f} and {turns[hand].rate:.1f} tokens/s", file=sys.stderr)
+    return found
+
+
+def ratio(turns: Sequence[tuple[Turn, Turn]]) -> float:
+    """Throughput behind the chart over that by hand, over all rounds together."""
+    chart, hand = _rates(turns)
+    return chart / hand
+
+
+def interval(turns: Sequence[tuple[Turn, Turn]]) -> tuple[float, float]:
+    """95 % bootstrap interval of the ratio over rounds."""
+    draw = random.Random(0)
+    drawn = sorted(ratio(draw.choices(turns, k=len(turns))) for _ in range(_DRAWS))
+    return drawn[_DRAWS // 40], drawn[-1 - _DRAWS // 40]
+
+
+def _rates(turns: Sequence[tuple[Turn, Turn]]) -> tuple[float, float]:
+    def rate(side: int) -> float:
+        return sum(pair[side].tokens for pair in turns) / sum(pair[side].seconds for pair in turns)
+
+    return rate(0), rate(1)
+
+
+def main() -> int:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chart", required=True, help="URL of the Service, with /v1")
+    parser.add_argument("--hand", required=True, help="URL of the server started by hand, with /v1")
+    parser.add_argument("--model", required=True, help="name under which both serve it")
+    parser.add_argument("--parallel", type=int, default=16, help="requests in flight")
+    parser.add_argument("--requests", type=int, default=64, help="of each round, to each server")
+    parser.add_argument("--max-tokens", type=int, default=64, help="length of each answer")
+    parser.add_argument("--rounds", type=int, default=8)
+    given = parser.parse_args()
+    load = Load(given.model, given.requests, given.parallel, given.max_tokens)
+    try:
+        turns = asyncio.run(measure(given.chart.rstrip("/"), given.hand.rstrip("/"), load, given.rounds))
+    except (RuntimeError, aiohttp.ClientError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    found, (chart, hand) = ratio(turns), _rates(turns)
+    print(json.dumps({
+        "parallel": load.parallel,
+        "rounds": len(turns),
+        "requests": load.requests * len(turns),
+        "tokens": sum(one.tokens for one, _ in turns),
+        "chart_tokens_per_s": round(chart, 1),
+        "hand_tokens_per_s": round(hand, 1),
+        "ratio": round(found, 4),
+        "interval": [round(bound, 4) for bound in interval(turns)],
+        "limit": LIMIT,
+    }, indent=1))  # fmt: skip
+    return int(found < LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
