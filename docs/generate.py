@@ -11,20 +11,13 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 
 import agentark_operator.settings
 from agentark_operator.permissions import TABLE
 from agentark_operator.settings import Settings
-from agentark_operator.telemetry import Telemetry
-from prometheus_client import generate_latest
 
 from agentark.api.reference import pages, render_page
-from agentark.store import Progress
-from agentark.telemetry import exposition
-from agentark.telemetry.exposition import stage_registry
-from agentark.telemetry.figures import StageFigures
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -80,35 +73,9 @@ def rights_table(_: str) -> str:
     return "\n".join(lines)
 
 
-def metrics_table(whose: str) -> str:
-    """Every metric of the operator, or of a pod that runs a stage."""
-    text = (_operator_metrics() if whose == "operator" else _stage_metrics()).decode()
-    types = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
-    lines = ["| metric | type | meaning |", "|---|---|---|"]
-    for name, meaning in re.findall(r"^# HELP (agentark_\S+) (.*)$", text, re.MULTILINE):
-        if not name.endswith("_created"):
-            lines.append(f"| `{name}` | {types[name]} | {meaning} |")
-    return "\n".join([*lines[:2], *sorted(lines[2:])])
-
-
 def example(file: str) -> str:
     """A manifest of this repository, whole."""
     return f"```yaml\n{(ROOT / file).read_text().rstrip()}\n```"
-
-
-def _operator_metrics() -> bytes:
-    return Telemetry(currency="USD", budget=Decimal(1)).render((), (), 0)
-
-
-def _stage_metrics() -> bytes:
-    """Of a stage of which there is everything to tell."""
-    figures = StageFigures("distill/PAD")
-    figures.asks("model")
-    figures.saved(1, 1.0)
-    measured = dict.fromkeys(exposition.TRAINING, 0.0)
-    now = {"heartbeat_at": "2026-01-01T00:00:00Z", "unit": "steps"}
-    figures.progressed(Progress(percent=0, done=0, total=1, failed=0, rate=1, eta_s=1, metrics=measured, **now))
-    return generate_latest(stage_registry(figures))
 
 
 def _docstrings() -> dict[str, str]:
@@ -131,7 +98,6 @@ _MAKERS: Mapping[str, Callable[[str], str]] = {
     "fields": render_page,
     "settings": settings_table,
     "rights": rights_table,
-    "metrics": metrics_table,
     "example": example,
 }
 

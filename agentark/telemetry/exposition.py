@@ -15,7 +15,7 @@ from agentark import __version__
 from agentark.store import Progress
 from agentark.telemetry.figures import Histogram, StageFigures
 
-TRAINING: Mapping[str, tuple[str, Mapping[str, str]]] = {
+_TRAINING: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "loss": ("agentark_training_loss", {}),
     "learning_rate": ("agentark_training_learning_rate", {}),
     "accuracy": ("agentark_training_accuracy_ratio", {"answers": "held-out"}),
@@ -104,9 +104,9 @@ def _progress(progress: Progress) -> Iterator[Metric]:
 def _training(metrics: Mapping[str, float]) -> Iterator[Metric]:
     families: dict[str, GaugeMetricFamily] = {}
     for name, value in metrics.items():
-        if name not in TRAINING:
+        if name not in _TRAINING:
             continue
-        metric, labels = TRAINING[name]
+        metric, labels = _TRAINING[name]
         if metric not in families:
             families[metric] = GaugeMetricFamily(metric, _HELP[metric], labels=tuple(labels))
         families[metric].add_metric(tuple(labels.values()), value)

@@ -59,7 +59,7 @@ def install(reader: Reader) -> None:
 def uninstall(reader: Reader) -> None:
     """Take everything away, definitions too."""
     tell(reader, f"helm uninstall agentark -n {SYSTEM} --ignore-not-found --no-hooks --wait")
-    tell(reader, "helm uninstall agentark-crds --ignore-not-found --wait")
+    tell(reader, f"helm uninstall agentark-crds -n {SYSTEM} --ignore-not-found --wait")
     names = " ".join(f"{kind}.agentark.dev" for kind in ("distilljobs", "debateruns", "prmtrainings", "modelreleases"))
     tell(reader, f"kubectl delete crd {names} --ignore-not-found")
 
