@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +28,8 @@ class Build:
     arguments: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
     """Name -> file; seen by the steps that ask for it, and in no layer."""
-    epoch: int = 0
-    """Time that files and image are given, in seconds since 1970."""
+    epoch: int | None = None
+    """Time that files of new layers and the image are given, in seconds since 1970; their own without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,13 @@ class Engine:
     def build_command(self, build: Build) -> list[str]:
         """The command line that builds an image; layers that are there already are used."""
         words = [self.name, "build", "--tag", build.tag, "--file", str(build.dockerfile)]
-        if self.name == "docker":
-            words += ["--build-arg", f"SOURCE_DATE_EPOCH={build.epoch}"]
-        else:
-            words += ["--layers", "--timestamp", str(build.epoch)]
+        if self.name != "docker":
+            words.append("--layers")
+        if build.epoch is not None:
+            docker = ["--build-arg", f"SOURCE_DATE_EPOCH={build.epoch}"]
+            words += docker if self.name == "docker" else ["--timestamp", str(build.epoch)]
+        if self.name == "buildah":
+            words += ["--build-arg", f"FRESH={uuid.uuid4()}"]
         for name, value in sorted(build.arguments.items()):
             words += ["--build-arg", f"{name}={value}"]
         for name, file in sorted(build.secrets.items()):

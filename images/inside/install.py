@@ -1,4 +1,4 @@
-"""Installs packages into /opt/venv by the pip of the build stage, so that none has to be in the image.
+"""Installs packages into /opt/venv by a pip that is gone again afterwards, so that none has to be in the image.
 
 `install.py PIP_ARGUMENTS…`, run inside a build. Left out is what nothing in an image without a compiler can use:
 headers, static libraries, and the packages' own tests. Byte code is written by bytecode.py.
@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import venv
 from pathlib import Path
 
 VENV = Path("/opt/venv")
-TOOLS = Path("/opt/tools/bin/python")
 UNUSED = (".a", ".h", ".hpp", ".cuh")
 """Suffixes of files for compilers."""
 
@@ -24,8 +25,10 @@ def install(arguments: list[str]) -> None:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
-    pip = [str(TOOLS), "-m", "pip", "--python", str(VENV / "bin" / "python"), "install", "--quiet", "--no-compile"]
-    subprocess.run([*pip, *arguments], env={**os.environ, **settings}, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        command = [f"{folder}/bin/pip", "--python", str(VENV / "bin" / "python"), "install", "--quiet", "--no-compile"]
+        subprocess.run([*command, *arguments], env={**os.environ, **settings}, check=True)
 
 
 def strip(packages: Path) -> None:
