@@ -194,6 +194,11 @@ def _pin_hub(uri: str, what: str, *, dataset: bool) -> Pin:
     try:
         info = hub.HfApi().repo_info(match["repo"], revision=match["revision"], repo_type=kind)
     except Exception as error:
+        if type(error).__name__ == "OfflineModeIsEnabled":
+            raise InvalidInput(
+                f"{what}: the hub is not asked here (HF_HUB_OFFLINE is set); upload it and give its s3:// address, or "
+                "on a laptop a file: address"
+            ) from error
         # The hub client raises its own, requests' and httpx's errors; all mean that the address gave no commit.
         raise InvalidInput(
             f"{what}: the hub gave no commit for it ({type(error).__name__}); check name, revision and network, "

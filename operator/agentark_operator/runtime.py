@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _ASKING = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
 """Metadata whose change asks for a pass. A change of the status alone is nearly always this operator's own."""
 _GROUP, _VERSION = API_VERSION.split("/")
+_KINDS_S = 5.0
+"""Between two looks whether our kinds are there, in seconds."""
 _CHILDREN = {
     "Job": ("batch", "v1", "jobs"),
     "PyTorchJob": ("kubeflow.org", "v1", "pytorchjobs"),
@@ -87,17 +89,7 @@ class Operator:
         )
         with ThreadPoolExecutor(settings.workers, "reconcile") as threads:
             workers = [asyncio.create_task(self._work(reconciler, threads)) for _ in range(settings.workers)]
-            watching = asyncio.create_task(
-                kopf.operator(
-                    registry=self._registry(),
-                    settings=_options(settings),
-                    clusterwide=not settings.namespaces,
-                    namespaces=settings.namespaces,
-                    standalone=True,
-                    stop_flag=stop,
-                    ready_flag=watched,
-                )
-            )
+            watching = asyncio.create_task(self._watch(kube, stop, watched))
             try:
                 await asyncio.wait([watching, *workers], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -110,6 +102,24 @@ class Operator:
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
+
+    async def _watch(self, kube: Kube, stop: threading.Event, watched: asyncio.Event) -> None:
+        """Follow the cluster, as soon as it knows our kinds: Kopf looks once which there are in named namespaces."""
+        loop = asyncio.get_running_loop()
+        while missing := await loop.run_in_executor(None, _unknown, kube):
+            text = "the cluster does not know %s yet: install the chart agentark-crds, or kubectl apply -f crds/"
+            _log.warning(text, ", ".join(missing))
+            if await loop.run_in_executor(None, stop.wait, _KINDS_S):
+                return
+        await kopf.operator(
+            registry=self._registry(),
+            settings=_options(self._settings),
+            clusterwide=not self._settings.namespaces,
+            namespaces=self._settings.namespaces,
+            standalone=True,
+            stop_flag=stop,
+            ready_flag=watched,
+        )
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -291,6 +301,14 @@ def _told(status: dict[str, Any]) -> tuple[Any, ...]:
     """What others that wait for a resource tell of it."""
     ready = (one.get("reason") for one in status.get("conditions") or () if one["type"] == "Ready")
     return (status.get("phase"), *ready)
+
+
+def _unknown(kube: Kube) -> list[str]:
+    """Those of our kinds that the server does not know; none where it does not say, for Kopf waits for it too."""
+    try:
+        return [kind for kind in KINDS if not kube.serves(API_VERSION, kind)]
+    except KubeError:
+        return []
 
 
 _OURS = {MANAGED_BY: MANAGER}

@@ -1,6 +1,10 @@
 """What addresses in S3 stand for: a given digest is held against the content, which is fetched once."""
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +97,15 @@ def test_whose_bucket_is_missing_is_said(bucket: Bucket) -> None:
         StoreUnavailable, match=r"data set s3://not-there/rows.jsonl: bucket 'not-there' at .* create it"
     ):
         bucket.pins(dataset="s3://not-there/rows.jsonl")
+
+
+def test_offline_the_hub_is_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(ROWS)
+    spec = {"dataset": {"uri": "file:rows.jsonl"}, "teacher": {"model": {"uri": "hf://org/model"}}}
+    made = {"apiVersion": "agentark.dev/v1alpha1", "kind": "DebateRun", "metadata": {"name": "talk"}, "spec": spec}
+    (tmp_path / "talk.yaml").write_text(json.dumps(made))
+    command = [sys.executable, "-m", "agentark", "plan", "-f", "talk.yaml"]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}  # read when the library is loaded
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "the hub is not asked here (HF_HUB_OFFLINE is set)" in " ".join(done.stderr.split())
