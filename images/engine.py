@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +45,6 @@ class Engine:
         if build.epoch is not None:
             docker = ["--build-arg", f"SOURCE_DATE_EPOCH={build.epoch}"]
             words += docker if self.name == "docker" else ["--timestamp", str(build.epoch)]
-        if self.name == "buildah":
-            words += ["--build-arg", f"FRESH={uuid.uuid4()}"]
         for name, value in sorted(build.arguments.items()):
             words += ["--build-arg", f"{name}={value}"]
         for name, file in sorted(build.secrets.items()):

@@ -6,25 +6,34 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from images.build import NAMES, build, read_wanted
+from images.build import NAMES, Wanted, build, read_wanted
 from tests.e2e.cluster.node import Node
 from tests.servers.process import ServerFailed
 
 
-def load_images(node: Node, tag: str, *, names: tuple[str, ...] = NAMES) -> list[str]:
-    """Build images from Debian's packages and PyPI, and import them on the node as `localhost/agentark-NAME:TAG`.
+def build_images(tag: str, names: tuple[str, ...] = NAMES) -> Wanted:
+    """Build images from Debian's packages and PyPI as `localhost/agentark-NAME:TAG`; tell how they were built.
 
     The first time takes a quarter of an hour; layers that are there already are used again.
 
     Raises:
         EngineFailed: One cannot be built.
-        ServerFailed: The node does not take one.
     """
-    environment = {"BASE": "debian", **os.environ}
     # Nested containers and their cgroups are not to be had everywhere; this is as much apart as a build of ours needs.
     os.environ.setdefault("BUILDAH_ISOLATION", "chroot")
-    wanted = replace(read_wanted(environment), tag=tag, registry="localhost")
+    wanted = replace(read_wanted({"BASE": "debian", **os.environ}), tag=tag, registry="localhost")
     build(wanted, names)
+    return wanted
+
+
+def load_images(node: Node, tag: str, names: tuple[str, ...] = NAMES) -> list[str]:
+    """Build images and import them on the node; return their names.
+
+    Raises:
+        EngineFailed: One cannot be built.
+        ServerFailed: The node does not take one.
+    """
+    wanted = build_images(tag, names)
     return [_load(node, wanted.engine.archive_command(image), image) for image in map(wanted.image, names)]
 
 
