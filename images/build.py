@@ -10,6 +10,7 @@ Told by the environment, so that `make images BASE=…` does it too:
     TORCH_INDEX_URL  package index for torch alone (default: as for all else, whose build serves GPUs and CPUs)
 """
 
+import hashlib
 import json
 import os
 import re
@@ -26,8 +27,8 @@ from images.engine import Build, Engine, EngineFailed, choose
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("operator", "worker", "inference")
-DEBIAN = "localhost/agentark-base:bookworm"
-"""Name of the base image that BASE=debian makes."""
+_BASE = (ROOT / "images" / "debian.sh", ROOT / "images" / "debian.Dockerfile")
+"""What BASE=debian is made by."""
 MEASURED = ROOT / "build" / "images.json"
 """Seconds and bytes of what was built last, by image."""
 
@@ -76,8 +77,7 @@ def build(wanted: Wanted, names: Sequence[str] = NAMES) -> None:
     """
     base = wanted.base
     if base == "debian":
-        base = DEBIAN
-        make_base(wanted.engine)
+        base = make_base(wanted.engine)
     arguments = {"VERSION": version(), "REVISION": _git("rev-parse", "HEAD")}
     if base:
         arguments["BASE"] = base
@@ -102,20 +102,21 @@ def build(wanted: Wanted, names: Sequence[str] = NAMES) -> None:
             _note(name, wanted, time.monotonic() - began)
 
 
-def make_base(engine: Engine) -> None:
-    """Make the base image from Debian's packages, unless the engine has it.
+def make_base(engine: Engine) -> str:
+    """Make the base image from Debian's packages, unless the engine has it, and return its name.
 
     Raises:
         EngineFailed: It could not be made.
     """
-    if engine.holds(DEBIAN):
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        if subprocess.run([ROOT / "images" / "debian.sh", folder], check=False).returncode:
-            raise EngineFailed(
-                "images/debian.sh could not make a base image: it needs root and debootstrap (see above)"
-            )
-        engine.build(Build(dockerfile=ROOT / "images" / "debian.Dockerfile", context=Path(folder), tag=DEBIAN))
+    script, dockerfile = _BASE
+    content = b"".join(file.read_bytes() for file in _BASE)
+    tag = f"localhost/agentark-base:bookworm-{hashlib.sha256(content).hexdigest()[:8]}"
+    if not engine.holds(tag):
+        with tempfile.TemporaryDirectory() as folder:
+            if subprocess.run([script, folder], check=False).returncode:
+                raise EngineFailed(f"{script} could not make a base image: it needs root and debootstrap (see above)")
+            engine.build(Build(dockerfile=dockerfile, context=Path(folder), tag=tag))
+    return tag
 
 
 def _note(name: str, wanted: Wanted, seconds: float) -> None:
