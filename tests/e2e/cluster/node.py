@@ -27,7 +27,8 @@ from tests.servers.kubernetes import binaries as server_binaries
 from tests.servers.process import ServerFailed, serving
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
-_LOCK = Path("/run/lock/agentark-e2e.lock")
+LOCK = Path("/run/lock/agentark-e2e.lock")
+"""Held by the process whose node runs."""
 _MANAGER, _SCHEDULER = "system:kube-controller-manager", "system:kube-scheduler"  # RBAC knows them by these names
 _USERS: Mapping[str, Sequence[str]] = {_MANAGER: (), _SCHEDULER: (), **agents.USERS}
 _COMPONENTS = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
@@ -112,9 +113,9 @@ class Node:
             shown = [("describe", what), ("get", "pods", "-o", "wide"), ("get", "events", "--sort-by=.lastTimestamp")]
             raise ServerFailed("\n".join([str(error), *(self._shown(namespace, *words) for words in shown)])) from None
 
-    def load_image(self, archive: Path) -> list[str]:
-        """Import the images of an OCI archive, which is deleted then, and return their names."""
-        return self.runtime.load(archive)
+    def load_image(self, archive: Path) -> None:
+        """Import the images of an OCI archive, which is deleted then."""
+        self.runtime.load(archive)
 
     def account(self, namespace: str, name: str) -> ApiServer:
         """The API server as a service account sees it, with a token as pods have one (of an hour)."""
@@ -203,7 +204,7 @@ def _ready(found: dict[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    with _LOCK.open("w") as lock:
+    with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

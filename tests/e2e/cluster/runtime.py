@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.servers.process import ServerFailed, serving
 _PLUGINS = {"bridge": "main", "loopback": "main", "host-local": "ipam", "portmap": "meta"}
 _CNI = "github.com/containernetworking/plugins"
 _PAUSE = "localhost/pause:1"
+_LAYER = re.compile(r"containerd\.io/gc\.ref\.content\.l\.\d+=(sha256:[0-9a-f]+)")  # as labels of manifests name it
 NETWORK = "agentark-e2e"
 """What CNI calls the network of the pods."""
 
@@ -69,22 +71,19 @@ class Runtime:
                 self._end_tasks()
                 end_containers(self.socket, self.folder / "state")
 
-    def load(self, archive: Path) -> list[str]:
+    def load(self, archive: Path) -> None:
         """Import the images of an archive, which is deleted then.
-
-        Returns:
-            Their names.
 
         Raises:
             ServerFailed: If containerd does not take it.
         """
-        before = self._images()
         self._ctr("images", "import", str(archive), within_s=900)
         archive.unlink()
-        return sorted(self._images() - before)
-
-    def _images(self) -> set[str]:
-        return set(self._ctr("images", "list", "--quiet").split())
+        # They lie there unpacked now, and the packed layers of an image with torch would be gigabytes more.
+        content = self._ctr("content", "list")
+        kept = {line.split()[0] for line in content.splitlines()}
+        if layers := kept.intersection(_LAYER.findall(content)):
+            self._ctr("content", "delete", *layers)
 
     def _end_tasks(self) -> None:
         # It may be gone already, and all is ended by force then.
