@@ -122,7 +122,8 @@ def facts_of(
         own = [child for child in children if stage_key(child) == stage.key]
         pods = [child for child in own if child["kind"] == "Pod"]
         attempts = [_attempt(child, pods, warnings, content) for child in own if child["kind"] in BACKENDS]
-        runs = any(attempt.state == "Running" for attempt in attempts)
+        view = delegated.get(stage.key)
+        runs = any(attempt.state == "Running" for attempt in attempts) or (view is not None and view.state == "Running")
         found.append(
             Facts(
                 stage=stage,
@@ -132,7 +133,7 @@ def facts_of(
                 attempts=attempts,
                 pods_alive=alive(pods),
                 track=tracks.get(stage.key, Track()),
-                delegated=delegated.get(stage.key),
+                delegated=view,
             )
         )
     return found

@@ -2,6 +2,7 @@
 
 from agentark_operator.conditions import health
 
+from agentark.store import ProgressWriter, open_store
 from tests.operator.asking import OVER, QUEUE, admit, alive, change, hold, only, queued, settled, sound, succeed, until
 from tests.operator.running import Bench, Operators, condition, phase, states
 from tests.servers.player import Player
@@ -32,6 +33,24 @@ def test_a_job_hands_on_what_it_is_told_to_what_it_embeds(bench: Bench, operator
     # What was made for the job counts as the job's: the debate and two evaluations.
     assert set(states(found).values()) == {"Done"} and found["status"]["usage"]["tokens"] == 3 * 7200
     assert sound(player)
+
+
+def test_a_job_shows_how_far_the_debate_is_that_it_embeds(bench: Bench, operator: Operators, player: Player) -> None:
+    player.act = hold
+    path = bench.apply(bench.distill_job("student"))
+    found = bench.server.awaited(path, settled("Running"))
+    (key,) = [one["key"] for one in found["status"]["stages"] if one["name"] == "debate"]
+    keys = {"access_key": bench.s3.access_key, "secret_key": bench.s3.secret_key}
+    store = open_store(bench.store["uri"], endpoint=bench.s3.endpoint, **keys)
+    ProgressWriter(store, "debate", key).update(done=2, total=8)
+    found = bench.server.awaited(path, lambda one: "progress" in one["status"])
+    assert found["status"]["currentStage"] == "debate"
+    assert found["status"]["progress"] | {"remainingSeconds": 0} == {
+        "percent": 25,
+        "done": 2,
+        "total": 8,
+        "remainingSeconds": 0,
+    }
 
 
 def test_a_job_ends_what_it_embeds_when_its_own_time_is_over(bench: Bench, operator: Operators, player: Player) -> None:
