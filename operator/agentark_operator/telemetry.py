@@ -232,7 +232,8 @@ class Telemetry:
                 self._show_at_nought(key, body)
             self._charge({key.namespace for key, _ in found}, pods)
             self._queued.set(waiting)
-            self._present.families = list(resource_families(found, dict(self._heard), self._currency if self._prices else ""))
+            currency = self._currency if self._prices else ""
+            self._present.families = list(resource_families(found, dict(self._heard), currency))
             return generate_latest(self._registry)
 
     def _forget(self, present: set[Key]) -> None:
