@@ -78,7 +78,8 @@ def test_every_panel_has_data_and_no_alert_cries_wolf(
             awaited(lambda: not server.scraped("operator"))
             bench.apply(bench.resource("ModelRelease", "earlier", {}))
             slow = bench.server.awaited(
-                bench.apply(bench.debate_run("slow")), lambda one: "Running" in str(states_of(one))
+                bench.apply(bench.debate_run("slow", protocol={"agents": 5})),
+                lambda one: "Running" in str(states_of(one)),
             )
             with ProgressWriter(store, "debate", slow["status"]["stages"][0]["key"]) as progress:
                 progress.update(done=2, total=8)
