@@ -46,6 +46,14 @@ def test_the_kinds_are_those_of_the_code(helm_either: Helm) -> None:
     assert len(gone) == len(kept) and not any("annotations" in one["metadata"] for one in gone)
 
 
+@pytest.mark.parametrize("chart", OURS)
+def test_a_packaged_chart_makes_the_same(helm_newest: Helm, tmp_path: Path, chart: str) -> None:
+    helm_newest.run("package", CHARTS / chart, "--destination", tmp_path)
+    (package,) = tmp_path.glob("*.tgz")
+    for values in sorted((CHARTS / chart / "ci").glob("*-values.yaml")):
+        assert helm_newest.template(str(package), values) == helm_newest.template(chart, values)
+
+
 @pytest.mark.parametrize(("chart", "values"), SETS, ids=IDS)
 def test_schemas_of_every_kind_take_it(helm_newest: Helm, schemas: Path, chart: str, values: Path) -> None:
     command = [kubeconform.binary(), "-strict", "-summary", "-schema-location", f"{schemas}/{kubeconform.LOCATION}"]
