@@ -67,7 +67,7 @@
 {{- else if $model.address -}}
 {{- $store := include "agentark-inference.store" . | fromJson -}}
 {{- if and $model.release (not $store.uri) -}}
-{{- $wrong = append $wrong (printf "store.uri: is empty, and %s names release %s; give the store that it was released in, as s3://BUCKET/PREFIX, with store.endpoint and store.secretName (where Helm may ask the cluster, the store of the ModelRelease of that name in namespace %s is taken; there is none)" $model.what $model.release .root.Release.Namespace) -}}
+{{- $wrong = append $wrong (printf "store.uri: is empty, and %s names release %s; give the store that it was released in, as s3://BUCKET/PREFIX, with store.endpoint and store.secretName (where Helm may ask the cluster, the store of the ModelRelease of that name in namespace %s is taken; there is none, or it names no store)" $model.what $model.release .root.Release.Namespace) -}}
 {{- else -}}
 {{- $variables := list -}}
 {{- range $values.fetch.extraEnv }}{{ $variables = append $variables .name }}{{ end -}}
