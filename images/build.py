@@ -115,7 +115,8 @@ def make_base(engine: Engine) -> str:
         with tempfile.TemporaryDirectory() as folder:
             if subprocess.run([script, folder], check=False).returncode:
                 raise EngineFailed(f"{script} could not make a base image: it needs root and debootstrap (see above)")
-            engine.build(Build(dockerfile=dockerfile, context=Path(folder), tag=tag))
+            # buildah takes an archive for the same whose files differ in their times alone.
+            engine.build(Build(dockerfile=dockerfile, context=Path(folder), tag=tag, cached=False))
     return tag
 
 

@@ -20,6 +20,6 @@ find "$root/usr/share/doc" -type d -empty -delete
 rm -rf "$root"/usr/share/{locale,man,info,lintian}/* "$root"/var/cache/{apt,debconf}/* "$root"/var/lib/apt/lists/* \
   "$root"/var/log/* "$root"/var/cache/ldconfig/aux-cache "$root"/dev/* "$root"/etc/{resolv.conf,hostname}
 
-# With the files' own times: python's byte code names those of its sources.
+# The files keep their own times, as python's byte code names those of its sources.
 tar --create --file "$folder/root.tar" --directory "$root" --sort=name --numeric-owner --xattrs .
 rm -rf "$root" "$folder/debootstrap.log"

@@ -29,6 +29,8 @@ class Build:
     """Name -> file; seen by the steps that ask for it, and in no layer."""
     epoch: int | None = None
     """Time that files of new layers and the image are given, in seconds since 1970; their own without one."""
+    cached: bool = True
+    """Whether layers that are there already are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,11 @@ class Engine:
     name: str
 
     def build_command(self, build: Build) -> list[str]:
-        """The command line that builds an image; layers that are there already are used."""
+        """The command line that builds an image."""
         words = [self.name, "build", "--tag", build.tag, "--file", str(build.dockerfile)]
-        if self.name != "docker":
+        if not build.cached:
+            words.append("--no-cache")
+        elif self.name != "docker":
             words.append("--layers")
         if build.epoch is not None:
             docker = ["--build-arg", f"SOURCE_DATE_EPOCH={build.epoch}"]
