@@ -32,7 +32,7 @@ from agentark.errors import AgentArkError, Interrupted
 from agentark.processes import leaving_process_group
 from agentark.tasks import Policy
 from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.attempts import failures, identity_of, restore
+from agentark.training.attempts import begin, failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
 from agentark.training.supervision import Supervisor
 
@@ -68,7 +68,7 @@ def train(
         params: How to train.
         checkpoints: Where checkpoints are kept, reachable from every machine of the training.
         on_progress: Called on the main process after each step with step, total and metrics.
-        should_stop: Asked after each step on every process.
+        should_stop: Asked before the first and after each step on every process.
 
     Raises:
         InvalidInput: If data, model or parameters cannot be used.
@@ -86,6 +86,7 @@ def train(
     )
     _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
     measure = _measure(base, held_out, policy, params)
+    begin(should_stop)
     arguments = _arguments(params, fitted, work / "trainer")
     identity = identity_of(params, model=model, rows=rows, held_out=held_out) if arguments.process_index == 0 else ""
     resume = work / "resume"

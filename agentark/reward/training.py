@@ -27,7 +27,7 @@ from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
 from agentark.reward.trainer import Phases, PRMTrainer, Question, Solution, collate, in_order, projector_for
 from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.attempts import failures, identity_of, restore
+from agentark.training.attempts import begin, failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints
 from agentark.training.supervision import Supervisor
 
@@ -60,7 +60,7 @@ def train_prm(
         params: How to train.
         checkpoints: Where checkpoints are kept.
         on_progress: Called on the main process after each step with step, total and metrics.
-        should_stop: Asked after each step on every process.
+        should_stop: Asked before the first and after each step on every process.
 
     Raises:
         InvalidInput: If rows, model or parameters cannot be used.
@@ -76,6 +76,7 @@ def train_prm(
     questions = _questions([row for row in read if not row.held_out], tokenizer, max_length)
     usable = _usable(questions, params, rows)
     steps = params.total_steps(len(usable))
+    begin(should_stop)
     arguments = _arguments(
         params, work / "trainer", longest=max(question.tokens(params.solutions) for question in usable)
     )

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import TrainingArguments
 
-from agentark.errors import AgentArkError
+from agentark.errors import AgentArkError, Interrupted
 from agentark.store import sha256_file, sha256_tree
 from agentark.training.checkpoints import Checkpoint, Checkpoints
 from agentark.training.params import OptimiserParams
@@ -46,6 +46,18 @@ def failures(arguments: TrainingArguments, longest: int) -> Iterator[None]:
                 f"training: cannot write below {arguments.output_dir}: {error}; free space there and run it again"
             ) from error
         raise
+
+
+def begin(should_stop: Callable[[], bool]) -> None:
+    """Let a training meet its other processes, unless it was told to stop by now.
+
+    Who waits for the others cannot be told any more, and they may be on their way out too: no longer there to be met.
+
+    Raises:
+        Interrupted: It was told to stop.
+    """
+    if should_stop():
+        raise Interrupted("training: stopped before it had begun; run it again to go on")
 
 
 def identity_of(params: OptimiserParams, **parts: Path | bool | None) -> str:

@@ -102,6 +102,13 @@ def test_a_training_that_is_told_to_stop_goes_on_later(training: Make) -> None:
     assert made.run().resumed_from == 2
 
 
+def test_a_training_that_is_told_to_stop_first_does_not_wait_for_its_other_processes(training: Make) -> None:
+    made = training(steps=4)
+    with pytest.raises(Interrupted, match="before it had begun"):
+        made.run(should_stop=lambda: True)
+    assert not made.out.exists() and not made.seen
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -27,10 +27,10 @@ def same(first: Path, second: Path) -> bool:
 
 
 class StopAfter:
-    """Asks to stop once it has been asked `steps` times."""
+    """Asks to stop after so many steps; it is asked before the first one too."""
 
     def __init__(self, steps: int) -> None:
-        self.left = steps
+        self.left = steps + 1
 
     def __call__(self) -> bool:
         self.left -= 1

@@ -41,7 +41,7 @@ from agentark.llm.decoding import encode
 from agentark.processes import leaving_process_group
 from agentark.tasks import Policy
 from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.attempts import failures, identity_of, restore
+from agentark.training.attempts import begin, failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def train_pad(
         params: How to train.
         checkpoints: Where checkpoints are kept, reachable from every machine of the training.
         on_progress: Called on the main process after each step with step, total and metrics.
-        should_stop: Asked after each batch of roll-outs on every process.
+        should_stop: Asked before the first and after each batch of roll-outs on every process.
 
     Raises:
         InvalidInput: If data, model or parameters cannot be used.
@@ -92,6 +92,7 @@ def train_pad(
     asked = _questions(questions)
     longest, sampling = _room(base, asked, params)
     measure = _measure(base, held_out, policy, params)
+    begin(should_stop)
     arguments = _arguments(params, longest, sampling, work / "trainer")
     identity = ""
     if arguments.process_index == 0:
