@@ -5,6 +5,7 @@ The tests are one run in this order; each goes on where the last one ended.
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,11 @@ import yaml
 from agentark.statistics import wilson
 from agentark.store import Store as Artifacts
 from agentark.store import open_store, read_manifest, stage_path
+from tests.docs.commands import commands_at
 from tests.e2e.cluster.node import Node
 from tests.e2e.cluster.phases import PHASES
+from tests.e2e.cluster.prometheus import Prometheus
+from tests.e2e.cluster.prometheus import prometheus as running_prometheus
 from tests.e2e.cluster.store import Store
 from tests.e2e.images import load_images
 from tests.e2e.system.figures import overhead
@@ -36,6 +40,8 @@ from tests.e2e.system.installation import (
 )
 from tests.e2e.system.questions import ask, first_token_s, questions, right
 from tests.e2e.system.transcript import Transcript, kept_figures
+from tests.servers.grafana import Filling, dashboards, queries
+from tests.servers.helm import helm as helm_program
 from tests.servers.neighbours import definitions
 from tests.servers.s3 import ACCESS_KEY, BUCKET, SECRET_KEY
 
@@ -75,6 +81,13 @@ def artifacts(system: System) -> Artifacts:
     return open_store(f"s3://{BUCKET}/store", endpoint=endpoint, access_key=ACCESS_KEY, secret_key=SECRET_KEY)
 
 
+@pytest.fixture(scope="module")
+def watched(system: System) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes what the charts' monitors name, from before the first job on."""
+    with running_prometheus(system.node) as server:
+        yield server
+
+
 def job(name: str, **spec: Any) -> dict[str, Any]:
     """The example's job under another name, with other fields of its spec."""
     made: dict[str, Any] = yaml.safe_load(MANIFEST.read_text())
@@ -96,7 +109,9 @@ def awaited_job(system: System, name: str, right: Any, *, within_s: float) -> di
     return system.node.server.awaited(path, right, within_s=within_s)
 
 
-def test_a_job_comes_to_a_release_that_answers(system: System, transcript: Transcript, artifacts: Artifacts) -> None:
+def test_a_job_comes_to_a_release_that_answers(
+    system: System, transcript: Transcript, artifacts: Artifacts, watched: Prometheus
+) -> None:
     began = time.monotonic()
     with transcript.watching("dj"):
         said = system.node.kubectl("apply", "-n", TEAM, "-f", str(MANIFEST))
@@ -185,7 +200,7 @@ def test_the_artifacts_are_read_by_the_same_cli(system: System) -> None:
     place = ["--store", f"s3://{BUCKET}/store", "--namespace", TEAM, "--endpoint", system.store.outside.endpoint]
     for command, expected in ((["show", "sums"], "word-problems"), (["transcript", "sums"], "round")):
         done = subprocess.run(
-            [str(Path(ROOT) / ".venv/bin/agentark"), *command, *place],
+            [str(Path(sys.executable).with_name("agentark")), *command, *place],
             env=environment,
             capture_output=True,
             text=True,
@@ -193,6 +208,79 @@ def test_the_artifacts_are_read_by_the_same_cli(system: System) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout.lower(), done.stdout
+
+
+def test_the_chart_costs_the_server_nothing(system: System) -> None:
+    """The same container once more, without Service, Deployment and what else the chart makes."""
+    template = system.node.server.request("GET", f"/apis/apps/v1/namespaces/{TEAM}/deployments/sums").body
+    made = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "by-hand"},
+        "spec": template["spec"]["template"]["spec"],
+    }
+    system.node.apply([made], namespace=TEAM)
+    system.node.wait("pod/by-hand", "condition=Ready", namespace=TEAM, within_s=300)
+    pod = system.node.server.request("GET", f"/api/v1/namespaces/{TEAM}/pods/by-hand").body["status"]["podIP"]
+    place = ["--chart", f"{system.address('sums')}/v1", "--hand", f"http://{pod}:8000/v1", "--model", "sums"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.inference_chart", *place],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    system.node.kubectl("delete", "pod", "by-hand", "-n", TEAM, "--grace-period=1")
+    assert done.stdout, done.stderr
+    kept_figures(FIGURES, chart_over_hand=json.loads(done.stdout))
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_panel_of_every_dashboard_has_data(system: System, watched: Prometheus) -> None:
+    watched.reload()  # the served model's monitors came later
+    filling, now = Filling(interval="10s", range_s=1800), time.time()
+    right(system.address("sums"), "sums", questions(QUICKSTART / "data" / "test.jsonl", 16))
+    silent = []
+    for chart in ("agentark-operator", "agentark-inference"):
+        for name, dashboard in dashboards(CHARTS / chart / "files" / "dashboards").items():
+            for query in queries(dashboard, filling):
+                deadline = time.monotonic() + 20
+                while not watched.series(query, start=now - 3600, end=time.time(), step=10):
+                    if time.monotonic() > deadline:
+                        silent.append(f"{name}: {query}")
+                        break
+                    time.sleep(1)
+    kept_figures(FIGURES, silent_queries=silent)
+    unheard = [one for one in silent if "gpu" not in one.lower()]  # there is none on this node
+    assert not unheard, "\n".join(unheard)
+
+
+def test_the_pages_commands_do_what_they_say(system: System, tmp_path: Path) -> None:
+    """Those of docs/ that need a real node; the rest is run by tests/docs."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "helm").symlink_to(helm_program())
+    kubeconfig = json.loads(system.node.kubeconfig.read_text())
+    for one in kubeconfig["contexts"]:
+        one["context"]["namespace"] = TEAM
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    environment = {
+        "PATH": f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "HOME": str(tmp_path),
+        "AWS_ENDPOINT_URL": system.store.outside.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    }
+    run = [
+        one for one in commands_at("e2e") if one.page in ("tour.md", "troubleshooting.md") and "helm" not in one.text
+    ]
+    assert run
+    for command in run:
+        done = subprocess.run(
+            ["bash", "-e", "-c", command.text], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == command.exit_code, f"{command.page}:{command.line}: {done.stdout}{done.stderr}"
 
 
 def test_a_run_survives_what_clusters_do(system: System, transcript: Transcript, artifacts: Artifacts) -> None:
