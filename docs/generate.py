@@ -73,6 +73,25 @@ def rights_table(_: str) -> str:
     return "\n".join(lines)
 
 
+def transcript(command: str) -> str:
+    """What the last end-to-end run printed at a command, as its scenario keeps it; nothing before there is one.
+
+    Of what was watched only the first line of each phase and stage is shown.
+    """
+    file = DOCS / "data" / "e2e-transcript.txt"
+    parts = re.split(r"^\$ ", file.read_text(), flags=re.MULTILINE)[1:] if file.exists() else []
+    found = next((part.strip() for part in parts if part.startswith(command)), "")
+    if not found:
+        return ""
+    asked, *lines = found.splitlines()
+    if asked.endswith(" -w"):
+        lines = [
+            line for before, line in zip(["", *lines], lines, strict=False) if line.split()[:3] != before.split()[:3]
+        ]
+    shown = "\n".join(line.rstrip() for line in [f"$ {asked}", *lines])
+    return f"<!-- run: e2e{' until=Succeeded' if asked.endswith(' -w') else ''} -->\n```console\n{shown}\n```"
+
+
 def example(file: str) -> str:
     """A manifest of this repository, whole."""
     return f"```yaml\n{(ROOT / file).read_text().rstrip()}\n```"
@@ -99,6 +118,7 @@ _MAKERS: Mapping[str, Callable[[str], str]] = {
     "settings": settings_table,
     "rights": rights_table,
     "example": example,
+    "transcript": transcript,
 }
 
 

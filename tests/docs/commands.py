@@ -8,7 +8,8 @@ comment before it says where it runs:
     <!-- run: e2e -->                       on the real node, by the end-to-end scenario
 
 and, after the place, what is special: `exit=2` (it ends with that code), `until=Succeeded` (it runs on; it is stopped
-once a line of its output holds that word).
+once a line of its output holds that word), `fresh` (it stands for another way than what the page did before, which is
+taken away first).
 
     python -m tests.docs.commands e2e       prints what a place has to run, as JSON
 """
@@ -49,6 +50,8 @@ class Command:
     exit_code: int = 0
     until: str = ""
     """A word of its output after which it is stopped; empty for one that ends by itself."""
+    fresh: bool = False
+    """Whether it begins anew, without what commands before it installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,12 @@ def _of_block(block: Block) -> Iterator[Command]:
     if place is None:
         raise Unplaced(f"{where}: run: {said['place']}; give {', '.join(PLACES)}")
     options = dict(one.partition("=")[::2] for one in shlex.split(said["options"]))
-    if unknown := options.keys() - {"exit", "until"}:
-        raise Unplaced(f"{where}: {', '.join(sorted(unknown))}; known are exit=CODE and until=WORD")
-    for text, expected in _split(block):
-        yield Command(
-            block.page, block.line, text, place, expected, int(options.get("exit", 0)), options.get("until", "")
-        )
+    if unknown := options.keys() - {"exit", "until", "fresh"}:
+        raise Unplaced(f"{where}: {', '.join(sorted(unknown))}; known are exit=CODE, until=WORD and fresh")
+    code, until = int(options.get("exit", 0)), options.get("until", "")
+    for number, (text, expected) in enumerate(_split(block)):
+        fresh = "fresh" in options and number == 0
+        yield Command(block.page, block.line, text, place, expected, code, until, fresh)
 
 
 def _split(block: Block) -> Iterator[tuple[str, str]]:

@@ -40,12 +40,14 @@ def reader(
             install(made)
             tell(made, f"kubectl config set-context --current --namespace {TEAM}")
         SCENES.get(page, kinds)(scene, made)
-        yield made
-        player.act = succeed
-        for namespace in (TEAM, "team-b"):
-            remove(bare.server, f"/api/v1/namespaces/{namespace}")
-        if page in FRESH:
-            uninstall(made)
+        try:
+            yield made
+        finally:
+            player.act = succeed
+            for namespace in (TEAM, "team-b"):
+                remove(bare.server, f"/api/v1/namespaces/{namespace}")
+            if page in FRESH:
+                uninstall(made)
     shutil.rmtree(tmp_path / "reader")
 
 
@@ -57,11 +59,12 @@ def install(reader: Reader) -> None:
 
 
 def uninstall(reader: Reader) -> None:
-    """Take everything away, definitions too."""
+    """Take everything away that Helm has made, definitions too."""
     tell(reader, f"helm uninstall agentark -n {SYSTEM} --ignore-not-found --no-hooks --wait")
     tell(reader, f"helm uninstall agentark-crds -n {SYSTEM} --ignore-not-found --wait")
     names = " ".join(f"{kind}.agentark.dev" for kind in ("distilljobs", "debateruns", "prmtrainings", "modelreleases"))
     tell(reader, f"kubectl delete crd {names} --ignore-not-found")
+    tell(reader, f"kubectl delete namespace {SYSTEM} --ignore-not-found --timeout=60s")
 
 
 def tell(reader: Reader, text: str) -> str:
@@ -81,6 +84,8 @@ def remove(server: ApiServer, path: str, *, within_s: float = 60.0) -> None:
 @pytest.mark.parametrize("page", [page for page in all_pages() if of_clusters(page)])
 def test_commands_do_what_the_page_says(page: str, reader: Reader) -> None:
     for command in of_clusters(page):
+        if command.fresh:
+            uninstall(reader)
         printed = reader.follow(command)
         print(f"$ {command.text}{printed}")  # for whoever pastes it: pytest -s
 

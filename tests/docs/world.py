@@ -61,7 +61,9 @@ class Reader:
         self.programs = self.folder / "bin"
         self.programs.mkdir()
         self.link("agentark", Path(sys.executable).with_name("agentark"))
-        self.link("python", Path(sys.executable))
+        # No link: it would not find what is installed beside it.
+        (self.programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (self.programs / "python").chmod(0o755)
 
     def link(self, name: str, program: Path) -> None:
         """Have a program in the path."""

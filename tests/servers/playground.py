@@ -33,6 +33,7 @@ _USERS: Mapping[str, Sequence[str]] = {
 }
 # No node lifecycle: nothing renews the leases of fake nodes, and their pods must not be evicted for that.
 _CONTROLLERS = (
+    "clusterrole-aggregation-controller",
     "deployment-controller",
     "disruption-controller",
     "endpoints-controller",
