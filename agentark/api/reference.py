@@ -63,9 +63,10 @@ def pages() -> list[str]:
 
 def _models() -> list[type[BaseModel]]:
     """Every model, each once, in the order in which a reader meets them."""
-    roots = [resource.model_fields["spec"].annotation for resource in KINDS.values()]
+    roots: list[object] = [resource.model_fields["spec"].annotation for resource in KINDS.values()]
+    roots += [RunStatus, ReleaseStatus]
     found: dict[type[BaseModel], None] = {}
-    for root in [*roots, RunStatus, ReleaseStatus]:
+    for root in roots:
         assert isinstance(root, type)
         for model in _reached(root):
             found.setdefault(model)

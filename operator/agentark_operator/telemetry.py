@@ -31,7 +31,7 @@ from agentark_operator.pods import GPU
 from agentark_operator.referring import Body, Key
 
 # Nobody asks for the time at which each counter began, and it would be one series in four.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 DECISIONS = ("Released", "Refused")
 """What comes of a release."""
