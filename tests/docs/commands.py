@@ -107,16 +107,15 @@ def commands_at(place: Place) -> list[Command]:
 def differences(expected: str, found: str) -> list[str]:
     """The lines that a page shows and a run does not print.
 
-    Words with digits (times, ages, scores, names of pods), paths, and the widths of columns may differ. Lines come in
-    the same order; a line "..." stands for any others.
+    Words with digits (times, ages, scores, names of pods), paths, the widths of columns and the order of lines may
+    differ; a line "..." stands for any others.
     """
-    printed = iter(found.splitlines())
+    printed = [line.split() for line in found.splitlines()]
     lacking = []
     for line in expected.splitlines():
         words = [word for word in line.split() if not _VOLATILE.search(word) and word != "..."]
-        if words and not any(_in_order(words, one.split()) for one in printed):
+        if words and not any(_in_order(words, one) for one in printed):
             lacking.append(line)
-            printed = iter(found.splitlines())
     return lacking
 
 

@@ -10,7 +10,7 @@ from agentark.store import open_store
 from agentark.store.outputs import put_folder
 from agentark.store.stages import now
 from tests.docs.world import Reader
-from tests.operator.running import Bench, Body, phase
+from tests.operator.running import Bench, Body
 from tests.servers.kubernetes import ApiServer
 from tests.servers.kwok import MISSING_IMAGE
 from tests.servers.player import Play, Player
@@ -150,15 +150,31 @@ def troubles(scene: Scene, reader: Reader) -> None:
         scene.awaited(path, reason)
 
 
+def done(scene: Scene, reader: Reader) -> None:
+    """A debate and a job that names it, both complete."""
+    kinds(scene, reader)
+    debate = scene.debate("talk", 3)
+    job = {
+        "debateRef": {"name": "talk"},
+        "student": {"model": {"uri": f"{scene.uri}/models/base"}},
+        "methods": ["RSFT"],
+        "training": {"backend": "Job"},
+        "evaluation": {
+            "suites": [{"name": "test", "dataset": {"uri": f"{scene.uri}/data/test.jsonl"}}],
+            "controls": [],
+        },
+        "store": scene.store,
+    }
+    path = scene.bench.apply(scene.bench.resource("DistillJob", "student", job))
+    for one in (debate, path):
+        scene.awaited(one, '"Complete"')
+
+
 SCENES: Mapping[str, Callable[[Scene, Reader], None]] = {
     "kinds/modelrelease.md": release,
     "serving.md": release,
     "troubleshooting.md": troubles,
+    "operations.md": done,
     "install.md": lambda scene, reader: scene.data(),
 }
 """Page -> what is the case beside what `kinds` prepares."""
-
-
-def ended(resource: Body) -> bool:
-    """Whether a run is over."""
-    return phase(resource) in ("Succeeded", "Failed")

@@ -11,7 +11,7 @@ import pytest
 from tests.docs.commands import Command, all_pages, commands
 from tests.docs.scenes import SCENES, TEAM, Scene, kinds
 from tests.docs.world import SYSTEM, InstalledOperator, Reader, on_a_cluster
-from tests.operator.asking import succeed
+from tests.operator.asking import succeed, until
 from tests.servers.kubernetes import ApiServer
 from tests.servers.player import Player
 from tests.servers.playground import Playground
@@ -72,7 +72,7 @@ def tell(reader: Reader, text: str) -> str:
     return reader.follow(Command("", 0, text, "cluster"))
 
 
-def remove(server: ApiServer, path: str, *, within_s: float = 60.0) -> None:
+def remove(server: ApiServer, path: str, *, within_s: float = 240.0) -> None:
     """Delete an object and wait until it is gone."""
     deadline = time.monotonic() + within_s
     while server.request("DELETE", path).status != 404:
@@ -88,6 +88,22 @@ def test_commands_do_what_the_page_says(page: str, reader: Reader) -> None:
             uninstall(reader)
         printed = reader.follow(command)
         print(f"$ {command.text}{printed}")  # for whoever pastes it: pytest -s
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", ["operations.md"])
+def test_what_was_backed_up_finds_its_results_again(page: str, reader: Reader, bare: Playground) -> None:
+    backup, restore = (one for one in of_clusters(page) if "agentark-resources.json" in one.text)
+    reader.follow(backup)
+    tell(reader, "kubectl delete agentark --all --wait")
+    jobs = f"/apis/batch/v1/namespaces/{TEAM}/jobs"
+    until(lambda: not bare.server.request("GET", jobs).body["items"])
+    reader.follow(restore)
+    tell(reader, "kubectl wait dj/student dbr/talk --for=condition=Complete --timeout=60s")
+    path = f"/apis/agentark.dev/v1alpha1/namespaces/{TEAM}/distilljobs/student"
+    stages = bare.server.request("GET", path).body["status"]["stages"]
+    assert {one["state"] for one in stages} == {"Cached"}
+    assert not bare.server.request("GET", jobs).body["items"]
 
 
 def test_a_page_that_says_otherwise_is_told(tmp_path: Path) -> None:
