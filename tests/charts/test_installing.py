@@ -1,7 +1,6 @@
 """The charts on a running cluster: what installing, upgrading, going back and uninstalling leave and take away."""
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
