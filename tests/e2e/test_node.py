@@ -19,7 +19,7 @@ from tests.e2e.cluster.workloads import deployment, pod, service
 from tests.servers import neighbours
 from tests.servers.kubernetes import define
 from tests.servers.process import ServerFailed
-from tests.servers.s3 import BUCKET, client
+from tests.servers.s3 import BUCKET, answers, client
 
 PORT = 8080
 
@@ -41,7 +41,17 @@ def web(node: Node, toolbox: str) -> Iterator[str]:
     with node.namespace() as name:
         node.apply([deployment("web", pod([container])), service("web", PORT)], namespace=name)
         node.wait("deployment/web", "condition=Available", namespace=name)
+        # kube-proxy hears of a pod that is ready a moment after others do.
+        deadline = time.monotonic() + 30
+        while not answers(f"http://{_given(node, name)}:{PORT}/"):
+            assert time.monotonic() < deadline, "the Service does not answer"
+            time.sleep(0.1)
         yield name
+
+
+def _given(node: Node, namespace: str) -> str:
+    address: str = node.server.request("GET", f"/api/v1/namespaces/{namespace}/services/web").body["spec"]["clusterIP"]
+    return address
 
 
 def run(node: Node, namespace: str, name: str, script: str) -> str:
@@ -65,10 +75,9 @@ def test_a_pod_reaches_a_service_by_its_name(node: Node, web: str) -> None:
 
 def test_this_machine_reaches_services_and_pods(node: Node, web: str) -> None:
     (found,) = node.server.request("GET", f"/api/v1/namespaces/{web}/pods?labelSelector=app%3Dweb").body["items"]
-    given = node.server.request("GET", f"/api/v1/namespaces/{web}/services/web").body["spec"]["clusterIP"]
 
     with urllib3.PoolManager(retries=False, timeout=10.0) as pool:
-        for address in (found["status"]["podIP"], given):
+        for address in (found["status"]["podIP"], _given(node, web)):
             assert pool.request("GET", f"http://{address}:{PORT}/").data == b"hello\n"
 
 
