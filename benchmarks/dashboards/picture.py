@@ -9,6 +9,7 @@ Prometheus has scraped, and Chromium makes a picture of it. About six minutes on
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     with world() as running:
         shot = running.work()
         pages = {name: (board, render(board, shot)) for name, board in dashboards(DASHBOARDS).items()}

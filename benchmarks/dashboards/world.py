@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 
+from benchmarks.dashboards.model_server import NAME
 from benchmarks.dashboards.page import Shot
 from tests.operator.running import ROOT, Bench, Body, Operators, phase
 from tests.servers.grafana import Filling
@@ -18,7 +20,7 @@ from tests.servers.minio import minio
 from tests.servers.player import Player
 from tests.servers.playground import Playground, playground
 from tests.servers.pod_process import PodProcesses
-from tests.servers.process import serving
+from tests.servers.process import LOOPBACK, free_ports, serving
 from tests.servers.prometheus import Prometheus, prometheus
 from tests.servers.s3 import client
 
@@ -39,7 +41,10 @@ class World:
     alpha: Bench
     beta: Bench
     source: Prometheus
-    model_server: str
+    teacher: str
+    """URL of a server with the quickstart's model."""
+    fast: str
+    """URL of a server that makes its answers up, many at once."""
 
     def work(self) -> Shot:
         """Let both teams work until the job of the first is done; what happened meanwhile.
@@ -48,13 +53,18 @@ class World:
             RuntimeError: The job has failed, or is not done in 25 minutes.
         """
         started = time.time()
-        job = self.alpha.apply(self.alpha.resource("DistillJob", "word-problems", _job(self.alpha)))
-        self.beta.apply(self.beta.resource("DebateRun", "algebra", _debate(self.beta, self.model_server)))
-        missing = _debate(self.beta, self.model_server) | {"dataset": {"uri": f"{self.beta.address}/forgotten.jsonl"}}
+        job = self.alpha.apply(self.alpha.resource("DistillJob", "word-problems", _job(self.alpha, self.teacher)))
+        self.beta.apply(self.beta.resource("DebateRun", "algebra", _debate(self.beta, self.fast)))
+        missing = _debate(self.beta, self.fast) | {"dataset": {"uri": f"{self.beta.address}/forgotten.jsonl"}}
         self.beta.apply(self.beta.resource("DebateRun", "geometry", missing))
+        told: set[str] = set()
         while phase(found := self.alpha.server.request("GET", job).body) not in ("Succeeded", "Failed"):
             if time.time() - started > _LONGEST_S:
                 raise RuntimeError(f"the job is not done: {found.get('status')}")
+            for line in _lines(found):
+                if line not in told:
+                    print(f"{time.time() - started:5.0f} s {line}", file=sys.stderr)
+                    told.add(line)
             time.sleep(1)
         if phase(found) == "Failed":
             raise RuntimeError(f"the job has failed: {found['status']}")
@@ -64,12 +74,20 @@ class World:
         return Shot(self.source, started, end, Filling(interval="20s", range_s=int(end - started)))
 
 
+def _lines(resource: Body) -> Iterator[str]:
+    """What to tell of a run on its way."""
+    for stage in resource.get("status", {}).get("stages", ()):
+        yield f"{stage['name']}: {stage['state']}"
+        if "lastFailure" in stage:
+            yield f"{stage['name']}, attempt {stage['counted']}: {stage['lastFailure']}"
+
+
 @contextlib.contextmanager
 def world() -> Iterator[World]:
     """Set it up in a temporary folder, and take it down."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for name in ("s3", "kubernetes", "prometheus", "model"):
+        for name in ("s3", "kubernetes", "prometheus", "teacher", "fast"):
             (folder / name).mkdir()
         s3 = stack.enter_context(minio(folder / "s3"))
         cluster = stack.enter_context(playground(folder / "kubernetes", ROOT / "crds"))
@@ -82,8 +100,9 @@ def world() -> Iterator[World]:
         stack.callback(processes.close)
         stack.enter_context(Player(cluster.plane.as_user("player"), endpoint=s3.endpoint, act=processes.act))
         source = stack.enter_context(prometheus(folder / "prometheus", _scraped(operators, folder / "stages.json")))
+        teacher, fast = _teacher(stack, folder / "teacher"), _made_up(stack, folder / "fast")
         stack.enter_context(operators.running())
-        yield World(alpha, beta, source, _model_server(stack, folder / "model"))
+        yield World(alpha, beta, source, teacher, fast)
 
 
 def _team(cluster: Playground, bench: Bench) -> Bench:
@@ -111,7 +130,22 @@ def _scraped(operators: Operators, stages: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _model_server(stack: contextlib.ExitStack, folder: Path) -> str:
+def _teacher(stack: contextlib.ExitStack, folder: Path) -> str:
+    (port,) = free_ports(1)
+    url = f"http://{LOOPBACK}:{port}/v1"
+    command = [sys.executable, "-m", "benchmarks.dashboards.model_server", "--port", str(port)]
+    env = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+
+    def ready() -> bool:
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            return urllib3.request("GET", f"{url}/models", retries=False, timeout=5.0).status == 200
+        return False
+
+    stack.enter_context(serving(command, env=env, folder=folder, ready=ready, deadline_s=120))
+    return url
+
+
+def _made_up(stack: contextlib.ExitStack, folder: Path) -> str:
     command: list[str | Path] = [sys.executable, ROOT / "benchmarks" / "server.py"]
     command += ["--model", "teacher-32b", "--latency-s", "2.5", "--latency-spread", "0.6", "--fault-rate", "0.02"]
     command += ["--template", "Step 1: add one to the number. The answer is {index}."]
@@ -126,17 +160,18 @@ def _debate(bench: Bench, url: str) -> Body:
     return bench.debate(teacher={"endpoint": endpoint}, execution=execution)
 
 
-def _job(bench: Bench) -> Body:
+def _job(bench: Bench, teacher: str) -> Body:
     """The quickstart with PAD and a release, smaller."""
     spec: Body = yaml.safe_load((QUICKSTART / "pad.yaml").read_text())["spec"]
     base = {"model": {"uri": f"{bench.address}/base"}}
-    spec["debate"] |= {"dataset": {"uri": f"{bench.address}/data/train.jsonl", "limit": 100}, "teacher": base}
-    spec["debate"]["protocol"] |= {"agents": 4}
+    spec["debate"] |= {"dataset": {"uri": f"{bench.address}/data/train.jsonl", "limit": 60}}
+    spec["debate"]["teacher"] = {"endpoint": {"baseUrl": teacher, "model": NAME}}
+    spec["debate"]["protocol"] |= {"agents": 3}
     spec["student"] = base
-    spec["pad"] |= {"steps": 8}
+    spec["pad"] |= {"steps": 6, "promptsPerStep": 8}
     spec["training"] |= {"backend": "PyTorchJob", "nodes": 1, "gpusPerNode": 1, "checkpointSteps": 5}
-    spec["prm"]["training"] |= {"backend": "PyTorchJob", "nodes": 1, "gpusPerNode": 1}
-    suite = {"name": "word-problems", "dataset": {"uri": f"{bench.address}/data/test.jsonl", "limit": 60}}
+    spec["prm"]["training"] |= {"epochs": "3", "backend": "PyTorchJob", "nodes": 1, "gpusPerNode": 1}
+    suite = {"name": "word-problems", "dataset": {"uri": f"{bench.address}/data/test.jsonl", "limit": 40}}
     spec["evaluation"] = {"suites": [suite], "controls": ["Debate"], "decoding": ["Greedy"]}
     spec["release"] = {"name": "word-problems", "gates": [{"suite": "word-problems", "minValue": "0.1"}]}
     spec["pods"] = {"spec": {"containers": [{"name": "stage", "resources": {"requests": {"cpu": "4"}}}]}}
