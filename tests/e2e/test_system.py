@@ -19,7 +19,8 @@ from agentark.statistics import wilson
 from agentark.store import Store as Artifacts
 from agentark.store import open_store, read_manifest, stage_path
 from tests.docs.commands import commands_at
-from tests.e2e.cluster.node import Node
+from tests.docs.world import Reader
+from tests.e2e.cluster.node import KUBECTL, Node
 from tests.e2e.cluster.phases import PHASES
 from tests.e2e.cluster.prometheus import Prometheus
 from tests.e2e.cluster.prometheus import prometheus as running_prometheus
@@ -257,30 +258,26 @@ def test_every_panel_of_every_dashboard_has_data(system: System, watched: Promet
 
 def test_the_pages_commands_do_what_they_say(system: System, tmp_path: Path) -> None:
     """Those of docs/ that need a real node; the rest is run by tests/docs."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "helm").symlink_to(helm_program())
     kubeconfig = json.loads(system.node.kubeconfig.read_text())
     for one in kubeconfig["contexts"]:
         one["context"]["namespace"] = TEAM
     (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
     environment = {
-        "PATH": f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin",
         "KUBECONFIG": str(tmp_path / "kubeconfig"),
-        "HOME": str(tmp_path),
         "AWS_ENDPOINT_URL": system.store.outside.endpoint,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
     }
+    reader = Reader(tmp_path / "reader", environment=environment)
+    reader.link("helm", helm_program())
+    reader.link("kubectl", KUBECTL)
     run = [
         one for one in commands_at("e2e") if one.page in ("tour.md", "troubleshooting.md") and "helm" not in one.text
     ]
     assert run
     for command in run:
-        done = subprocess.run(
-            ["bash", "-e", "-c", command.text], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == command.exit_code, f"{command.page}:{command.line}: {done.stdout}{done.stderr}"
+        # What the pages show was seen while the job ran.
+        reader.follow(command, compared=False)
 
 
 def test_a_run_survives_what_clusters_do(system: System, transcript: Transcript, artifacts: Artifacts) -> None:
