@@ -1,5 +1,6 @@
 """Follow the objects of one kind through whatever befalls the API server: lists, watches, and lists again."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -49,7 +50,8 @@ class Watch:
         """End it, from another thread."""
         self._stop.set()
         if (reply := self._reply) is not None:
-            reply.shutdown()  # wakes the thread that reads
+            with contextlib.suppress(OSError):  # closed by the server, or by the reader, at this very moment
+                reply.shutdown()  # wakes the thread that reads
 
     def _list(self) -> str:
         answer = self._server.request("GET", self._path)
