@@ -67,7 +67,7 @@ def established(definition: Body) -> bool:
 
 def without_kinds(server: ApiServer) -> None:
     """Wait until no kind is left: what users made goes first."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # the server looks again only after a while where it could not end one at once
     while left := kinds(server):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
