@@ -224,8 +224,7 @@ def test_how_a_pod_ends_is_how_the_attempt_fails(
 @pytest.mark.parametrize("backend", RUNNING)
 def test_a_training_on_several_pods_ends_well(server: ApiServer, owner: Owner, backend: str) -> None:
     attempt = Attempt(server, owner, backend, pods=3)
-    found = attempt.awaited(lambda one: one.state == "Running")
-    assert found.pods_alive == 3
+    attempt.awaited(lambda one: one.state == "Running" and one.pods_alive == 3)
     attempt.tell("", **{EXIT: "0"})
     found = attempt.awaited(lambda one: one.state != "Running")
     assert found.state == "Succeeded" and found.ended_at
