@@ -134,7 +134,12 @@ def _schema(kind: str) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": _Writer(status["$defs"], {}).structural(status) | {"default": {"observedGeneration": -1}},
+            "status": _Writer(status["$defs"], {}).structural(status)
+            | {
+                "default": {"observedGeneration": -1},
+                # One writes it, always whole: to track the owner of each field would cost the server a third of a write.
+                "x-kubernetes-map-type": "atomic",
+            },
         },
     }
 

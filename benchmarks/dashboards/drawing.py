@@ -8,6 +8,8 @@ from dataclasses import dataclass
 COLOURS = ("#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#8ab8ff", "#ffcb7d", "#37872d", "#c0d8ff")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 10, 8, 22
 _TICKS = 4
+_ROUND_S = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
+"""Distances between moments on an axis."""
 _NO_MORE = 8
 """Names that a legend has room for."""
 
@@ -36,6 +38,8 @@ class Area:
     """Seconds since the epoch at the left edge."""
     end: float
     """At the right edge."""
+    step: float
+    """Seconds between two points; where some are missing there is a hole."""
     unit: str
     """As Grafana calls it."""
 
@@ -66,9 +70,10 @@ def chart(lines: Sequence[Line], area: Area, *, stacked: bool = False, low: floa
     drawn = _stacked(lines) if stacked else list(lines)
     values = [value for line in drawn for _, value in line.points if math.isfinite(value)]
     bottom = low if low is not None else min(values, default=0.0)
-    step = _step(max(values, default=1.0) - bottom)
+    span = max(values, default=0.0) - bottom
+    step = _step(span if span > 0 else 1.0)
     bottom = math.floor(bottom / step) * step
-    top = max(bottom + step, math.ceil(max(values, default=1.0) / step) * step)
+    top = bottom + step * max(1, math.ceil((max(values, default=0.0) - bottom) / step - 1e-9))
     width, height = area.width - _LEFT - _RIGHT, area.height - _TOP - _BOTTOM
 
     def place(moment: float, value: float) -> tuple[float, float]:
@@ -83,14 +88,14 @@ def chart(lines: Sequence[Line], area: Area, *, stacked: bool = False, low: floa
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + width}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
         level += step
-    for part in range(_TICKS + 1):
-        moment = area.start + (area.end - area.start) * part / _TICKS
-        anchor = "start" if part == 0 else "end" if part == _TICKS else "middle"
-        text = _duration(moment - area.start)
-        parts.append(f'<text x="{place(moment, 0)[0]:.1f}" y="{area.height - 6}" text-anchor="{anchor}">{text}</text>')
+    apart = next((one for one in _ROUND_S if one * (_TICKS + 1) >= area.end - area.start), _ROUND_S[-1])
+    for number in range(int((area.end - area.start) // apart) + 1):
+        x = place(area.start + number * apart, bottom)[0]
+        parts.append(f'<text x="{x:.1f}" y="{area.height - 6}" text-anchor="middle">{_duration(number * apart)}</text>')
     for number, line in reversed(list(enumerate(drawn))):
         parts += [
-            _path(piece, COLOURS[number % len(COLOURS)], place, bottom, filled=stacked) for piece in _pieces(line)
+            _path(piece, COLOURS[number % len(COLOURS)], place, bottom, filled=stacked)
+            for piece in _pieces(line, area.step)
         ]
     return f'<svg width="{area.width}" height="{area.height}">{"".join(parts)}</svg>'
 
@@ -130,15 +135,13 @@ def _stacked(lines: Sequence[Line]) -> list[Line]:
     return found
 
 
-def _pieces(line: Line) -> list[list[tuple[float, float]]]:
-    """Parts of a line without holes: where a value is missing for long, nothing is drawn."""
-    gaps = [after[0] - before[0] for before, after in zip(line.points, line.points[1:], strict=False)]
-    longest = 1.5 * min(gaps, default=1.0)
+def _pieces(line: Line, step: float) -> list[list[tuple[float, float]]]:
+    """Parts of a line without holes."""
     pieces: list[list[tuple[float, float]]] = []
     for point in line.points:
         if not math.isfinite(point[1]):
             pieces.append([])
-        elif pieces and pieces[-1] and point[0] - pieces[-1][-1][0] <= longest:
+        elif pieces and pieces[-1] and point[0] - pieces[-1][-1][0] < 1.5 * step:
             pieces[-1].append(point)
         else:
             pieces.append([point])

@@ -102,7 +102,7 @@ def _lines(panel: Mapping[str, Any], shot: Shot) -> str:
     wide = int(at["w"] * column + (at["w"] - 1) * _GAP) - 18
     high = at["h"] * (_ROW + _GAP) - _GAP - _TITLE - _LEGEND - 10
     found = [line for target in panel["targets"] for line in _series(target, shot)]
-    area = Area(wide, high, shot.start, shot.end, defaults["unit"])
+    area = Area(wide, high, shot.start, shot.end, shot.step, defaults["unit"])
     drawn = chart(found, area, stacked="stacking" in defaults.get("custom", {}), low=defaults.get("min"))
     return drawn + legend(found)
 

@@ -97,7 +97,7 @@ def world() -> Iterator[World]:
         processes = PodProcesses(
             cluster.plane.as_user("player"), folder / "pods", at_once=4, discovery=folder / "stages.json"
         )
-        stack.callback(processes.close)
+        stack.callback(processes.close, wait=False)
         stack.enter_context(Player(cluster.plane.as_user("player"), endpoint=s3.endpoint, act=processes.act))
         source = stack.enter_context(prometheus(folder / "prometheus", _scraped(operators, folder / "stages.json")))
         teacher, fast = _teacher(stack, folder / "teacher"), _made_up(stack, folder / "fast")

@@ -54,19 +54,21 @@ def points(svg: str) -> list[list[tuple[float, float]]]:
 
 
 def test_a_line_goes_where_its_values_are_and_not_through_a_hole() -> None:
-    area = Area(400, 200, 0.0, 100.0, "short")
+    area = Area(400, 200, 0.0, 100.0, 10.0, "short")
     whole = Line("a", [(10.0 * step, float(step)) for step in range(11)])
     (line,) = points(chart([whole], area))
     assert line[0][0] < line[-1][0] and line[0][1] > line[-1][1], "time goes to the right, more is up"
     torn = Line("a", [*whole.points[:4], *whole.points[7:]])
     assert len(points(chart([torn], area))) == 2
-    below, above = Line("a", [(0.0, 1.0), (100.0, 1.0)]), Line("b", [(0.0, 2.0), (100.0, 2.0)])
+    below, above = Line("a", [(0.0, 1.0), (10.0, 1.0)]), Line("b", [(0.0, 2.0), (10.0, 2.0)])
     upper, lower = points(chart([below, above], area, stacked=True, low=0.0))
     assert upper[0][1] < lower[0][1], "one lies upon the other"
 
 
-def test_a_chart_of_nothing_is_drawn(tmp_path: Path) -> None:
-    assert not points(chart([], Area(400, 200, 0.0, 100.0, "s")))
+def test_a_chart_of_nothing_and_one_of_noughts_are_drawn() -> None:
+    noughts = Line("a", [(0.0, 0.0), (10.0, 0.0)])
+    assert ">1</text>" in chart([noughts], Area(400, 200, 0.0, 100.0, 10.0, "short"), low=0.0)
+    assert not points(chart([], Area(400, 200, 0.0, 100.0, 10.0, "s")))
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's package chromium")

@@ -19,6 +19,8 @@ from tests.servers.s3 import S3Server, client
 TEAM = "team-a"
 GOOD = Play()
 _ROWS = "".join(f'{{"id": "q{i}", "question": "What is {i} + 1?", "answer": "#### {i + 1}"}}\n' for i in range(8))
+_SOON_GONE = {"spec": {"terminationGracePeriodSeconds": 1}}
+"""For what has no node: Kubernetes looks at a namespace again after half of its pods' longest grace period."""
 _MEMORY = {"spec": {"containers": [{"name": "stage", "resources": {"limits": {"memory": "4Gi"}}}]}}
 
 
@@ -136,7 +138,7 @@ def troubles(scene: Scene, reader: Reader) -> None:
             "no-secret", 2, store=scene.store | {"credentialsSecretRef": {"name": "none-such"}}
         ): "is not there",
         scene.debate("no-image", 3, pods=image): "ImagePullBackOff",
-        scene.debate("no-room", 4, execution={"gpusPerWorker": 16}): "Unschedulable",
+        scene.debate("no-room", 4, execution={"gpusPerWorker": 16}, pods=_SOON_GONE): "Unschedulable",
         scene.debate("not-restricted", 5, pods={"spec": {"hostNetwork": True}}): "PodSecurity",
         scene.debate("little-memory", 6, pods=_MEMORY, runPolicy={"backoffLimit": 1}): "BackoffLimitExceeded",
         scene.debate("bad-rows", 7): "InvalidInput",

@@ -75,8 +75,10 @@ def tell(reader: Reader, text: str) -> str:
 def remove(server: ApiServer, path: str, *, within_s: float = 240.0) -> None:
     """Delete an object and wait until it is gone."""
     deadline = time.monotonic() + within_s
-    while server.request("DELETE", path).status != 404:
-        assert time.monotonic() < deadline, f"{path} is still there after {within_s:g} s"
+    server.request("DELETE", path)
+    while (found := server.request("GET", path)).status != 404:
+        if time.monotonic() > deadline:
+            pytest.fail(f"{path} is still there after {within_s:g} s: {found.body.get('status')}")
         time.sleep(0.2)
 
 

@@ -43,6 +43,7 @@ class PodProcesses:
         self._threads = ThreadPoolExecutor(self.at_once)
         self._lock = threading.Lock()
         self._targets: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, subprocess.Popen[str]] = {}
         self._discovered()
 
     def act(self, pod: Pod) -> Play:
@@ -50,8 +51,13 @@ class PodProcesses:
         self._threads.submit(self._run, pod)
         return Play(exit_code=None)
 
-    def close(self) -> None:
-        """Wait for what runs."""
+    def close(self, *, wait: bool = True) -> None:
+        """Wait for what runs, or end it."""
+        if not wait:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            with self._lock:
+                for process in self._running.values():
+                    process.kill()
         self._threads.shutdown()
 
     def _run(self, pod: Pod) -> None:
@@ -73,20 +79,23 @@ class PodProcesses:
             self._discovered()
         command = [*container["command"], *container["args"]]
         assert command[0] == "python"
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, *command[1:]],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], **env},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
         with self._lock:
-            self.logs[name] = done.stdout + done.stderr
-            del self._targets[name]
+            self._running[name] = process
+        said, _ = process.communicate()
+        with self._lock:
+            self.logs[name] = said
+            del self._targets[name], self._running[name]
             self._discovered()
         message = (folder / "termination-log").read_text() if (folder / "termination-log").exists() else ""
-        annotations = {kwok.EXIT: str(done.returncode), **({kwok.MESSAGE: message} if message else {})}
+        annotations = {kwok.EXIT: str(process.returncode), **({kwok.MESSAGE: message} if message else {})}
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
         change = {"metadata": {"uid": pod["metadata"]["uid"], "annotations": annotations}}
         self.server.request("PATCH", path, change, form="application/merge-patch+json")
