@@ -40,6 +40,7 @@ QUICKSTART = ROOT / "examples" / "quickstart"
 LEAST = 0.2
 MOST_WRITES = 8
 _CONNECTIONS = 20
+_BARE_WRITES = 3000
 _IDLE_S = 20.0
 _JOBS = "/apis/agentark.dev/v1alpha1/namespaces/default/distilljobs"
 
@@ -145,7 +146,7 @@ def measure(server: ApiServer, made: dict[str, Any], environment: dict[str, str]
     ready = threading.Event()
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
         list(threads.map(create, range(count)))
-    bare = [write_rate(server, count, "before")]
+    bare = [write_rate(server, _BARE_WRITES, "before")]
     before = own_writes(server)
     with ThreadPoolExecutor(1) as threads:
         watching = threads.submit(watched, server, count, ready)
@@ -161,7 +162,7 @@ def measure(server: ApiServer, made: dict[str, Any], environment: dict[str, str]
             time.sleep(_IDLE_S)  # what is measured is what happens when nothing does
             idle_writes, idle_s = own_writes(server) - resting, cpu_s(pid) - used
             memory = memory_mib(pid)
-    bare.append(write_rate(server, count, "after"))
+    bare.append(write_rate(server, _BARE_WRITES, "after"))
     pace = (count - 1) / (times[-1] - times[0])
     own, rate = written / count * pace, sum(bare) / len(bare)
     return {

@@ -137,7 +137,7 @@ def _schema(kind: str) -> dict[str, Any]:
             "status": _Writer(status["$defs"], {}).structural(status)
             | {
                 "default": {"observedGeneration": -1},
-                # One writes it, always whole: to track the owner of each field would cost the server a third of a write.
+                # One writes it, always whole: to track the owner of each field costs the server a third of a write.
                 "x-kubernetes-map-type": "atomic",
             },
         },

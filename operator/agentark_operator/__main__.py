@@ -1,6 +1,7 @@
 """`python -m agentark_operator`: run until SIGTERM or SIGINT."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -45,6 +46,9 @@ class _Plain(logging.Formatter):
 
 def main() -> int:
     """Run the operator; 0 after a signal, 2 if it cannot begin."""
+    # A thousand resources are a million objects that live long: to look through them after every few hundred new ones,
+    # as Python does by itself, takes a tenth of all work.
+    gc.set_threshold(50_000, 20, 100)
     try:
         settings = read_settings()
         _log_to_stderr(settings.log_format)

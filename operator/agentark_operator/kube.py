@@ -25,7 +25,6 @@ _WHOLE = "application/json"
 _SLIM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """For an answer that nobody reads: writing and reading it whole costs both sides more than the request."""
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
-_PATCH = "application/json-patch+json"
 _PLURALS = {
     "CustomResourceDefinition": "customresourcedefinitions",
     "DebateRun": "debateruns",
@@ -92,20 +91,26 @@ class Kube:
         self._url = settings.host
         self._pool = self._api.rest_client.pool_manager
 
-    def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> None:
-        """Replace the whole status of a resource.
+    def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+        """Replace the whole status of a resource; returns the version that this makes.
+
+        Args:
+            resource: As it was seen last; no other version of it is written to.
+            status: The new one.
 
         Raises:
             Gone: If the resource was deleted, or deleted and made anew.
-            KubeError: If the server does not take it.
+            Unreachable: If it has changed since it was seen, or the server does not answer.
+            Refused: If the server does not take it.
         """
-        # Not applied: for a status, the server does not mind a uid that is not the object's.
-        change = [
-            {"op": "test", "path": "/metadata/uid", "value": resource["metadata"]["uid"]},
-            {"op": "add", "path": "/status", "value": status},
-        ]
-        query = f"?fieldManager={FIELD_MANAGER}"
-        self._call("PATCH", f"{path_of(resource)}/status", change, _PATCH, query=query, whole=False)
+        # Not patched or applied: of all ways this one costs the server least, a quarter less than a patch.
+        # The metadata goes along, or whoever set a label would no longer be known as its owner; the spec need not.
+        metadata = {name: value for name, value in resource["metadata"].items() if name != "managedFields"}
+        made = {"apiVersion": resource["apiVersion"], "kind": resource["kind"], "metadata": metadata, "status": status}
+        # Nobody would read the server's warnings of unknown fields.
+        query = f"?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
+        found = self._call("PUT", f"{path_of(resource)}/status", made, _JSON, query=query, whole=False)
+        return str(found["metadata"]["resourceVersion"])
 
     def apply(self, resource: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Object:
         """Apply an object on the server: made where it is not there, else brought to this; returns it as it is.
@@ -293,8 +298,6 @@ def _error(status: int, what: str, data: bytes) -> KubeError:
     message = f"{what}: {status}: {text[:1500]}"
     if status == 409 and _CHANGED in text:
         return Unreachable(status, message)  # who wrote at the same moment was first; the object is there
-    if status == 422 and not causes:
-        return Gone(status, message)  # the test of `write_status` failed: what is not valid has causes
     if status == 404 and reason != "NotFound":
         return Unknown(status, message)
     # A namespace on its way out refuses new objects; the resource goes with it.

@@ -42,7 +42,7 @@ TABLE = (
     Permission(
         "agentark.dev",
         tuple(f"{kind}/status" for kind in ("debateruns", "prmtrainings", "distilljobs", "modelreleases")),
-        ("patch",),
+        ("update",),
         "always",
         "how it is",
     ),

@@ -44,6 +44,8 @@ class Outcome(NamedTuple):
 
     status: dict[str, Any]
     """Of the resource, as it is on the server now."""
+    version: str = ""
+    """Of the resource, if the pass has written to it."""
     due_s: float | None = None
     """Seconds after which to look again though nothing was heard; None where only an event can change anything."""
     later: str = ""
@@ -150,16 +152,17 @@ class Reconciler:
         status = summarize(seen.observed, before, generation=body["metadata"]["generation"], now=now())
         if status["phase"] == "Failed":
             self._stop_embedded(key, body)
+        version = ""
         if status != before:
             try:
-                self.kube.write_status(body, status)
+                version = self.kube.write_status(body, status)
             except Gone:
                 return Outcome({}, gone=True)
             self._tell(key, before, status, seen)
             self.kube.tell(events(body, before, status, now=now()))
         if over(status):
-            return Outcome(status, self._left_s(body, status))
-        return Outcome(status, seen.due_s, seen.later, seen.sharing)
+            return Outcome(status, version, self._left_s(body, status))
+        return Outcome(status, version, seen.due_s, seen.later, seen.sharing)
 
     def _seen(self, key: Key, body: Body, before: Mapping[str, Any]) -> _Seen:
         resource = parsed(body)
@@ -180,7 +183,7 @@ class Reconciler:
         self.teachers.keep(_needed(decision, used, suspended=run.suspended), case.owner)
         observed = self._observed(plain, case, facts, decision, suspended=run.suspended)
         job = resource if isinstance(resource, DistillJob) else None
-        note = self._releases.announce(job, case.plan, case.manifests) if job else ""
+        note = self._releases.announce(job, case.plan, case.manifests, case.place.source) if job else ""
         sharing = frozenset(name for name, view in decision.views.items() if view.reason == "SharedStage")
         ended = endings(facts, tracks_of(before), decision, case.manifests, run.now_s)
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
@@ -357,13 +360,14 @@ class Reconciler:
             text = self.stores.told(parsed(body), error)
             observed = ObservedRelease(waiting=("StoreUnavailable", text), later=text, seen=False)
         status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
+        version = ""
         if status != before:
             try:
-                self.kube.write_status(body, status)
+                version = self.kube.write_status(body, status)
             except Gone:
                 return Outcome(before)
             self.kube.tell(events(body, before, status, now=now()))
-        return Outcome(status, self.settings.resync_s, observed.later)
+        return Outcome(status, version, self.settings.resync_s, observed.later)
 
     def _read_scores(self, place: Place, compare: StageManifest) -> list[dict[str, str]]:
         found = self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare))
@@ -383,7 +387,7 @@ class Reconciler:
             left_s = None
         elif before["phase"] == "Failed":
             self._stop_embedded(key, body)  # what was made as the run ended was not seen then
-        return Outcome(before, left_s)
+        return Outcome(before, due_s=left_s)
 
     def _stop_embedded(self, key: Key, body: Body) -> None:
         self.actor.remove([one for one in self._embedded(key, body) if not over(one.get("status") or {})])

@@ -85,7 +85,7 @@ class Resources:
     def missing(self, key: Key) -> list[str]:
         """What a resource names, directly or by another, that is not there; "Kind/name", sorted."""
         with self._lock:
-            return sorted(f"{one.kind}/{one.name}" for one in self._reached(key) - self._bodies.keys())
+            return sorted(f"{one.kind}/{one.name}" for one in self._reached(key) if one not in self._bodies)
 
     def _reached(self, key: Key) -> set[Key]:
         found: set[Key] = set()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentark.api import API_VERSION, DistillJob, ModelRelease
+from agentark.api import API_VERSION, DistillJob, ModelRelease, StoreSource
 from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.errors import StoreError, StoreUnavailable
 from agentark.planning import Plan
@@ -140,7 +140,7 @@ def version_row(version: ReleasedVersion, store: Store) -> Row:
     return row | ({"suite": score.suite, "score": f"{score.value:.4f}"} if score else {})
 
 
-def release_of(job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifest]) -> Body | None:
+def release_of(job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifest], source: StoreSource) -> Body | None:
     """The ModelRelease of what a job has released; None where nothing is.
 
     It has no owner, since a release outlives the job that it came from.
@@ -149,11 +149,12 @@ def release_of(job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifes
         job: The job.
         plan: Its plan.
         manifests: Key -> manifest of each stage that is finished.
+        source: The job's store, or the operator's default: the release names it, so that whoever serves the model finds
+            it, and it stays where it is when the default changes.
     """
     if job.spec.release is None or not _release_metrics(plan, manifests).get("released"):
         return None
-    store = job.spec.store
-    spec = {"store": store.model_dump(mode="json", by_alias=True, exclude_unset=True)} if store else {}
+    store = source.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelRelease",
@@ -163,7 +164,7 @@ def release_of(job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifes
             "labels": {MANAGED_BY: MANAGER, "app.kubernetes.io/part-of": "agentark"},
             "annotations": {SOURCE_RUN: plan.run_id},
         },
-        "spec": spec,
+        "spec": {"store": store},
     }
 
 
@@ -230,13 +231,14 @@ class Releases:
             later=later,
         )
 
-    def announce(self, job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifest]) -> str:
+    def announce(self, job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifest], source: StoreSource) -> str:
         """Make the ModelRelease of what a job has released, unless one of that name is there; that one stays as it is.
 
         Args:
             job: The job.
             plan: Its plan.
             manifests: Key -> manifest of each stage that is finished.
+            source: Its store.
 
         Returns:
             What came of the release, in a line; empty while the job has come to none.
@@ -245,7 +247,7 @@ class Releases:
             Unreachable: The API server does not answer.
         """
         decision = str(_release_metrics(plan, manifests).get("decision", ""))
-        wanted = release_of(job, plan, manifests)
+        wanted = release_of(job, plan, manifests, source)
         if wanted is None:
             return decision
         metadata = wanted["metadata"]

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import kopf
 
@@ -41,6 +41,17 @@ _CHILDREN = {
 """Kinds of objects that the operator makes, or that come of them, and whose changes ask for a pass."""
 
 
+class _Written(NamedTuple):
+    """What was last written to a resource."""
+
+    uid: str
+    status: dict[str, Any]
+    version: str
+    """That this made."""
+    older: frozenset[str]
+    """Versions known to be older, which the watch may still show."""
+
+
 class Operator:
     """What has been seen, and what is done about it.
 
@@ -53,7 +64,7 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(most_s=60.0)
         self._resources = Resources()
         self._children = Children()
-        self._written: dict[Key, tuple[str, dict[str, Any]]] = {}
+        self._written: dict[Key, _Written] = {}
         self._running: set[Key] = set()
         self._sharing: dict[str, set[Key]] = {}
         self._telemetry = Telemetry(prices=settings.prices, currency=settings.currency, budget=settings.budget_per_hour)
@@ -137,11 +148,13 @@ class Operator:
         return registry
 
     def _handler(self, kind: str) -> Callable[..., Awaitable[None]]:
-        async def seen(type: str | None, namespace: str, name: str, body: kopf.Body, **_: Any) -> None:
+        async def seen(event: kopf.RawEvent, **_: Any) -> None:
             self._listed = True
-            key = Key(kind, namespace, name)
-            if type == "DELETED":
-                self._forget(key, body["metadata"]["uid"])
+            body = event["object"]
+            metadata = body["metadata"]
+            key = Key(kind, metadata["namespace"], metadata["name"])
+            if event["type"] == "DELETED":
+                self._forget(key, metadata["uid"])
                 return
             now = {"apiVersion": API_VERSION, "kind": kind, **_plain(body)}
             before = self._resources.saw(key, now)
@@ -156,16 +169,16 @@ class Operator:
     def _child_handlers(self, kind: str) -> tuple[Callable[..., Awaitable[None]], Callable[..., Awaitable[None]]]:
         version = "/".join(part for part in _CHILDREN[kind][:2] if part)
 
-        def plain(body: kopf.Body) -> Body:
+        def plain(body: Mapping[str, Any]) -> Body:
             return {"apiVersion": version, "kind": kind, **_plain(body)}
 
         async def keep(body: kopf.Body, **_: Any) -> None:
             self._children.saw(plain(body))
 
-        async def tell(type: str | None, body: kopf.Body, **_: Any) -> None:
+        async def tell(event: kopf.RawEvent, **_: Any) -> None:
             self._listed = True
-            found = plain(body)
-            if type == "DELETED":
+            found = plain(event["object"])
+            if event["type"] == "DELETED":
                 self._children.lost(found)
             else:
                 self._children.saw(found)
@@ -235,7 +248,7 @@ class Operator:
                 continue
             finally:
                 self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
-            self._written[key] = (body["metadata"]["uid"], found.status)
+            self._keep(key, body, found)
             self._after(key, found, reconciler)
             if found.gone:
                 self._forget(key, body["metadata"]["uid"])
@@ -259,10 +272,20 @@ class Operator:
 
     def _pass(self, key: Key, body: Body, reconciler: Reconciler) -> Outcome:
         # What the watch shows may be older than what was written: a pass that went by it would write twice.
-        uid, status = self._written.get(key, ("", {}))
-        if uid == body["metadata"]["uid"]:
-            body = {**body, "status": status}
+        metadata, last = body["metadata"], self._written.get(key)
+        if last is not None and last.uid == metadata["uid"]:
+            if metadata["resourceVersion"] in last.older:
+                metadata = {**metadata, "resourceVersion": last.version}
+            body = {**body, "metadata": metadata, "status": last.status}
         return reconciler.reconcile(key, body)
+
+    def _keep(self, key: Key, body: Body, found: Outcome) -> None:
+        """Remember what a pass wrote, for as long as the watch may show what was before."""
+        seen, last = body["metadata"]["resourceVersion"], self._written.get(key)
+        version, older = (last.version, last.older) if last is not None else ("", frozenset[str]())
+        if found.version:
+            version, older = found.version, older | {version} if seen in older else frozenset({seen})
+        self._written[key] = _Written(body["metadata"]["uid"], found.status, version, older)
 
 
 class _NoEssence(kopf.DiffBaseStorage):
@@ -333,7 +356,7 @@ async def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_via_client(**arguments)
 
 
-def _plain(body: kopf.Body) -> dict[str, Any]:
+def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
     """A copy without what only the API server needs."""
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     return {"metadata": metadata, "spec": body.get("spec", {}), "status": body.get("status", {})}

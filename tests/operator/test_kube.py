@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from agentark_operator.kube import Gone, Kube, KubeError, Refused
+from agentark_operator.kube import Gone, Kube, KubeError, Refused, Unreachable
 
 from tests.servers.faults import faults
 from tests.servers.kubernetes import ApiServer
@@ -53,9 +53,33 @@ def test_what_is_there_is_never_taken_for_gone(
         counts = front.counts
         assert {"fault: 409", "fault: 409 after", "fault: 429", "fault: 500"} <= counts.keys()
         front.set()
-        kube.write_status(talk, STATUS)
-        assert cluster.request("GET", PATH).body["status"]["phase"] == "Pending"
+        now = cluster.request("GET", PATH).body
+        assert kube.write_status(now, STATUS) == cluster.request("GET", PATH).body["metadata"]["resourceVersion"]
         kube.close()
+
+
+def test_nobody_is_written_over_and_all_but_the_status_stays(
+    cluster: ApiServer, talk: dict[str, object], connected: Client
+) -> None:
+    kube = connected(cluster)
+    metadata = {"labels": {"team": "a"}, "annotations": {"note": "b"}}
+    before = cluster.request("PATCH", PATH, {"metadata": metadata}, form="application/merge-patch+json").body
+    with pytest.raises(Unreachable, match="has been modified"):
+        kube.write_status(talk, STATUS)
+    kube.write_status(before, STATUS)
+    after = cluster.request("GET", PATH).body
+    assert after["status"] == STATUS
+    assert after["spec"] == before["spec"]
+    changing = ("resourceVersion", "managedFields")
+    kept = [{name: one for name, one in it["metadata"].items() if name not in changing} for it in (before, after)]
+    assert kept[0] == kept[1] and after["metadata"]["generation"] == 1
+    owners = [
+        {one["manager"]: one["fieldsV1"] for one in it["metadata"]["managedFields"] if "subresource" not in one}
+        for it in (before, after)
+    ]
+    assert owners[0] == owners[1]
+    assert [one["fieldsV1"] for one in after["metadata"]["managedFields"] if "subresource" in one] == [{"f:status": {}}]
+    kube.close()
 
 
 def test_what_was_made_anew_or_deleted_is_gone(cluster: ApiServer, talk: dict[str, object], connected: Client) -> None:

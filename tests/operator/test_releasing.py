@@ -17,7 +17,8 @@ from agentark_operator.releasing import (
     version_row,
 )
 
-from agentark.api import DistillJob
+from agentark.api import DistillJob, StoreSource
+from agentark.api.base import Reference
 from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.api.status import ReleaseStatus
 from agentark.planning import Pin, Plan
@@ -221,7 +222,8 @@ def released(store: dict[str, Any] | None, **metrics: Any) -> tuple[DistillJob, 
 
 def test_a_job_that_released_its_student_has_a_model_release_that_outlives_it() -> None:
     job, plan, manifests = released(STORE, released=True)
-    made = release_of(job, plan, manifests)
+    assert job.spec.store is not None
+    made = release_of(job, plan, manifests, job.spec.store)
     assert made == {
         "apiVersion": "agentark.dev/v1alpha1",
         "kind": "ModelRelease",
@@ -233,14 +235,16 @@ def test_a_job_that_released_its_student_has_a_model_release_that_outlives_it() 
         },
         "spec": {"store": STORE},
     }
-    job, plan, manifests = released(None, released=True)
-    made = release_of(job, plan, manifests)
-    assert made is not None and made["spec"] == {}, "the operator's default store for both"
+    default = StoreSource(uri="s3://models/ark", endpoint=None, credentials_secret_ref=Reference(name="store"))
+    made = release_of(*released(None, released=True), default)
+    assert made is not None
+    where = {"uri": "s3://models/ark", "credentialsSecretRef": {"name": "store"}}
+    assert made["spec"] == {"store": where}, "whoever serves it finds the operator's default store too"
 
 
 @pytest.mark.parametrize("metrics", [{}, {"released": False, "decision": "sums: not released"}])
 def test_what_is_not_released_has_none(metrics: dict[str, Any]) -> None:
-    assert release_of(*released(None, **metrics)) is None
+    assert release_of(*released(None, **metrics), StoreSource(uri="s3://models/ark")) is None
 
 
 def test_the_release_of_a_job_is_known_by_its_spec() -> None:
