@@ -69,11 +69,12 @@ def chart(lines: Sequence[Line], area: Area, *, stacked: bool = False, low: floa
     """
     drawn = _stacked(lines) if stacked else list(lines)
     values = [value for line in drawn for _, value in line.points if math.isfinite(value)]
-    bottom = low if low is not None else min(values, default=0.0)
-    span = max(values, default=0.0) - bottom
-    step = _step(span if span > 0 else 1.0)
-    bottom = math.floor(bottom / step) * step
-    top = bottom + step * max(1, math.ceil((max(values, default=0.0) - bottom) / step - 1e-9))
+    least = low if low is not None else min(values, default=0.0)
+    most = max(values, default=least)
+    most = most if most > least else least + 1.0
+    step = _step(most - least)
+    bottom = math.floor(least / step) * step
+    top = bottom + step * math.ceil((most - bottom) / step - 1e-9)
     width, height = area.width - _LEFT - _RIGHT, area.height - _TOP - _BOTTOM
 
     def place(moment: float, value: float) -> tuple[float, float]:
