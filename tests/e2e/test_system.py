@@ -197,8 +197,13 @@ def test_helm_test_asks_the_model(system: System) -> None:
 
 
 def test_the_artifacts_are_read_by_the_same_cli(system: System) -> None:
-    environment = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "PATH": "/usr/bin:/bin"}
-    place = ["--store", f"s3://{BUCKET}/store", "--namespace", TEAM, "--endpoint", system.store.outside.endpoint]
+    environment = {
+        "AWS_ENDPOINT_URL": system.store.outside.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "PATH": "/usr/bin:/bin",
+    }
+    place = ["--store", f"s3://{BUCKET}/store", "--namespace", TEAM]
     for command, expected in ((["show", "sums"], "word-problems"), (["transcript", "sums"], "round")):
         done = subprocess.run(
             [str(Path(sys.executable).with_name("agentark")), *command, *place],

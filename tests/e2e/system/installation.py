@@ -76,8 +76,8 @@ def operator_values(tag: str) -> list[str]:
     monitors = ("serviceMonitor", "podMonitor", "rules", "dashboards")
     watched = [f"--set=metrics.{one}.enabled=true" for one in monitors]
     quick = ["--set=pollSeconds=2", "--set=retrySeconds=2"]
-    price = [r"--set-string=cost.prices.nvidia\.com/gpu=2.50"]
-    return [*image_values(tag), *watched, *quick, *price, f"--set=watchNamespaces={{{TEAM}}}"]
+    cost = [r"--set-string=cost.prices.nvidia\.com/gpu=2.50", "--set-string=cost.budgetPerHour=40"]
+    return [*image_values(tag), *watched, *quick, *cost, f"--set=watchNamespaces={{{TEAM}}}"]
 
 
 def upload(store: Store) -> None:

@@ -49,6 +49,8 @@ class Transcript:
             process.terminate()
             process.wait(10)
             reader.join(10)
+            assert process.stdout is not None
+            process.stdout.close()
             self.note(f"$ kubectl get {kind} -w\n{''.join(lines)}")
 
 
