@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Prometheus(server.Prometheus):
 def prometheus(node: Node) -> Iterator[Prometheus]:
     """Run it on loopback, with the monitors and rules that are in the cluster; their kinds must be defined there."""
     folder = node.folder / "prometheus"
+    shutil.rmtree(folder, ignore_errors=True)  # of one that ran before on this node
     folder.mkdir()
     address = f"{LOOPBACK}:{free_ports(1)[0]}"
     command = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
