@@ -284,7 +284,8 @@ class Operator:
         seen, last = body["metadata"]["resourceVersion"], self._written.get(key)
         version, older = (last.version, last.older) if last is not None else ("", frozenset[str]())
         if found.version:
-            version, older = found.version, older | {version} if seen in older else frozenset({seen})
+            older = older | {version} if seen in older else frozenset({seen})
+            version = found.version
         self._written[key] = _Written(body["metadata"]["uid"], found.status, version, older)
 
 

@@ -54,7 +54,9 @@ def test_what_is_there_is_never_taken_for_gone(
         assert {"fault: 409", "fault: 409 after", "fault: 429", "fault: 500"} <= counts.keys()
         front.set()
         now = cluster.request("GET", PATH).body
-        assert kube.write_status(now, STATUS) == cluster.request("GET", PATH).body["metadata"]["resourceVersion"]
+        version = kube.write_status(now, STATUS)
+        written = cluster.request("GET", PATH).body
+        assert written["status"]["phase"] == "Pending" and written["metadata"]["resourceVersion"] == version
         kube.close()
 
 
