@@ -171,9 +171,17 @@ def _left(bench: Bench, users: Users) -> list[str]:
     for place in _LEFT:
         api, plural = place.split()
         answer = bench.server.request("GET", f"{api}/namespaces/{bench.namespace}/{plural}?labelSelector={OURS}")
-        found += [f"{plural}/{one['metadata']['name']}" for one in answer.body.get("items") or ()]
+        found += [f"{plural}/{one['metadata']['name']} ({_held(one)})" for one in answer.body.get("items") or ()]
     embedded = [name for name in users.there if users.last[name]["metadata"].get("ownerReferences")]
     return found + embedded
+
+
+def _held(body: Body) -> str:
+    """What may keep an object: its owner, its finalizers, how far its end has come."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    kept = {name: metadata.get(name) for name in ("uid", "deletionTimestamp", "finalizers", "ownerReferences")}
+    told = ("phase", "startTime", "conditions", "containerStatuses")
+    return json.dumps(kept | {name: status.get(name) for name in told}, separators=(",", ":"))
 
 
 def _committed(bench: Bench) -> Iterator[str]:

@@ -67,7 +67,8 @@ def established(definition: Body) -> bool:
 
 def without_kinds(server: ApiServer) -> None:
     """Wait until no kind is left: what users made goes first."""
-    deadline = time.monotonic() + 120  # the server looks again only after a while where it could not end one at once
+    # Where its first try met another's write the server looks again only when it looks at all kinds, every 5 minutes.
+    deadline = time.monotonic() + 330
     while left := kinds(server):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
