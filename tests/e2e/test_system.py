@@ -37,7 +37,9 @@ from tests.e2e.system.installation import (
     System,
     install,
     make_team,
+    packaged,
     upload,
+    versions,
 )
 from tests.e2e.system.questions import ask, first_token_s, questions, right
 from tests.e2e.system.transcript import Transcript, kept_figures
@@ -47,6 +49,8 @@ from tests.servers.neighbours import definitions
 from tests.servers.s3 import ACCESS_KEY, BUCKET, SECRET_KEY
 
 TAG = "e2e"
+FORMER = "0.0.1"
+"""Version of the charts that is installed at first and upgraded in the middle of a run."""
 FIGURES = RESULTS / "figures.json"
 MANIFEST = ROOT / "examples" / "cluster" / "quickstart.yaml"
 MOST_OVERHEAD = 1.15
@@ -54,7 +58,9 @@ pytestmark = [pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
-def system(node: Node, store: Store, training_operator: None) -> Iterator[System]:
+def system(
+    node: Node, store: Store, training_operator: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
     """Images and charts on the node, and a team with data."""
     with PHASES.phase("images built and loaded"):
         load_images(node, TAG)
@@ -65,7 +71,8 @@ def system(node: Node, store: Store, training_operator: None) -> Iterator[System
     upload(store)
     node.apply(one for one in definitions() if one["spec"]["group"] == "monitoring.coreos.com")
     with PHASES.phase("charts installed"):
-        install(made, TAG)
+        packages = packaged(made, FORMER, tmp_path_factory.mktemp("charts"))
+        install(made, TAG, version=FORMER, folder=packages)
     yield made
 
 
@@ -320,7 +327,9 @@ def test_a_run_survives_what_clusters_do(system: System, transcript: Transcript,
         awaited_job(system, name, lambda one: attempt(one, key) >= 2 or ended(one), within_s=300)
 
     with PHASES.phase("charts upgraded while it runs"):
-        install(system, TAG, "--set-string=podAnnotations.upgraded=yes")
+        install(system, TAG)
+        former, now = versions(system)
+        assert former == FORMER and now != FORMER
 
     with PHASES.phase("drained while it runs"):
         node.kubectl(

@@ -1,5 +1,6 @@
 """Our system on a node, installed as a platform team would: by the charts, from the images, with MinIO as the store."""
 
+import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,8 +98,30 @@ def make_team(node: Node) -> None:
     node.apply([secret], namespace=TEAM)
 
 
-def install(system: System, tag: str, *further: str) -> None:
-    """The two charts of a cluster, as docs/install.md says; where they are installed already, they are upgraded."""
-    system.helm("upgrade", "--install", "agentark-crds", str(CHARTS / "agentark-crds"))
+def packaged(system: System, version: str, folder: Path) -> Path:
+    """The charts packed as another version of themselves, as a registry would keep them; the folder they are in."""
+    for name in ("agentark-crds", "agentark-operator"):
+        system.helm("package", str(CHARTS / name), f"--version={version}", f"--destination={folder}")
+    return folder
+
+
+def install(system: System, tag: str, *further: str, version: str | None = None, folder: Path = CHARTS) -> None:
+    """The two charts of a cluster, as docs/install.md says; where they are installed already, they are upgraded.
+
+    Args:
+        system: Where.
+        tag: Of the images.
+        further: Values of the operator's chart.
+        version: Of the packages in `folder`; without it, the charts there are not packed.
+        folder: Where the charts are.
+    """
+    end = f"-{version}.tgz" if version else ""
+    system.helm("upgrade", "--install", "agentark-crds", str(folder / f"agentark-crds{end}"))
     flags = ["--namespace", SYSTEM, "--create-namespace", "--wait", "--timeout=180s", *operator_values(tag), *further]
-    system.helm("upgrade", "--install", "agentark", str(CHARTS / "agentark-operator"), *flags)
+    system.helm("upgrade", "--install", "agentark", str(folder / f"agentark-operator{end}"), *flags)
+
+
+def versions(system: System) -> list[str]:
+    """The versions of the operator's chart that were installed, oldest first."""
+    told = json.loads(system.helm("history", "agentark", "-n", SYSTEM, "-o", "json"))
+    return [str(one["chart"]).removeprefix("agentark-operator-") for one in told]
