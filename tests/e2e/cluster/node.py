@@ -276,6 +276,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell switches off for what runs behind its `&`
     binaries()
     with contextlib.suppress(KeyboardInterrupt), node() as started:
         print(*PHASES.lines(), f"export KUBECONFIG={started.kubeconfig}", sep="\n", flush=True)
