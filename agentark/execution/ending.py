@@ -7,7 +7,7 @@ since torchrun passes no exit codes on. Secrets that stand in the environment ar
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,8 +46,10 @@ class Ending:
 def leaving_word(environment: Mapping[str, str]) -> Iterator[None]:
     """Tell of an error on its way through: one of several processes its launcher, any other Kubernetes."""
     if OUTCOMES in environment:
-        outcome = Path(environment[OUTCOMES]) / f"{int(environment['RANK']):06d}.json"
-        outcome.unlink(missing_ok=True)  # of the same process before torchrun started it again
+        outcome = _word(environment, "json")
+        # Of the same process before torchrun started it again.
+        outcome.unlink(missing_ok=True)
+        _word(environment, "met").unlink(missing_ok=True)
     try:
         yield
     except Exception as error:
@@ -59,6 +61,28 @@ def leaving_word(environment: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+def saying_that_all_met(should_stop: Callable[[], bool], environment: Mapping[str, str]) -> Callable[[], bool]:
+    """A training's question whether to stop, which it asks before its first step and after each one.
+
+    When it is asked again, the processes have met and ask regularly: their launcher is told that they will heed.
+    """
+    asked = 0
+
+    def ask() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2 and OUTCOMES in environment:
+            _word(environment, "met").touch()
+        return should_stop()
+
+    return ask
+
+
+def have_met(folder: Path) -> bool:
+    """Whether a launcher's processes have met, so that they hear when they are told to stop."""
+    return any(folder.glob("*.met"))
+
+
 def read_endings(folder: Path) -> Ending | None:
     """What the processes of a launcher left: the first failure, else the first interruption; None where all is well.
 
@@ -66,6 +90,10 @@ def read_endings(folder: Path) -> Ending | None:
     """
     endings = [Ending(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
     return min(endings, key=lambda ending: ending.exit_code == Interrupted.exit_code, default=None)
+
+
+def _word(environment: Mapping[str, str], kind: str) -> Path:
+    return Path(environment[OUTCOMES]) / f"{int(environment['RANK']):06d}.{kind}"
 
 
 def _ending(error: Exception, environment: Mapping[str, str]) -> Ending:

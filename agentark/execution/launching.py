@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
-from agentark.execution.ending import OUTCOMES, read_endings
+from agentark.execution.ending import OUTCOMES, have_met, read_endings
 from agentark.planning import Stage
 
 DIE_WITH_PARENT = "AGENTARK_DIE_WITH_PARENT"
@@ -26,6 +27,9 @@ _LAUNCHED = "TORCHELASTIC_RUN_ID"
 _OF_A_GROUP = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 # torchrun would kill a process that still writes its checkpoint after 30 s. Who told us to stop has a limit of his own.
 _PATIENCE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(24 * 3600)}
+_MEETING_S = 10.0
+"""How long after the wish to stop processes may go on that have not met: who waits for others that are on their way out
+too hears of nothing for a quarter of an hour, and has nothing to save."""
 
 
 def needs_launch(stage: Stage, environment: Mapping[str, str]) -> bool:
@@ -60,7 +64,7 @@ def launch(stage: Stage, command: Sequence[str], environment: Mapping[str, str])
     """
     launcher = [sys.executable, "-m", "torch.distributed.run", *_options(stage, environment)]
     with tempfile.TemporaryDirectory(prefix="agentark-launch-") as folder:
-        with _stop_on_signals() as stop:
+        with _stop_on_signals(Path(folder)) as stop:
             process = subprocess.Popen(
                 [*launcher, f"--log-dir={folder}/torchrun", "-m", "agentark", *command],
                 env={**_PATIENCE, **environment, OUTCOMES: folder, DIE_WITH_PARENT: "1"},
@@ -75,7 +79,7 @@ def launch(stage: Stage, command: Sequence[str], environment: Mapping[str, str])
     if ending is not None:
         raise ending.error()
     if stop.asked:
-        raise Interrupted(f"stage {stage.name}: stopped before its processes had begun; run it again to go on")
+        raise Interrupted(f"stage {stage.name}: stopped before its processes had met; run it again to go on")
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     raise AgentArkError(f"stage {stage.name}: torchrun ended with {how} and its processes left no word; see the log")
 
@@ -89,28 +93,41 @@ def die_with_parent() -> None:
 class _Stop:
     """The wish to stop, passed on once to a process that may be yet to start."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.asked = False
         self._process: subprocess.Popen[bytes] | None = None
+        self._patience = threading.Timer(_MEETING_S, self._end_unless_met, [folder])
 
     def follow(self, process: "subprocess.Popen[bytes]") -> None:
-        self._process = process
-        if self.asked:
-            process.send_signal(signal.SIGTERM)
+        asked_before, self._process = self.asked, process
+        if asked_before:  # else whoever asks from now on passes it on
+            self._pass_on(process)
 
     def ask(self, signum: int, frame: object) -> None:
         if not self.asked and self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
+            self._pass_on(self._process)
         self.asked = True
+
+    def forget(self) -> None:
+        self._patience.cancel()
+
+    def _pass_on(self, process: "subprocess.Popen[bytes]") -> None:
+        process.send_signal(signal.SIGTERM)
+        self._patience.start()
+
+    def _end_unless_met(self, folder: Path) -> None:
+        if self._process is not None and not have_met(folder):
+            self._process.kill()
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[_Stop]:
-    stop = _Stop()
+def _stop_on_signals(folder: Path) -> Iterator[_Stop]:
+    stop = _Stop(folder)
     before = {number: signal.signal(number, stop.ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
+        stop.forget()
         for number, handler in before.items():
             signal.signal(number, handler)
 

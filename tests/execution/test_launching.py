@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from agentark.errors import InvalidInput
@@ -162,6 +163,35 @@ def test_two_machines_told_to_stop_go_on_and_train_as_one_with_two_processes(
     assert history["resumed_from"] > 0
     left = [path for number in (0, 1) for path in (tmp_path / f"two-{number}" / "tmp").iterdir()]
     assert not left, "launchers tidy up after themselves"
+
+
+def workers(pod: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """The processes of a pod that train: children of its torchrun."""
+    return [one for launcher in psutil.Process(pod.pid).children() for one in launcher.children()]
+
+
+def test_a_machine_that_waits_for_another_in_vain_stops_when_told_to(tmp_path: Path, minio_server: S3Server) -> None:
+    cluster = Cluster(minio_server, "alone", tmp_path)
+    plan = planned(write_model(tmp_path / "model"), processes=1, nodes=2)
+    curated(cluster.store, plan, tmp_path)
+    first, second = cluster.nodes(plan)
+    wait_for(lambda: bool(workers(first)) and bool(workers(second)), deadline_s=120)
+    for process in psutil.Process(second.pid).children(recursive=True):
+        process.kill()
+    ended(second)
+    port = int(psutil.Process(first.pid).environ()["PET_MASTER_PORT"])
+
+    def waits() -> bool:
+        links = [link for one in workers(first) for link in one.net_connections()]
+        return any(link.raddr and link.raddr.port == port for link in links)
+
+    # From here on it waits inside of torch for the other one, and hears no signal.
+    wait_for(waits, deadline_s=120)
+    first.send_signal(signal.SIGTERM)
+    code, out = ended(first)
+    assert code == 75, out
+    word = (tmp_path / "alone-0" / "termination-log").read_text()
+    assert word == "Interrupted: stage distill/RSFT: stopped before its processes had met; run it again to go on"
 
 
 def test_wrong_input_in_launched_processes_is_told_by_the_launcher(tmp_path: Path, minio_server: S3Server) -> None:

@@ -1,12 +1,14 @@
 """The `distill` stage: train a student on curated rows."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from agentark.distill import TrainParams
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.ending import saying_that_all_met
 from agentark.execution.stages import pad
 from agentark.execution.weights import model_folder
 from agentark.store.outputs import put_bytes, put_folder
@@ -44,7 +46,7 @@ def run(context: StageContext) -> StageResult:
         params=train_params(params, save_steps=context.stage.settings["checkpointSteps"]),
         checkpoints=checkpoints,
         on_progress=progress,
-        should_stop=context.stop.is_set,
+        should_stop=saying_that_all_met(context.stop.is_set, os.environ),
     )
     if not context.is_main:
         return StageResult({})

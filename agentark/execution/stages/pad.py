@@ -1,6 +1,7 @@
 """The `distill` stage where its method is PAD: the student answers, its steps are scored, and it learns from that."""
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from agentark.distill.pad.guards import Guards
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
 from agentark.errors import EngineError, InvalidInput
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.ending import saying_that_all_met
 from agentark.execution.engines import connection
 from agentark.execution.weights import model_folder
 from agentark.store.outputs import put_bytes, put_folder
@@ -47,7 +49,7 @@ def run(context: StageContext) -> StageResult:
             params=pad_params(params, settings=context.stage.settings),
             checkpoints=checkpoints,
             on_progress=progress,
-            should_stop=context.stop.is_set,
+            should_stop=saying_that_all_met(context.stop.is_set, os.environ),
         )
     if not context.is_main:
         return StageResult({})

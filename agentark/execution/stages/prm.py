@@ -1,11 +1,13 @@
 """The `prm` stage: train a process reward model on labelled steps."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.ending import saying_that_all_met
 from agentark.execution.weights import model_folder
 from agentark.reward.params import PRMParams
 from agentark.store.outputs import put_bytes, put_folder
@@ -33,7 +35,7 @@ def run(context: StageContext) -> StageResult:
         params=prm_params(context.stage.params, save_steps=context.stage.settings["checkpointSteps"]),
         checkpoints=checkpoints,
         on_progress=progress,
-        should_stop=context.stop.is_set,
+        should_stop=saying_that_all_met(context.stop.is_set, os.environ),
     )
     if not context.is_main:
         return StageResult({})
