@@ -327,7 +327,7 @@ def test_a_run_survives_what_clusters_do(system: System, transcript: Transcript,
         awaited_job(system, name, lambda one: attempt(one, key) >= 2 or ended(one), within_s=300)
 
     with PHASES.phase("charts upgraded while it runs"):
-        install(system, TAG)
+        install(system, TAG, "--set-string=podAnnotations.upgraded=yes")
         former, now = versions(system)
         assert former == FORMER and now != FORMER
 
