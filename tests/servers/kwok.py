@@ -2,7 +2,7 @@
 
 import contextlib
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.servers.golang import program
@@ -33,18 +33,42 @@ def binary() -> Path:
     return program("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok", required="sigs.k8s.io/kwok")
 
 
-@contextlib.contextmanager
-def kwok(folder: Path, server: ApiServer) -> Iterator[subprocess.Popen[bytes]]:
-    """Run KWOK for the nodes that `add_node` adds; it serves nothing itself, so look at the nodes whether it works."""
-    folder.mkdir()
-    command: list[str | Path] = [binary(), f"--kubeconfig={server.kubeconfig(folder / 'kubeconfig')}"]
-    command += [f"--config={Path(__file__).with_name('kwok_stages.yaml')}", "--manage-nodes-with-label-selector"]
-    command += [",".join(f"{name}={value}" for name, value in _LABEL.items())]
-    # RFC 2544's range, which is never routed: nothing may take a fake pod's address for a real one.
-    command += ["--node-ip=198.18.0.2", "--cidr=198.19.0.0/16"]
-    # Its own home: KWOK reads settings there.
-    with serving(command, env={"HOME": str(folder)}, folder=folder, ready=lambda: True, deadline_s=5) as process:
-        yield process
+class Kwok:
+    """KWOK for the nodes that `add_node` adds; it serves nothing itself, so look at the nodes whether it works.
+
+    Runs while its context is open.
+    """
+
+    def __init__(self, folder: Path, server: ApiServer) -> None:
+        """Prepare it.
+
+        Args:
+            folder: For its files; must not be there.
+            server: As it sees the API server.
+        """
+        folder.mkdir()
+        self._folder = folder
+        self._command: list[str | Path] = [binary(), f"--kubeconfig={server.kubeconfig(folder / 'kubeconfig')}"]
+        self._command += [f"--config={Path(__file__).with_name('kwok_stages.yaml')}"]
+        self._command += ["--manage-nodes-with-label-selector", ",".join(f"{key}={one}" for key, one in _LABEL.items())]
+        # RFC 2544's range, which is never routed: nothing may take a fake pod's address for a real one.
+        self._command += ["--node-ip=198.18.0.2", "--cidr=198.19.0.0/16"]
+        self._running = contextlib.ExitStack()
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        # Its own home: KWOK reads settings there.
+        env = {"HOME": str(self._folder)}
+        return self._running.enter_context(
+            serving(self._command, env=env, folder=self._folder, ready=lambda: True, deadline_s=5)
+        )
+
+    def __exit__(self, *exception: object) -> None:
+        self._running.close()
+
+    def restart(self) -> None:
+        """End it and start it again; it then looks at all pods anew."""
+        self._running.close()
+        self.__enter__()
 
 
 def add_node(

@@ -67,6 +67,7 @@ class Playground:
 
     plane: ControlPlane
     """The API server can be stopped and started here; everything else lives on and finds it again."""
+    machines: kwok_nodes.Kwok
 
     @property
     def server(self) -> ApiServer:
@@ -79,13 +80,18 @@ class Playground:
         return Audit(self.plane.audit_log)
 
     def restart(self, *, down_s: float = 0.0, kill: bool = False) -> None:
-        """Stop the API server, or kill it, and start it again after a while: the same data, the same port."""
+        """Stop the API server, or kill it, and start it again after a while: the same data, the same port.
+
+        A kubelet tries again what the server did not answer; KWOK gives up what broke off in the middle, and would
+        leave that pod as it is for ever. So it starts anew.
+        """
         if kill:
             self.plane.kill()
         else:
             self.plane.stop()
         time.sleep(down_s)
         self.plane.start()
+        self.machines.restart()
 
     def add_node(
         self,
@@ -142,15 +148,16 @@ def playground(folder: Path, definitions: Path) -> Iterator[Playground]:
         for definition in training.definitions():
             define(plane.server, definition)
         install(plane.server, definitions)
+        machines = kwok_nodes.Kwok(folder / "kwok", plane.as_user("kwok"))
         started = {
             "controller-manager": stack.enter_context(_controller_manager(folder / "controller-manager", plane)),
             "scheduler": stack.enter_context(_scheduler(folder / "scheduler", plane)),
-            "kwok": stack.enter_context(kwok_nodes.kwok(folder / "kwok", plane.as_user("kwok"))),
+            "kwok": stack.enter_context(machines),
         }
         stack.enter_context(
             training.training_operator(folder / "training-operator", plane.as_user("training-operator"))
         )
-        running = Playground(plane)
+        running = Playground(plane, machines)
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         _await_begun(lambda: plane.server.request("GET", account).status == 200, started, folder)
         for number in range(NODES):
