@@ -12,6 +12,7 @@ from tests.e2e.cluster.requirements import reasons
 from tests.e2e.cluster.store import Store
 from tests.e2e.cluster.store import minio as running_minio
 from tests.e2e.cluster.training import training_operator as running_training_operator
+from tests.e2e.system.installation import RESULTS
 from tests.servers import minio as store_server
 from tests.servers import training_operator as trainer
 
@@ -33,10 +34,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show how long each phase took."""
+    """Show how long each phase took, and leave it for the docs."""
+    lines = PHASES.lines()
+    if not lines:
+        return
     terminalreporter.section("phases")
-    for line in PHASES.lines():
+    for line in lines:
         terminalreporter.write_line(line)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    RESULTS.joinpath("phases.txt").write_text("\n".join(lines) + "\n")
 
 
 @pytest.hookimpl(wrapper=True)

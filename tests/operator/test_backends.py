@@ -336,6 +336,27 @@ def test_the_deadline_is_no_interruption(backend: str, condition: dict[str, str]
     assert (found.failure.kind, found.failure.reason) == ("Application", "DeadlineExceeded")
 
 
+def test_a_job_that_its_controller_has_forgotten_has_failed() -> None:
+    # Seen under chaos: the pod was made and evicted while the controller could not watch.
+    status = {"startTime": "2026-01-01T00:00:00Z", "failed": 1, "terminating": 0, "uncountedTerminatedPods": {}}
+    child = render("Job", distributed=False) | {"status": status}
+    observe = BACKENDS["Job"].observe
+    seen = observe(child, [])
+    assert seen.state == "Failed" and seen.failure is not None
+    assert (seen.failure.kind, seen.failure.reason) == ("Interruption", "PodsGone")
+    assert seen.failure.message == (
+        "the attempt failed and no pod is left that tells why: its Job has counted the pod as failed"
+    )
+    assert observe(child, [pod()]).state == "Pending", "its pod is yet to go"
+    for further in (
+        {"active": 1},
+        {"terminating": 1},
+        {"uncountedTerminatedPods": {"failed": ["uid"]}},
+        {"conditions": [{"type": "FailureTarget", "status": "True"}]},
+    ):
+        assert observe(child | {"status": status | further}, []).state == "Pending", further
+
+
 def test_suspended_without_a_queue_is_suspended() -> None:
     child = render("Job", suspend=True)
     child["metadata"]["labels"].pop(QUEUE)

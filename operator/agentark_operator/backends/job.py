@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
+from agentark_operator.failures import Ended
 from agentark_operator.workload import CONTAINER, Workload, child_metadata, labels, stamped_template
 
 INSTALL = "Jobs belong to Kubernetes itself; ask whoever runs the cluster why batch/v1 is not served"
@@ -68,7 +69,7 @@ def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> O
         events: Of both, where they have been asked for.
     """
     status = child.get("status") or {}
-    failed = ended(condition(child, "Failed"))
+    failed = ended(condition(child, "Failed")) or _forgotten(child, pods)
     found = Child(
         CONTAINER,
         suspended=bool(child["spec"].get("suspend")),
@@ -79,6 +80,21 @@ def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> O
         needs_all="subdomain" in child["spec"]["template"]["spec"],
     )
     return observed(child, found, pods, events)
+
+
+def _forgotten(child: Body, pods: Sequence[Body]) -> Ended | None:
+    """The end of a Job that its controller has counted and does not say.
+
+    One that was cut off while its pod was made, and then finds it on its way out, waits for it to come, and looks at
+    the Job again only when somebody changes that. It will make no other pod: `backoffLimit` is 0.
+    """
+    status = child.get("status") or {}
+    uncounted = (status.get("uncountedTerminatedPods") or {}).get("failed")
+    if pods or not status.get("failed") or status.get("active") or status.get("terminating") or uncounted:
+        return None
+    if condition(child, "FailureTarget") is not None:  # on its way to Failed
+        return None
+    return Ended("PodsGone", "its Job has counted the pod as failed", str(status.get("startTime") or ""))
 
 
 def suspend(child: Body, on: bool) -> dict[str, Any]:
