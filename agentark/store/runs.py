@@ -66,7 +66,7 @@ def read_run(store: Store, run: str, *, namespace: str = "default") -> RunRecord
         return max((_read(store, path) for path in found), key=_age)
     names = sorted({path.split("/")[2] for path in paths} | {_id(path) for path in paths})
     near = difflib.get_close_matches(run, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "; list the runs to see what there is"
+    hint = f"; did you mean {near[0]!r}?" if near else "; see what there is with `agentark runs`"
     raise NotFound(f"store {store.uri}: no run {run!r} in namespace {namespace!r}{hint}")
 
 

@@ -8,11 +8,16 @@ import signal
 import sys
 import threading
 
-from pythonjsonlogger.json import JsonFormatter
-
 from agentark.errors import AgentArkError
-from agentark_operator.runtime import Operator
 from agentark_operator.settings import Settings, read_settings
+
+try:
+    from pythonjsonlogger.json import JsonFormatter
+
+    from agentark_operator.runtime import Operator
+except ModuleNotFoundError as error:
+    print(f"error: the operator needs the package {error.name!r}; pip install 'agentark[operator]'", file=sys.stderr)
+    sys.exit(2)
 
 _ABOUT = ("resource", "run", "stage", "attempt", "outcome", "reason")
 

@@ -46,3 +46,9 @@ def test_an_address_that_is_none_or_taken_is_named(tmp_path: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         found = begin(tmp_path, KUBECONFIG=config, AGENTARK_ADDRESS=address)
     assert address in found and "free port" in found
+
+
+def test_without_its_packages_it_says_how_to_install_them(tmp_path: Path) -> None:
+    (tmp_path / "kopf.py").write_text("raise ModuleNotFoundError(\"No module named 'kopf'\", name='kopf')")
+    found = begin(tmp_path, PYTHONPATH=str(tmp_path))
+    assert found == "error: the operator needs the package 'kopf'; pip install 'agentark[operator]'\n"
