@@ -204,7 +204,7 @@ def test_a_release_lives_and_leaves_nothing_but_what_users_made(
         taught = bench.debate_run("lasting", teacher={"model": bench.model}, protocol={"agents": 2, "rounds": 1})
         lasting = bench.apply(taught)
         server.awaited(lasting, lambda one: phase(one) == "Running", within_s=90)
-    assert "403" not in operators.log and bench.pods and bench.listed("/apis/apps/v1", "deployments")
+    assert ": 403: " not in operators.log and bench.pods and bench.listed("/apis/apps/v1", "deployments")
 
     # New settings begin with a new pod; going back brings the former ones.
     helm.run("upgrade", "agentark", CHARTS / NAME, *place, *given, "--set", "cost.currency=EUR")

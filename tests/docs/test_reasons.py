@@ -29,6 +29,8 @@ NO_REASONS = {
     "Key",
     # What a kubelet says and is told as another word
     *("ContainerCreating", "PodInitializing", "ContainerStatusUnknown", "Loading"),
+    # What the Job controller says of a Job that will have failed
+    "FailureTarget",
 }
 """Words of the code that are no reasons."""
 

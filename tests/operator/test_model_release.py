@@ -212,11 +212,12 @@ def test_another_look_writes_nothing_new(
     release(store, tmp_path, "still", "a")
     path = apply("still", currentVersion=1)
     bench.server.awaited(path, reason("Chosen"))
-    before, passes = touch(bench, path), _passes(operators)
-    deadline = time.monotonic() + 30
-    while _passes(operators) == passes:
-        assert time.monotonic() < deadline, "it is not looked at"
-        time.sleep(0.05)
+    for _ in range(2):  # the first pass that is counted may be the one that chose
+        passes, before = _passes(operators), touch(bench, path)
+        deadline = time.monotonic() + 30
+        while _passes(operators) == passes:
+            assert time.monotonic() < deadline, "it is not looked at"
+            time.sleep(0.05)
     after = bench.server.request("GET", path).body
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
