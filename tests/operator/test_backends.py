@@ -336,6 +336,22 @@ def test_the_deadline_is_no_interruption(backend: str, condition: dict[str, str]
     assert (found.failure.kind, found.failure.reason) == ("Application", "DeadlineExceeded")
 
 
+@pytest.mark.parametrize("backend", ["Job", "PyTorchJob"])
+def test_an_end_that_is_seen_before_those_of_its_pods_waits_for_them(backend: str) -> None:
+    # Objects and pods are watched apart: a crash was once taken for an interruption, since no pod had told of it yet.
+    child = ended(backend, "Failed", reason="X", message="1 replica has failed")
+    state = {"terminated": {"exitCode": 1, "finishedAt": "2026-01-01T00:59:00Z"}}
+    runs, other = pod(backend, "Running"), pod(backend, "Running", name="p-1")
+    going = {**other, "metadata": {**other["metadata"], "deletionTimestamp": "2026-01-01T01:00:00Z"}}
+    failed = pod(backend, "Failed", containerStatuses=[{"name": CONTAINERS[backend], "state": state}])
+    observe = BACKENDS[backend].observe
+    assert [observe(child, pods).state for pods in ([runs, other], [runs, going])] == ["Running", "Running"]
+    found = observe(child, [failed, going])
+    assert found.state == "Failed" and found.failure is not None
+    assert (found.failure.kind, found.failure.exit_code) == ("Application", 1)
+    assert observe(child, [going]).state == "Failed", "the only one was deleted"
+
+
 def test_a_job_that_its_controller_has_forgotten_has_failed() -> None:
     # Seen under chaos: the pod was made and evicted while the controller could not watch.
     status = {"startTime": "2026-01-01T00:00:00Z", "failed": 1, "terminating": 0, "uncountedTerminatedPods": {}}

@@ -12,6 +12,10 @@ Body = Mapping[str, Any]
 State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
 
 
+_TOLD_BY_PODS = ("PodsGone", "PodDeleted")
+"""Failures of which nothing else is known than that some pods are not there, or will not be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Where an attempt stands."""
@@ -76,6 +80,9 @@ def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[B
         return seen("Succeeded", "Succeeded", "")
     if found.failed is not None:
         failure = classify(pods, found.failed, container=found.container, keeps_pods=found.keeps_pods)
+        if failure.reason in _TOLD_BY_PODS and any(_lives(pod) for pod in pods):
+            # Objects and pods are watched apart, and what the pods say is late; or they are being ended.
+            return seen("Running", "Running", "it has failed, and its pods are yet to say why")
         return seen("Failed", failure.reason, failure.message, failure)
     if found.suspended:
         queue = (child["metadata"].get("labels") or {}).get(QUEUE)
@@ -123,6 +130,11 @@ def _last_start(pods: Sequence[Body], container: str) -> str:
         if one["name"] == container
     )
     return max((str((one.get("running") or {}).get("startedAt") or "") for one in states), default="")
+
+
+def _lives(pod: Body) -> bool:
+    """Whether it has not ended, and nobody has asked it to, as far as has been seen."""
+    return _phase(pod) not in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]
 
 
 def _phase(pod: Body) -> str:
