@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import urllib3
 from kubernetes import client, config
+from urllib3.util import parse_url
 
 from agentark.errors import InvalidInput
 
@@ -88,8 +89,8 @@ class Kube:
         settings = client.Configuration.get_default_copy()
         settings.connection_pool_maxsize = connections
         self._api = client.ApiClient(settings)
-        self._url = settings.host
-        self._pool = self._api.rest_client.pool_manager
+        self._pool = self._api.rest_client.pool_manager.connection_from_url(settings.host)
+        self._root = parse_url(settings.host).path or ""
 
     def write_status(self, resource: Mapping[str, Any], status: Mapping[str, Any]) -> str:
         """Replace the whole status of a resource; returns the version that this makes.
@@ -264,8 +265,14 @@ class Kube:
         self._api.update_params_for_auth(headers, [], ["BearerToken"])
         content = json.dumps(body).encode() if body is not None else None
         try:
-            reply = self._pool.request(
-                method, self._url + path + query, body=content, headers=headers, timeout=_TIMEOUT_S, retries=False
+            reply = self._pool.urlopen(
+                method,
+                self._root + path + query,
+                body=content,
+                headers=headers,
+                timeout=_TIMEOUT_S,
+                retries=False,
+                redirect=False,
             )
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise Unreachable(0, f"{method} {path}: {error}") from error

@@ -347,6 +347,10 @@ def _options(settings: Settings) -> kopf.OperatorSettings:
     options.persistence.diffbase_storage = _NoEssence()
     options.persistence.progress_storage = _NoProgress()
     options.networking.request_timeout = 30.0
+    # A worker for each object waits for its next event. After a start the first one is the operator's own status, which
+    # takes its turn behind those of all other resources: to end the worker before and begin another costs more.
+    # With a minute, a thousand live resources held 66 MiB more.
+    options.queueing.idle_timeout = 20.0
     for group, version, plural in _CHILDREN.values():
         options.watching.label_selectors[group, version, plural] = f"{MANAGED_BY}={MANAGER}"
     return options
