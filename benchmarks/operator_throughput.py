@@ -1,34 +1,41 @@
 """How fast the operator brings resources whose stages are all in the store to Complete.
 
-    python -m benchmarks.operator_throughput [--resources 1000]
+    python -m benchmarks.operator_throughput [--resources 1000] [--rounds 6]
 
-Starts a real etcd, API server and MinIO on loopback, runs one small DistillJob as on a laptop, makes copies of it under
-other names, and starts the operator, which finds them all: what is measured is its own pace, not that of whoever
-applies. In the same run it measures the API server's own rate of small writes from 20 connections, before and after.
-Printed as JSON: seconds from the operator's start to the last one's Complete and from the first one's, the operator's
-writes per resource (by the server's own count: status and events), both rates and their ratio, the operator's CPU and
-memory, and what it does when nothing happens. Exits with 1 if the operator writes at less than a fifth of the server's
-own rate, more than 8 times a resource, or at all when nothing happens.
+Starts a real etcd, API server and MinIO on loopback and runs one small DistillJob as on a laptop. A round makes copies
+of it under other names and starts the operator, which finds them all: what is measured is its own pace, not that of
+whoever applies. Meanwhile the operator is stopped every four seconds (SIGSTOP), and for four seconds the API server's
+own rate of small writes from 20 connections is measured: the speed of a machine may change within a minute by half, and
+the server collects its garbage every few seconds, so short windows before and after say little.
+
+Printed as JSON: per round the operator's writes a second of its own time and the server's own, with their ratio; its
+mean with the 95 % interval of Student's t over rounds; the operator's writes per resource (by the server's own count:
+status and events), CPU and memory, and what it does when nothing happens. Exits with 1 if the mean ratio is less than a
+fifth, or the operator writes more than 8 times a resource, or at all when nothing happens.
 
 (Not operator.py: a script in this folder would then import it in place of the standard library's module.)
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
+from scipy import stats
 
 from tests.servers.kubernetes import ApiServer, api_server, install
 from tests.servers.minio import minio
@@ -40,7 +47,9 @@ QUICKSTART = ROOT / "examples" / "quickstart"
 LEAST = 0.2
 MOST_WRITES = 8
 _CONNECTIONS = 20
-_BARE_WRITES = 3000
+_SLICE_S = 4.0
+_SETTLE_S = 0.05
+"""Until the server has answered what was asked before the operator was stopped; counted as the operator's time."""
 _IDLE_S = 20.0
 _JOBS = "/apis/agentark.dev/v1alpha1/namespaces/default/distilljobs"
 
@@ -70,17 +79,45 @@ def upload(s3: S3Server) -> None:
         store.fput_object(s3.bucket, f"base/{file.name}", str(file))
 
 
-def write_rate(server: ApiServer, count: int, name: str) -> float:
-    """Small writes per second that the server takes from 20 connections."""
+@dataclass(frozen=True)
+class Window:
+    """Bare writes while the operator was stopped; moments in seconds."""
 
-    def write(number: int) -> None:
-        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-{number}"}, "data": {"a": "b"}}
-        assert server.request("POST", "/api/v1/namespaces/default/configmaps", made).status == 201
+    began: float
+    ended: float
+    writes: int
 
-    started = time.perf_counter()
+
+def bare_writes(server: ApiServer, name: str) -> Window:
+    """Small writes from 20 connections, for a slice of time."""
+    began = time.perf_counter()
+
+    def write(connection: int) -> int:
+        for number in itertools.count():
+            if time.perf_counter() - began > _SLICE_S:
+                return number
+            metadata = {"name": f"{name}-{connection}-{number}"}
+            made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
+            assert server.request("POST", "/api/v1/namespaces/default/configmaps", made).status == 201
+        raise AssertionError
+
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        list(threads.map(write, range(count)))
-    return count / (time.perf_counter() - started)
+        writes = sum(threads.map(write, range(_CONNECTIONS)))
+    return Window(began, time.perf_counter(), writes)
+
+
+def alternate(server: ApiServer, pid: int, name: str, first: threading.Event, last: threading.Event) -> list[Window]:
+    """From the first Complete to the last one, let the operator and bare writes take turns."""
+    found: list[Window] = []
+    first.wait(120)
+    while not last.wait(_SLICE_S):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(_SETTLE_S)
+            found.append(bare_writes(server, f"{name}-{len(found)}"))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    return found
 
 
 @contextlib.contextmanager
@@ -102,83 +139,139 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def servers_cpu_s() -> dict[str, float]:
-    """Seconds of CPU that the servers started here have used, by program."""
-    return {one.name().split("-v")[0]: sum(one.cpu_times()[:2]) for one in psutil.Process().children()}
-
-
 def memory_mib(pid: int) -> float:
     """Memory that a process has held at most."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def watched(server: ApiServer, count: int, ready: threading.Event) -> list[float]:
+@dataclass(frozen=True)
+class Marks:
+    """What the watcher tells others."""
+
+    ready: threading.Event = field(default_factory=threading.Event)
+    """It sees all resources."""
+    first: threading.Event = field(default_factory=threading.Event)
+    """One is complete."""
+    last: threading.Event = field(default_factory=threading.Event)
+    """All are."""
+
+
+def watched(server: ApiServer, count: int, marks: Marks) -> list[float]:
     """Times at which resources became Succeeded, until all have."""
     times: list[float] = []
     done: set[str] = set()
     query = f"{server.url}{_JOBS}?watch=1&timeoutSeconds=600"
     headers = {"Authorization": f"Bearer {server.token}"}
     reply = server.pool.request("GET", query, headers=headers, preload_content=False, timeout=600.0)
-    ready.set()
+    marks.ready.set()
     rest = b""
     for chunk in reply.stream():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
+            if b'"Succeeded"' not in line:  # what is read here is taken from the operator's share of the machine
+                continue
             found = json.loads(line)["object"]
             name = found["metadata"]["name"]
-            if name not in done and found.get("status", {}).get("phase") == "Succeeded":
+            if name not in done and found["status"]["phase"] == "Succeeded":
                 done.add(name)
                 times.append(time.perf_counter())
+                marks.first.set()
         if len(done) == count:
             reply.close()
             break
+    marks.last.set()
     return times
 
 
-def measure(server: ApiServer, made: dict[str, Any], environment: dict[str, str], log: Path, count: int) -> Any:
-    """Make copies, start the operator, wait for all, then watch it rest."""
+@dataclass(frozen=True)
+class Round:
+    """What one start of the operator showed; times in seconds, memory in MiB."""
 
-    def create(number: int) -> None:
-        copy = made | {"metadata": {"name": f"copy-{number}", "namespace": "default"}}
-        assert server.request("POST", _JOBS, copy).status == 201
+    pace: float
+    """Resources a second of the operator's own time, from the first one's Complete to the last one's."""
+    bare: float
+    """Writes a second while it was stopped."""
+    writes: int
+    cpu_s: float
+    memory: float
+    idle_writes: int = 0
+    idle_cpu_s: float = 0.0
 
-    ready = threading.Event()
-    with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        list(threads.map(create, range(count)))
-    bare = [write_rate(server, _BARE_WRITES, "before")]
-    before = own_writes(server)
-    with ThreadPoolExecutor(1) as threads:
-        watching = threads.submit(watched, server, count, ready)
-        ready.wait(30)
-        started = time.perf_counter()
+
+def operate(
+    server: ApiServer, name: str, count: int, environment: dict[str, str], log: Path, *, idle_s: float = 0.0
+) -> Round:
+    """Start the operator, wait until it has found that all are complete, then watch it rest."""
+    marks, before = Marks(), own_writes(server)
+    with ThreadPoolExecutor(2) as threads:
+        watching = threads.submit(watched, server, count, marks)
+        marks.ready.wait(30)
         with operating(environment, log) as pid:
-            beside = servers_cpu_s()
+            windows = threads.submit(alternate, server, pid, name, marks.first, marks.last).result()
             times = sorted(watching.result())
             time.sleep(2)  # the last event comes after the last status
             written, used = own_writes(server) - before, cpu_s(pid)
-            servers = {name: now - beside[name] for name, now in servers_cpu_s().items() if name in beside}
             resting = own_writes(server)
-            time.sleep(_IDLE_S)  # what is measured is what happens when nothing does
-            idle_writes, idle_s = own_writes(server) - resting, cpu_s(pid) - used
-            memory = memory_mib(pid)
-    bare.append(write_rate(server, _BARE_WRITES, "after"))
-    pace = (count - 1) / (times[-1] - times[0])
-    own, rate = written / count * pace, sum(bare) / len(bare)
+            time.sleep(idle_s)  # what is measured is what happens when nothing does
+            stopped = sum(one.ended - one.began for one in windows)
+            return Round(
+                pace=(count - 1) / (times[-1] - times[0] - stopped),
+                bare=sum(one.writes for one in windows) / stopped,
+                writes=written,
+                cpu_s=used,
+                memory=memory_mib(pid),
+                idle_writes=own_writes(server) - resting,
+                idle_cpu_s=cpu_s(pid) - used,
+            )
+
+
+def measure(
+    server: ApiServer, made: dict[str, Any], environment: dict[str, str], log: Path, count: int, rounds: int
+) -> dict[str, Any]:
+    """Rounds of the operator, each with resources of its own."""
+    found: list[Round] = []
+    for number in range(1, rounds + 1):
+        names = [f"copy-{number}-{copy}" for copy in range(count)]
+        with ThreadPoolExecutor(_CONNECTIONS) as threads:
+            for answer in threads.map(lambda name: create(server, made, name), names):
+                assert answer == 201
+            idle_s = _IDLE_S if number == rounds else 0.0
+            one = operate(server, f"bare-{number}", count, environment, log, idle_s=idle_s)
+            for answer in threads.map(lambda name: server.request("DELETE", f"{_JOBS}/{name}").status, names):
+                assert answer == 200
+        found.append(one)
+        own = one.writes / count * one.pace
+        print(f"round {number}: {own:.0f} writes/s, bare {one.bare:.0f}: {own / one.bare:.3f}", file=sys.stderr)
+    return report(found, count)
+
+
+def create(server: ApiServer, made: dict[str, Any], name: str) -> int:
+    """Make a copy of the job; gives the server's answer."""
+    copy = made | {"metadata": {"name": name, "namespace": "default"}}
+    return server.request("POST", _JOBS, copy).status
+
+
+def report(rounds: Sequence[Round], count: int) -> dict[str, Any]:
+    """The figures of all rounds."""
+    own = [one.writes / count * one.pace for one in rounds]
+    ratios = [writes / one.bare for writes, one in zip(own, rounds, strict=True)]
+    ratio = statistics.mean(ratios)
+    reach = float(stats.t.ppf(0.975, len(ratios) - 1)) * statistics.stdev(ratios) / len(ratios) ** 0.5
+    last = rounds[-1]
     return {
         "resources": count,
-        "complete_s": round(times[-1] - started, 2),
-        "first_to_last_s": round(times[-1] - times[0], 2),
-        "resources_per_s": round(pace, 1),
-        "writes_per_resource": round(written / count, 2),
-        "writes_per_s": round(own, 1),
-        "cpu_ms_per_resource": round(1000 * used / count, 2),
-        "servers_cpu_ms_per_resource": {name: round(1000 * one / count, 2) for name, one in servers.items()},
-        "memory_mib": round(memory),
-        "idle_writes": idle_writes,
-        "idle_cpu_percent": round(100 * idle_s / _IDLE_S, 2),
-        "server_writes_per_s": [round(one, 1) for one in bare],
-        "ratio": round(own / rate, 3),
+        "resources_per_s": [round(one.pace, 1) for one in rounds],
+        "writes_per_resource": round(statistics.mean(one.writes for one in rounds) / count, 2),
+        "writes_per_s": [round(one, 1) for one in own],
+        "server_writes_per_s": [round(one.bare, 1) for one in rounds],
+        "ratios": [round(one, 3) for one in ratios],
+        "ratio": round(ratio, 3),
+        "interval": [round(ratio - reach, 3), round(ratio + reach, 3)],
+        "cpu_ms_per_resource": round(1000 * statistics.mean(one.cpu_s for one in rounds) / count, 2),
+        "memory_mib": round(max(one.memory for one in rounds)),
+        "idle_writes": last.idle_writes,
+        "idle_cpu_percent": round(100 * last.idle_cpu_s / _IDLE_S, 2),
     }
 
 
@@ -204,7 +297,10 @@ def main() -> int:
     """Start everything, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resources", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("--rounds: at least 2, or there is no interval")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in ("s3", "kubernetes"):
@@ -225,7 +321,7 @@ def main() -> int:
         (folder / "job.yaml").write_text(yaml.safe_dump(made))
         run = [sys.executable, "-m", "agentark", "run", "-f", str(folder / "job.yaml")]
         subprocess.run(run, cwd=folder, env=environment, check=True, stdout=sys.stderr)
-        found = measure(server, made, environment, folder / "operator.log", options.resources)
+        found = measure(server, made, environment, folder / "operator.log", options.resources, options.rounds)
     print(json.dumps(found, indent=1))
     return int(found["ratio"] < LEAST or found["writes_per_resource"] > MOST_WRITES or found["idle_writes"] > 0)
 
