@@ -210,14 +210,17 @@ def operate(
         with operating(environment, log) as pid:
             windows = threads.submit(alternate, server, pid, name, marks.first, marks.last).result()
             times = sorted(watching.result())
+            if not windows:
+                raise SystemExit(f"--resources: {count} were complete before the operator was stopped once; give more")
             time.sleep(2)  # the last event comes after the last status
             written, used = own_writes(server) - before, cpu_s(pid)
             resting = own_writes(server)
             time.sleep(idle_s)  # what is measured is what happens when nothing does
-            stopped = sum(one.ended - one.began for one in windows)
+            # The last one may have begun while the last Complete was still on its way to the watcher, or after it.
+            stopped = sum(max(0.0, min(one.ended, times[-1]) - one.began) for one in windows)
             return Round(
                 pace=(count - 1) / (times[-1] - times[0] - stopped),
-                bare=sum(one.writes for one in windows) / stopped,
+                bare=sum(one.writes for one in windows) / sum(one.ended - one.began for one in windows),
                 writes=written,
                 cpu_s=used,
                 memory=memory_mib(pid),
