@@ -22,7 +22,7 @@ from tests.servers import kwok
 from tests.servers.helm import helm
 from tests.servers.kubernetes import ApiServer
 from tests.servers.playground import Playground
-from tests.servers.process import LOOPBACK, free_ports, stop
+from tests.servers.process import LOOPBACK, ServerFailed, free_ports, stop
 from tests.servers.s3 import S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -192,12 +192,15 @@ class InstalledOperator:
             if self._running is not None and (pod is None or pod["metadata"]["uid"] != self._running[0]):
                 stop(self._running[1], 20.0)
                 self._running = None
-            if pod is not None and self._running is None:
-                self._running = pod["metadata"]["uid"], self._start(pod)
+                continue  # That took a while: by now the next pod may be gone as well.
+            if pod is not None and self._running is None and (begun := self._try(pod)) is not None:
+                self._running = pod["metadata"]["uid"], begun
             for one in pods:
-                if _owner(one) == "Job" and one["metadata"]["uid"] not in self._done:
+                if _owner(one) != "Job" or one["metadata"]["uid"] in self._done:
+                    continue
+                if (begun := self._try(one)) is not None:
                     self._done.add(one["metadata"]["uid"])
-                    self._finish(one, self._start(one).wait(_LONGEST_S))
+                    self._finish(one, begun.wait(_LONGEST_S))
         if self._running is not None:
             stop(self._running[1], 20.0)
 
@@ -210,6 +213,15 @@ class InstalledOperator:
             for one in answer.body.get("items") or ()
             if one["status"].get("phase") == "Running" and "deletionTimestamp" not in one["metadata"]
         ]
+
+    def _try(self, pod: Pod) -> "subprocess.Popen[bytes] | None":
+        """Start a pod's program; None where its account is gone, as when it was uninstalled since we looked."""
+        try:
+            return self._start(pod)
+        except ServerFailed as missing:
+            with (self.folder / "operator.log").open("a") as log:
+                log.write(f"{pod['metadata']['name']} is not started: {missing}\n")
+            return None
 
     def _start(self, pod: Pod) -> "subprocess.Popen[bytes]":
         container = pod["spec"]["containers"][0]

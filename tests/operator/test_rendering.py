@@ -107,6 +107,22 @@ def test_pods_keep_to_the_restricted_standard(server: ApiServer, owner: Owner, c
     apply(server, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
 
 
+def test_the_namespace_refuses_pods_that_do_not_keep_to_it(server: ApiServer, owner: Owner) -> None:
+    template = stamped_template(workload(owner), "stage")
+    containers = [
+        {**one, "securityContext": {"allowPrivilegeEscalation": True}} for one in template["spec"]["containers"]
+    ]
+    metadata = {"name": "loose", "namespace": owner.namespace}
+    made = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": template["spec"] | {"containers": containers},
+    }
+    answer = server.apply(f"{FOLDERS['Pod'].format(owner.namespace)}/loose", made, dry_run=True)
+    assert answer.status == 403 and "violates PodSecurity" in answer.message
+
+
 @pytest.mark.parametrize(("uri", "identity"), [("hf://a/b", "commit:0"), ("s3://b/model", "etag:1:2")])
 def test_teachers_are_taken_and_keep_to_the_restricted_standard(
     server: ApiServer, owner: Owner, uri: str, identity: str
