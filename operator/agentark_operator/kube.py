@@ -25,6 +25,8 @@ _CHANGED = "the object has been modified"
 _WHOLE = "application/json"
 _SLIM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 """For an answer that nobody reads: writing and reading it whole costs both sides more than the request."""
+_UNCHECKED = f"?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
+"""For what the operator alone makes: nobody would read the server's warnings of unknown fields."""
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
 _PLURALS = {
     "CustomResourceDefinition": "customresourcedefinitions",
@@ -108,9 +110,7 @@ class Kube:
         # The metadata goes along, or whoever set a label would no longer be known as its owner; the spec need not.
         metadata = {name: value for name, value in resource["metadata"].items() if name != "managedFields"}
         made = {"apiVersion": resource["apiVersion"], "kind": resource["kind"], "metadata": metadata, "status": status}
-        # Nobody would read the server's warnings of unknown fields.
-        query = f"?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
-        found = self._call("PUT", f"{path_of(resource)}/status", made, _JSON, query=query, whole=False)
+        found = self._call("PUT", f"{path_of(resource)}/status", made, _JSON, query=_UNCHECKED, whole=False)
         return str(found["metadata"]["resourceVersion"])
 
     def apply(self, resource: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Object:
@@ -157,7 +157,7 @@ class Kube:
     def create(self, resource: Mapping[str, Any]) -> None:
         """Make an object; errors as `apply`."""
         folder = path_of(resource).rsplit("/", 1)[0]
-        self._call("POST", folder, resource, _JSON, query=f"?fieldManager={FIELD_MANAGER}", whole=False)
+        self._call("POST", folder, resource, _JSON, query=_UNCHECKED, whole=False)
 
     def tell(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Make events, but for those that were made before; they are news, so one that cannot be made is left."""

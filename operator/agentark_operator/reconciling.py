@@ -226,7 +226,7 @@ class Reconciler:
             tracks=case.own.tracks,
             delegated=views,
             warnings=self.kube.warnings,
-            content=content_of(case.resource),
+            content=content_of(case.resource) if case.own.objects else "",
             made=done_by(case.embedded),
         )
         run = Run(
