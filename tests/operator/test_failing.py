@@ -164,11 +164,11 @@ def test_interruptions_have_a_limit_too(bench: Bench, operator: Operators, playe
 def test_an_evicted_pod_is_an_interruption(bench: Bench, operator: Operators, player: Player, backend: str) -> None:
     player.act = in_turn(Play(None), GOOD, kind="prm")
     path = trained(bench, backend, backoffLimit=0)
-    name = running_pod(bench)["metadata"]["name"]
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-    where = f"/api/v1/namespaces/{bench.namespace}/pods/{name}"
-    assert bench.server.request("POST", f"{where}/eviction", eviction).status == 201
-    found = bench.server.awaited(path, OVER)
+    running = running_pod(bench)
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": running["metadata"]["name"]}}
+    with lasting(bench, running) as pod:
+        assert bench.server.request("POST", f"{pod}/eviction", eviction).status == 201
+        found = bench.server.awaited(path, OVER)
     assert phase(found) == "Succeeded" and stage(found, "prm")["interruptions"] == 1, found["status"]
     assert "failures" not in stage(found, "prm") and sound(player)
 
@@ -304,9 +304,12 @@ def test_a_preemption_by_the_real_scheduler_is_an_interruption(
     pods = {"spec": {"nodeSelector": label}}
     path = bench.apply(bench.prm_training("scores", training=training, pods=pods, runPolicy={"backoffLimit": 0}))
     until(lambda: player.alive == 1 and [pod for pod in bench.pods if trains(pod) and runs(pod)])
+    (victim,) = [pod for pod in bench.pods if trains(pod) and runs(pod)]
     other = important(bench.namespace, label)
     where = f"/api/v1/namespaces/{bench.namespace}/pods"
-    assert bench.server.request("POST", where, other).status == 201
+    with lasting(bench, victim):
+        assert bench.server.request("POST", where, other).status == 201
+        bench.server.awaited(path, lambda one: "interruptions" in stage(one, "prm"))
     waits = bench.server.awaited(path, lambda one: condition(one)["reason"] == "Unschedulable")
     assert stage(waits, "prm")["interruptions"] == 1 and "Insufficient nvidia.com/gpu" in condition(waits)["message"]
     bench.server.request("DELETE", f"{where}/{other['metadata']['name']}")
