@@ -37,6 +37,9 @@ _PART = 16 << 20
 """Bytes of one part of a large upload; a few of them are in memory at once."""
 _PRESIGNED = timedelta(minutes=5)
 """Covers the longest single request; an address of this kind is never logged."""
+_DENIED = "AccessDenied"
+"""MinIO says so as well to who writes where the last object of a folder is deleted at that moment: asked once more."""
+_DENIED_PAUSE_S = 0.1
 _T = TypeVar("_T")
 
 
@@ -176,10 +179,16 @@ class S3Store:
             source.seek(0)
             self._client.put_object(self._place.bucket, key, source, size, part_size=_PART)
 
-        self._tried(put)
+        try:
+            self._tried(put)
+        except S3Error as error:
+            if error.code != _DENIED:
+                raise
+            time.sleep(_DENIED_PAUSE_S)
+            self._tried(put)
 
     def _create(self, key: str, data: bytes) -> bool:
-        unsure = False
+        unsure = denied = False
         for pause_s in _pauses(self._tries):
             time.sleep(pause_s)
             try:
@@ -194,10 +203,13 @@ class S3Store:
                     return True
                 if response.status == 412:
                     return unsure and self._holds(key, data)
-                failure = explained(_refusal(response), self._place, "create", key)
+                refusal = _refusal(response)
+                failure = explained(refusal, self._place, "create", key)
                 unsure |= response.status >= 500
+                torn = not denied and isinstance(refusal, S3Error) and refusal.code == _DENIED
+                denied |= torn
                 # 409: another create of this key is under way; who won is known when it is over.
-                if response.status != 409 and not is_passing(response.status):
+                if response.status != 409 and not is_passing(response.status) and not torn:
                     raise failure
         raise failure
 

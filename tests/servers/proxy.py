@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from tests.servers.process import LOOPBACK
 
-Fate = Literal["pass", "unavailable", "lose request", "lose answer", "cut body", "ignore condition"]
+Fate = Literal["pass", "unavailable", "lose request", "lose answer", "cut body", "ignore condition", "denied"]
+_DENIAL = b"<Error><Code>AccessDenied</Code><Message>Access Denied.</Message><Resource>/x</Resource></Error>"
 
 
 @dataclass(slots=True)
@@ -49,6 +50,9 @@ def proxy(upstream: str) -> Iterator[Proxy]:
             fate = running.fate(self.command, self.path)
             if fate == "unavailable":
                 self._answer(503, [], b"")
+                return
+            if fate == "denied":
+                self._answer(403, [("Content-Type", "application/xml")], _DENIAL)
                 return
             if fate == "lose request":
                 self._hang_up()
