@@ -55,7 +55,7 @@ def test_a_job_shows_how_far_the_debate_is_that_it_embeds(bench: Bench, operator
 
 def test_a_job_ends_what_it_embeds_when_its_own_time_is_over(bench: Bench, operator: Operators, player: Player) -> None:
     player.act = only("prm")
-    job = bench.distill_job("student", "PAD", training={"backend": "Job"}, runPolicy={"activeDeadlineSeconds": 8})
+    job = bench.distill_job("student", "PAD", training={"backend": "Job"}, runPolicy={"activeDeadlineSeconds": 12})
     path = bench.apply(job)
     found = bench.server.awaited(path, OVER)
     assert condition(found, "Failed")["reason"] == "DeadlineExceeded", found["status"]

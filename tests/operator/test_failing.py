@@ -225,11 +225,11 @@ def test_an_attempt_that_falls_silent_is_replaced(
     bench: Bench, operator: Operators, player: Player, backend: str
 ) -> None:
     player.act = in_turn(Play(None), GOOD, kind="prm")
-    found = bench.server.awaited(trained(bench, backend, stallTimeoutSeconds=2), OVER)
+    found = bench.server.awaited(trained(bench, backend, stallTimeoutSeconds=4), OVER)
     assert phase(found) == "Succeeded", found["status"]
     prm = stage(found, "prm")
     assert (prm["attempt"], prm["failures"]) == (2, 1)
-    assert prm["lastFailure"].startswith("StallDetected: ") and "for 2 s (runPolicy.stallTi" in prm["lastFailure"]
+    assert prm["lastFailure"].startswith("StallDetected: ") and "for 4 s (runPolicy.stallTi" in prm["lastFailure"]
     assert sound(player)
 
 
