@@ -371,15 +371,21 @@ def test_uninstalling_leaves_nothing_but_the_kinds_and_the_store(system: System,
         system.helm("uninstall", name, "-n", TEAM, "--wait")
     system.helm("uninstall", "agentark", "-n", SYSTEM, "--wait")
     system.helm("uninstall", "agentark-crds")
-    kinds = "deployments,statefulsets,jobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies"
-    for namespace in (SYSTEM, TEAM):
-        found = json.loads(system.node.kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
-        names = [f"{one['kind']}/{one['metadata']['name']}" for one in found]
-        assert not [name for name in names if name not in ("ConfigMap/kube-root-ca.crt", "ServiceAccount/default")], (
-            names
-        )
+    # Helm waits for Deployments; their pods have a grace period after that.
+    deadline = time.monotonic() + 120
+    while left := [f"{space}: {name}" for space in (SYSTEM, TEAM) for name in _objects(system, space)]:
+        assert time.monotonic() < deadline and all(": Pod/" in name for name in left), left
+        time.sleep(1)
     cluster = json.loads(system.node.kubectl("get", "clusterroles,clusterrolebindings", "-o", "json"))["items"]
     assert not [one["metadata"]["name"] for one in cluster if "agentark" in one["metadata"]["name"]]
     kept = json.loads(system.node.kubectl("get", "crd", "-o", "json"))["items"]
     assert len([one for one in kept if one["spec"]["group"] == "agentark.dev"]) == 4
     assert list(artifacts.entries("releases/"))
+
+
+def _objects(system: System, namespace: str) -> list[str]:
+    """Kind and name of all that was made in a namespace."""
+    kinds = "deployments,statefulsets,jobs,pods,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies"
+    found = json.loads(system.node.kubectl("get", kinds, "-n", namespace, "-o", "json"))["items"]
+    names = (f"{one['kind']}/{one['metadata']['name']}" for one in found)
+    return [name for name in names if name not in ("ConfigMap/kube-root-ca.crt", "ServiceAccount/default")]
