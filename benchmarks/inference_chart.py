@@ -6,8 +6,9 @@ Both servers run the same model with the same arguments and are asked in turns, 
 same requests, `--parallel` at a time, and who begins changes from round to round, so that a machine that slows down
 slows both. Answers have a fixed length (greedy, `ignore_eos`), prompts differ from round to round, since an earlier one
 would be found in the prefix cache. Many short rounds are better than few long ones, as other work on the machine comes
-and goes. Prints, as JSON, tokens made a second by each, and the median over rounds of the ratio (chart / hand) with a
-95 % bootstrap interval; exits with 1 if the median is below 0.97. A key is read from OPENAI_API_KEY.
+and goes; there are more of them, up to `--most`, while the interval still holds the limit. Prints, as JSON, tokens made
+a second by each, and the median over rounds of the ratio (chart / hand) with a 95 % bootstrap interval; exits with 1 if
+the median is below 0.97. A key is read from OPENAI_API_KEY.
 """
 
 import argparse
@@ -88,8 +89,15 @@ async def take_turn(client: aiohttp.ClientSession, url: str, load: Load, number:
     return Turn(tokens, time.perf_counter() - started)
 
 
-async def measure(chart: str, hand: str, load: Load, rounds: int) -> list[tuple[Turn, Turn]]:
+async def measure(chart: str, hand: str, load: Load, rounds: int, most: int) -> list[tuple[Turn, Turn]]:
     """(behind the chart, by hand) of each round, after one that does not count.
+
+    Args:
+        chart: URL of the server behind the chart.
+        hand: URL of the other one.
+        load: What is asked in a round.
+        rounds: After so many, and so many more each time, it is looked whether the limit is decided over.
+        most: There are no more than these.
 
     Raises:
         RuntimeError: A server does not answer.
@@ -99,12 +107,14 @@ async def measure(chart: str, hand: str, load: Load, rounds: int) -> list[tuple[
     connector = aiohttp.TCPConnector(limit=0)
     found = []
     async with aiohttp.ClientSession(headers=headers, timeout=limits, connector=connector) as client:
-        for number in range(rounds + 1):
+        for number in range(most + 1):
             order = (chart, hand) if number % 2 else (hand, chart)
             turns = {url: await take_turn(client, url, load, number) for url in order}
             if number:
                 found.append((turns[chart], turns[hand]))
                 print(f"round {number}: {turns[chart].rate:.1f} and {turns[hand].rate:.1f} tokens/s", file=sys.stderr)
+            if number and number % rounds == 0 and decided(interval(found)):
+                break
     return found
 
 
@@ -118,6 +128,11 @@ def interval(turns: Sequence[tuple[Turn, Turn]]) -> tuple[float, float]:
     draw = random.Random(0)
     drawn = sorted(ratio(draw.choices(turns, k=len(turns))) for _ in range(_DRAWS))
     return drawn[_DRAWS // 40], drawn[-1 - _DRAWS // 40]
+
+
+def decided(bounds: tuple[float, float]) -> bool:
+    """Whether an interval lies on one side of the limit."""
+    return bounds[0] >= LIMIT or bounds[1] < LIMIT
 
 
 def _rates(turns: Sequence[tuple[Turn, Turn]]) -> tuple[float, float]:
@@ -136,11 +151,12 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=16, help="requests in flight")
     parser.add_argument("--requests", type=int, default=32, help="of each round, to each server")
     parser.add_argument("--max-tokens", type=int, default=64, help="length of each answer")
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=30, help="between two looks whether it is decided")
+    parser.add_argument("--most", type=int, default=120, help="rounds after which the median decides")
     given = parser.parse_args()
     load = Load(given.model, given.requests, given.parallel, given.max_tokens)
     try:
-        turns = asyncio.run(measure(given.chart.rstrip("/"), given.hand.rstrip("/"), load, given.rounds))
+        turns = asyncio.run(measure(given.chart.rstrip("/"), given.hand.rstrip("/"), load, given.rounds, given.most))
     except (RuntimeError, aiohttp.ClientError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

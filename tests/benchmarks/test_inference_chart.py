@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.inference_chart import Turn, interval, ratio
+from benchmarks import inference_chart
+from benchmarks.inference_chart import Load, Turn, interval, measure, ratio
 
 ROOT = Path(__file__).parents[2]
 WORDS = " ".join(["word"] * 40)
@@ -68,3 +69,14 @@ def test_the_interval_is_over_rounds() -> None:
     assert ratio(mixed) == pytest.approx(1.0, abs=0.01) and 0.9 <= low < 1 < high <= 1.12
     disturbed = [*same, (Turn(100, 5.0), Turn(100, 1.0))]
     assert ratio(disturbed) == 1
+
+
+@pytest.mark.parametrize(("chart", "rounds"), [((1.0, 1.0), 2), ((0.9, 0.9), 2), ((0.9, 1.1), 6)])
+async def test_it_goes_on_while_the_limit_is_not_decided_over(
+    monkeypatch: pytest.MonkeyPatch, chart: tuple[float, float], rounds: int
+) -> None:
+    async def turn(client: object, url: str, load: Load, number: int) -> Turn:
+        return Turn(100, 1 / chart[number % 2] if url == "chart" else 1.0)
+
+    monkeypatch.setattr(inference_chart, "take_turn", turn)
+    assert len(await measure("chart", "hand", Load("test", 1, 1, 1), 2, 6)) == rounds
