@@ -193,12 +193,12 @@ class InstalledOperator:
                 stop(self._running[1], 20.0)
                 self._running = None
                 continue  # That took a while: by now the next pod may be gone as well.
-            if pod is not None and self._running is None and (begun := self._try(pod)) is not None:
+            if pod is not None and self._running is None and (begun := self._start_if_installed(pod)) is not None:
                 self._running = pod["metadata"]["uid"], begun
             for one in pods:
                 if _owner(one) != "Job" or one["metadata"]["uid"] in self._done:
                     continue
-                if (begun := self._try(one)) is not None:
+                if (begun := self._start_if_installed(one)) is not None:
                     self._done.add(one["metadata"]["uid"])
                     self._finish(one, begun.wait(_LONGEST_S))
         if self._running is not None:
@@ -214,7 +214,7 @@ class InstalledOperator:
             if one["status"].get("phase") == "Running" and "deletionTimestamp" not in one["metadata"]
         ]
 
-    def _try(self, pod: Pod) -> "subprocess.Popen[bytes] | None":
+    def _start_if_installed(self, pod: Pod) -> "subprocess.Popen[bytes] | None":
         """Start a pod's program; None where its account is gone, as when it was uninstalled since we looked."""
         try:
             return self._start(pod)
