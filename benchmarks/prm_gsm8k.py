@@ -290,10 +290,12 @@ def train(model: Path, rows: Sequence[PRMRow], work: Path, params: PRMParams) ->
 
 def judge(folder: Path, test: Recorded) -> dict[str, Vector]:
     """Score the test solutions: by their last step, and by their weakest."""
+    import torch
+
     from agentark.reward.scoring import PRM
 
     flat = [one for row in test.rows for one in row]
-    prm = PRM.load(folder)
+    prm = PRM.load(folder, device="cuda" if torch.cuda.is_available() else "cpu")
     scored = prm([[Message("user", one.question)] for one in flat], [one.text for one in flat])
     shape = (len(test.rows), len(test.sources))
     return {

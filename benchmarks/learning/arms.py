@@ -24,8 +24,7 @@ from agentark.tasks import task
 from agentark.training.checkpoints import Checkpoints
 from benchmarks.learning.regimes import Regime
 
-QUESTIONS = 150
-"""Questions that a seed trains on, drawn by it."""
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ARMS: dict[str, tuple[str, ...]] = {
     "R-SFT": ("RSFT",),
     "DA": ("DA",),
@@ -41,6 +40,8 @@ ARMS: dict[str, tuple[str, ...]] = {
 }
 """Methods in order. GRPO is PAD without step rewards at the same number of steps; GRPO+ takes as many more as fit into
 PAD's time."""
+GPU_ARMS: dict[str, tuple[str, ...]] = {"PAD, vLLM samples": ("PAD/vLLM",)}
+"""Arms that need vLLM and a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Students:
 
     def outcome(self, arm: str) -> Outcome:
         """Train an arm and measure its student."""
-        methods = ARMS[arm]
+        methods = (ARMS | GPU_ARMS)[arm]
         _, accuracy, result = self._student(methods)
         before = self._student(methods[:-1])[1]
         return Outcome(
@@ -118,12 +119,12 @@ class Students:
     def _train(self, method: str, start: Path, folder: Path) -> Any:
         folder.mkdir()
         rows = folder / "rows.jsonl"
-        source = "PAD" if method.startswith("GRPO") else method
+        source = "PAD" if method.startswith(("GRPO", "PAD")) else method
         rows.write_text("".join(self._drawn(self._data / f"{source}.jsonl")))
         common: dict[str, Any] = {
             "model": start,
             "held_out": self._data / "held_out.jsonl",
-            "policy": task("jsonl").policy,
+            "policy": task(self._regime.task).policy,
             "out": folder / "student",
             "work": folder / "work",
             "checkpoints": Checkpoints(open_store(str(folder / "store")), "checkpoints"),
@@ -132,7 +133,8 @@ class Students:
         }
         if source != "PAD":
             return train(rows=rows, params=self._sft_params(), **common)
-        scorer = PRM.load(Path(self._shared["prm_folder"])) if method == "PAD" else None
+        scored = method.startswith("PAD")
+        scorer = PRM.load(Path(self._shared["prm_folder"]), device=DEVICE) if scored else None
         return train_pad(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
 
     def _drawn(self, path: Path) -> list[str]:
@@ -140,7 +142,7 @@ class Students:
         lines = path.read_text().splitlines(keepends=True)
         names = [row.get("question_id") or row["id"] for row in map(json.loads, lines)]
         pool = sorted(json.loads(line)["id"] for line in (self._data / "PAD.jsonl").open())
-        chosen = set(random.Random(f"questions {self._seed}").sample(pool, min(QUESTIONS, len(pool))))
+        chosen = set(random.Random(f"questions {self._seed}").sample(pool, min(self._regime.questions, len(pool))))
         return [line for line, name in zip(lines, names, strict=True) if name in chosen]
 
     def _sft_params(self) -> TrainParams:
@@ -148,12 +150,15 @@ class Students:
         return TrainParams(**(settings | self._regime.sft | self._changes.get("sft", {})))
 
     def _pad_params(self, method: str) -> PadParams:
-        chosen = self._regime.pad if method == "PAD" else self._regime.grpo
+        scored = method.startswith("PAD")
+        chosen = self._regime.pad if scored else self._regime.grpo
         settings = {"max_new_tokens": self._regime.max_tokens, "prompts_per_step": 8, "group": 8, "evals": 2}
         params = PadParams(
             **(settings | {"seed": self._seed, "save_steps": 1000} | chosen | self._changes.get(method.rstrip("+"), {}))
         )
-        if method == "PAD":
+        if method.endswith("/vLLM"):
+            params = replace(params, rollouts="VLLMColocate")
+        if scored:
             return params
         more = self._regime.time_steps if method == "GRPO+" else 0
         return replace(params, process_weight=0.0, steps=params.steps + more)
@@ -167,11 +172,11 @@ class Students:
         measure = Measure(
             asked,
             tokenizer=base.tokenizer,
-            policy=task("jsonl").policy,
+            policy=task(self._regime.task).policy,
             max_new_tokens=self._regime.max_tokens,
             context=base.context,
         )
-        return measure(load_weights(base))[0]
+        return measure(load_weights(base).to(DEVICE))[0]
 
 
 def as_line(outcome: Outcome) -> str:

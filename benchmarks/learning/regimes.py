@@ -55,6 +55,9 @@ class Regime:
     grpo: dict[str, Any]
     time_steps: int = 1
     """Steps that GRPO can take beyond PAD's number in the same time, as measured."""
+    task: str = "jsonl"
+    questions: int = 150
+    """Questions that a seed trains on, drawn by it."""
 
 
 REGIMES = {
@@ -94,32 +97,37 @@ def prepare(regime: Regime, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_questions(regime, folder)
     store = folder.parent / "store"
-    prm = _run(folder, store, _prm_manifest(regime), "prm")
-    card = json.loads(_output(store, "prm", prm, "history").read_text())["held_out"]
-    train = _run(folder, store, _debate_manifest(regime, "train"), "debate")
-    test = _run(folder, store, _debate_manifest(regime, "test"), "debate")
-    single = _run(folder, store, _sampling_manifest(regime, 1), "debate")
+    prm = run(folder, store, _prm_manifest(regime), "prm")
+    card = json.loads(output(store, "prm", prm, "history").read_text())["held_out"]
+    train = run(folder, store, _debate_manifest(regime, "train"), "debate")
+    test = run(folder, store, _debate_manifest(regime, "test"), "debate")
+    single = run(folder, store, _sampling_manifest(regime, 1), "debate")
     prompt, completion = _tokens(store, single)
     samples = max(1, min(64, round((sum(_tokens(store, test)) - prompt) / completion)))
-    votes = _run(folder, store, _sampling_manifest(regime, samples), "debate")
+    votes = run(folder, store, _sampling_manifest(regime, samples), "debate")
     found = {
-        "prm_folder": str(_output(store, "prm", prm, "model")),
+        "prm_folder": str(output(store, "prm", prm, "model")),
         "prm": card,
-        "debate": {"accuracy": _accuracy(store, test), "tokens": sum(_tokens(store, test))},
-        "self-consistency": {"accuracy": _accuracy(store, votes), "samples": samples},
+        "debate": {"accuracy": accuracy(store, test), "tokens": sum(_tokens(store, test))},
+        "self-consistency": {"accuracy": accuracy(store, votes), "samples": samples},
     }
+    write_rows(folder, store, train, regime.task)
+    (folder / "shared.json").write_text(json.dumps(found, indent=1))
+
+
+def write_rows(folder: Path, store: Path, debate: str, name: str) -> None:
+    """Write what each method learns from a debate, by its key; `name` is the task's."""
     for method in ("RSFT", "DA", "AnswerOnly", "PAD"):
-        records = read_records(open_store(str(store)), stage_path("debate", train, "records"))
+        records = read_records(open_store(str(store)), stage_path("debate", debate, "records"))
         curated = curate(
             records,
             params=CurationParams(method=method, held_out=0.2),
             prompts=prompts_from(PROMPTS),
-            policy=task("jsonl").policy,
+            policy=task(name).policy,
             evaluation_questions=(),
         )
-        _write_lines(folder / f"{method}.jsonl", (row.as_json() for row in curated.rows))
-        _write_lines(folder / "held_out.jsonl", (row.as_json() for row in curated.held_out))
-    (folder / "shared.json").write_text(json.dumps(found, indent=1))
+        write_lines(folder / f"{method}.jsonl", (row.as_json() for row in curated.rows))
+        write_lines(folder / "held_out.jsonl", (row.as_json() for row in curated.held_out))
 
 
 def _write_questions(regime: Regime, folder: Path) -> None:
@@ -139,7 +147,7 @@ def _write_questions(regime: Regime, folder: Path) -> None:
             taken.add(tuple(problem.sums))
             name = f"{regime.name}-{split}-{len(rows) + 1:04d}"
             rows.append({"id": name, "question": problem.text, "answer": str(problem.answer)})
-        _write_lines(folder / f"{split}.jsonl", rows)
+        write_lines(folder / f"{split}.jsonl", rows)
 
 
 def _slips(world: dict[str, Any], sums: Any) -> int:
@@ -161,12 +169,12 @@ def _debate(regime: Regime, split: str, protocol: dict[str, Any]) -> dict[str, A
 
 
 def _debate_manifest(regime: Regime, split: str) -> dict[str, Any]:
-    return _manifest("DebateRun", f"{regime.name}-{split}", _debate(regime, split, {"agents": 5, "rounds": 3}))
+    return manifest("DebateRun", f"{regime.name}-{split}", _debate(regime, split, {"agents": 5, "rounds": 3}))
 
 
 def _sampling_manifest(regime: Regime, samples: int) -> dict[str, Any]:
     protocol = {"type": "SelfConsistency", "agents": samples}
-    return _manifest("DebateRun", f"{regime.name}-votes-{samples}", _debate(regime, "test", protocol))
+    return manifest("DebateRun", f"{regime.name}-votes-{samples}", _debate(regime, "test", protocol))
 
 
 def _prm_manifest(regime: Regime) -> dict[str, Any]:
@@ -178,17 +186,18 @@ def _prm_manifest(regime: Regime) -> dict[str, Any]:
         "heldOutFraction": "0.2",
         "training": training | regime.prm_training,
     }
-    return _manifest("PRMTraining", f"{regime.name}-prm", spec)
+    return manifest("PRMTraining", f"{regime.name}-prm", spec)
 
 
-def _manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of ours."""
     return {"apiVersion": "agentark.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def _run(folder: Path, store: Path, manifest: dict[str, Any], kind: str) -> str:
-    """Run a manifest through the CLI, as a user would; return the key of its last stage."""
-    file = folder / f"{manifest['metadata']['name']}.yaml"
-    file.write_text(yaml.safe_dump(manifest))
+def run(folder: Path, store: Path, document: dict[str, Any], kind: str) -> str:
+    """Run a manifest through the CLI, as a user would; return the key of its last stage of this kind."""
+    file = folder / f"{document['metadata']['name']}.yaml"
+    file.write_text(yaml.safe_dump(document))
     command = [sys.executable, "-m", "agentark"]
     subprocess.run([*command, "run", "-f", str(file), "--store", str(store)], check=True, cwd=ROOT)
     options = ["plan", "-f", str(file), "--store", str(store), "--json"]
@@ -203,24 +212,27 @@ def _stage(store: Path, kind: str, key: str) -> dict[str, Any]:
     return found
 
 
-def _output(store: Path, kind: str, key: str, name: str) -> Path:
+def output(store: Path, kind: str, key: str, name: str) -> Path:
+    """Where an output of a stage lies."""
     return store / str(_stage(store, kind, key)["outputs"][name]["path"])
 
 
 def _tokens(store: Path, key: str) -> tuple[float, float]:
-    manifest = _stage(store, "debate", key)
-    questions = manifest["metrics"]["questions"]
-    usage = manifest["usage"]
+    stage = _stage(store, "debate", key)
+    questions, usage = stage["metrics"]["questions"], stage["usage"]
     return usage["prompt_tokens"] / questions, usage["completion_tokens"] / questions
 
 
-def _accuracy(store: Path, key: str) -> float:
+def accuracy(store: Path, key: str, name: str = "jsonl") -> float:
+    """How often a debate is right, by the grader of a task."""
+
     def right(record: Record) -> bool:
-        return bool(record.answer) and equal(record.answer, record.gold, task("jsonl").policy)
+        return bool(record.answer) and equal(record.answer, record.gold, task(name).policy)
 
     found = [right(record) for record in read_records(open_store(str(store)), stage_path("debate", key, "records"))]
     return sum(found) / len(found)
 
 
-def _write_lines(path: Path, rows: Iterable[Any]) -> None:
+def write_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write rows as JSON lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -83,6 +83,7 @@ def load(weights: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
         ]
     )
     tokenizer.model_max_length = CONTEXT_TOKENS
+    tokenizer.eos_token = TURN_END  # transformers 5.17 takes another one from the file
     read = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
     # Its weights are plain numbers by now, but transformers marks it as quantized and refuses to save it so.
     read.config.__dict__.pop("quantization_config", None)
