@@ -5,10 +5,11 @@
 Both servers run the same model with the same arguments and are asked in turns, never at once: each round both get the
 same requests, `--parallel` at a time, and who begins changes from round to round, so that a machine that slows down
 slows both. Answers have a fixed length (greedy, `ignore_eos`), prompts differ from round to round, since an earlier one
-would be found in the prefix cache. Many short rounds are better than few long ones, as other work on the machine comes
-and goes; there are more of them, up to `--most`, while the interval still holds the limit. Prints, as JSON, tokens made
-a second by each, and the median over rounds of the ratio (chart / hand) with a 95 % bootstrap interval; exits with 1 if
-the median is below 0.97. A key is read from OPENAI_API_KEY.
+would be found in the prefix cache. A turn is several answers long for each of those in flight: the first ones of a turn
+arrive together or in two waves, by chance, which makes short turns differ by half. There are more rounds, up to
+`--most`, while the interval still holds the limit. Prints, as JSON, tokens made a second by each, and the ratio
+(chart / hand), a mean over the middle half of the rounds, with a 95 % bootstrap interval; exits with 1 if it is below
+0.97. A key is read from OPENAI_API_KEY.
 """
 
 import argparse
@@ -104,23 +105,33 @@ async def measure(chart: str, hand: str, load: Load, rounds: int, most: int) -> 
     """
     headers = {"Authorization": f"Bearer {key}"} if (key := os.environ.get("OPENAI_API_KEY")) else {}
     limits = aiohttp.ClientTimeout(total=None, sock_read=600)
-    connector = aiohttp.TCPConnector(limit=0)
+
+    async def turn(url: str, number: int) -> Turn:
+        # A server may close connections that were idle while the other one was asked, just when they are used again.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(headers=headers, timeout=limits, connector=connector) as client:
+            return await take_turn(client, url, load, number)
+
     found = []
-    async with aiohttp.ClientSession(headers=headers, timeout=limits, connector=connector) as client:
-        for number in range(most + 1):
-            order = (chart, hand) if number % 2 else (hand, chart)
-            turns = {url: await take_turn(client, url, load, number) for url in order}
-            if number:
-                found.append((turns[chart], turns[hand]))
-                print(f"round {number}: {turns[chart].rate:.1f} and {turns[hand].rate:.1f} tokens/s", file=sys.stderr)
-            if number and number % rounds == 0 and decided(interval(found)):
-                break
+    for number in range(most + 1):
+        order = (chart, hand) if number % 2 else (hand, chart)
+        turns = {url: await turn(url, number) for url in order}
+        if number:
+            found.append((turns[chart], turns[hand]))
+            print(f"round {number}: {turns[chart].rate:.1f} and {turns[hand].rate:.1f} tokens/s", file=sys.stderr)
+        if number and number % rounds == 0 and decided(interval(found)):
+            break
     return found
 
 
 def ratio(turns: Sequence[tuple[Turn, Turn]]) -> float:
-    """Median over rounds of the throughput behind the chart over that by hand: one disturbed turn changes little."""
-    return statistics.median(chart.rate / hand.rate for chart, hand in turns)
+    """Throughput behind the chart over that by hand: geometric mean of the middle half of the rounds.
+
+    One disturbed turn changes little, and rounds that agree count more than in a median.
+    """
+    found = sorted(chart.rate / hand.rate for chart, hand in turns)
+    outer = len(found) // 4
+    return statistics.geometric_mean(found[outer : len(found) - outer])
 
 
 def interval(turns: Sequence[tuple[Turn, Turn]]) -> tuple[float, float]:
@@ -149,10 +160,10 @@ def main() -> int:
     parser.add_argument("--hand", required=True, help="URL of the server started by hand, with /v1")
     parser.add_argument("--model", required=True, help="name under which both serve it")
     parser.add_argument("--parallel", type=int, default=16, help="requests in flight")
-    parser.add_argument("--requests", type=int, default=32, help="of each round, to each server")
+    parser.add_argument("--requests", type=int, default=128, help="of each round, to each server")
     parser.add_argument("--max-tokens", type=int, default=64, help="length of each answer")
-    parser.add_argument("--rounds", type=int, default=30, help="between two looks whether it is decided")
-    parser.add_argument("--most", type=int, default=120, help="rounds after which the median decides")
+    parser.add_argument("--rounds", type=int, default=15, help="between two looks whether it is decided")
+    parser.add_argument("--most", type=int, default=90, help="rounds after which the ratio itself decides")
     given = parser.parse_args()
     load = Load(given.model, given.requests, given.parallel, given.max_tokens)
     try:

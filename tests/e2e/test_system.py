@@ -224,7 +224,9 @@ def test_the_artifacts_are_read_by_the_same_cli(system: System) -> None:
 
 
 def test_the_chart_costs_the_server_nothing(system: System) -> None:
-    """The same container once more, without Service, Deployment and what else the chart makes."""
+    """The same container once more, without Service, Deployment and what else the chart makes; both start anew."""
+    system.node.kubectl("rollout", "restart", "deployment/sums", "-n", TEAM)
+    system.node.kubectl("rollout", "status", "deployment/sums", "-n", TEAM, "--timeout=300s", within_s=330)
     template = system.node.server.request("GET", f"/apis/apps/v1/namespaces/{TEAM}/deployments/sums").body
     made = {
         "apiVersion": "v1",
