@@ -15,6 +15,10 @@ Object = dict[str, Any]
 _LABEL = "agentark.dev/"
 STORE = f"{_LABEL}store"
 """Annotation with the address of the store that an attempt writes to."""
+REPLACES = "replaces"
+"""In the metadata of a pod as it is kept here: uid of one that ran under its name and was gone from one moment to the
+next, as by `kubectl delete --force`. Whoever makes pods anew under the same name leaves no other trace of it."""
+_MOST_TAKEN = 10_000
 _BEGINNING_S = 60.0
 """An attempt of which nobody knows whether it was made keeps others from the stage for so long, in seconds."""
 
@@ -38,6 +42,7 @@ class Children:
         self._by_stage: dict[str, set[Identity]] = defaultdict(set)
         self._by_name: dict[tuple[str, str, str], set[Identity]] = defaultdict(set)
         self._deleted: dict[str, int] = {}
+        self._taken: dict[Identity, str] = {}
         self._heard: dict[Identity, float] = {}
         self._beginning: dict[tuple[str, str], tuple[str, float]] = {}
 
@@ -54,6 +59,8 @@ class Children:
             if known is not None:
                 self._unindex(identity, known)
             slim = {name: value for name, value in metadata.items() if name != "managedFields"}
+            if former := self._former(identity, known, found):
+                slim[REPLACES] = former
             self._objects[identity] = {**found, "metadata": slim}
             for index, key in self._places(found):
                 index[key].add(identity)
@@ -70,9 +77,29 @@ class Children:
             known = self._objects.get(identity)
             if known is None or known["metadata"]["uid"] != found["metadata"]["uid"]:
                 return
+            # The last sight of one that is deleted at once says when, too; one with a grace period was seen in it.
+            if _works(known):
+                self._take(identity, known)
             del self._objects[identity]
             self._heard.pop(identity, None)
             self._unindex(identity, known)
+
+    def _take(self, identity: Identity, known: Object) -> None:
+        self._taken[identity] = known["metadata"]["uid"]
+        if len(self._taken) > _MOST_TAKEN:
+            del self._taken[next(iter(self._taken))]
+
+    def _former(self, identity: Identity, known: Object | None, found: Object) -> str:
+        """Uid of the pod of that name which ran and was gone without having been asked to end; empty for none."""
+        metadata = found["metadata"]
+        if known is not None and known["metadata"]["uid"] == metadata["uid"]:
+            # Deleted at once, and kept by a finalizer.
+            if _works(known) and metadata.get("deletionGracePeriodSeconds") == 0:
+                self._take(identity, known)
+            return str(known["metadata"].get(REPLACES, ""))
+        if known is not None and _works(known):
+            self._take(identity, known)
+        return self._taken.pop(identity, "")
 
     def _unindex(self, identity: Identity, known: Object) -> None:
         for index, key in self._places(known):
@@ -230,6 +257,12 @@ def _ended(child: Mapping[str, Any]) -> bool:
         return not alive([child])
     conditions = (child.get("status") or {}).get("conditions") or ()
     return any(one["type"] in ("Complete", "Succeeded", "Failed") and one["status"] == "True" for one in conditions)
+
+
+def _works(found: Object) -> bool:
+    """Whether it is a pod that runs and was not asked to end, as far as is known."""
+    phase = (found.get("status") or {}).get("phase")
+    return bool(found["kind"] == "Pod" and phase == "Running" and "deletionTimestamp" not in found["metadata"])
 
 
 def _annotation(found: Mapping[str, Any], name: str) -> str:

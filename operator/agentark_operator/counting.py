@@ -107,6 +107,8 @@ def _end_of(one: Facts, last: Attempt | None, run: Run) -> Failure | None:
     if last.state == "Succeeded":
         text = f"{last.label} ended well, but committed no result; its log says what it did"
         return Failure("Application", "NoResult", text, None)
+    if last.state == "Running" and last.failure is not None:
+        return last.failure
     limit_s = run.policy.stall_timeout_seconds
     if last.state == "Running" and not run.suspended and silent_s(one, last, run) > limit_s:
         text = f"{last.label} reported no progress for {limit_s} s (runPolicy.stallTimeoutSeconds)"

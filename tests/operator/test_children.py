@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from agentark_operator.children import STORE, Children
+from agentark_operator.children import REPLACES, STORE, Children
 
 KEY, HERE, THERE = "0123456789abcdef", "s3://here", "s3://there"
 
@@ -101,3 +101,44 @@ def test_what_belongs_to_a_former_resource_of_a_name_is_known() -> None:
     assert not found.of_former(("PRMTraining", "here", "one"), "new")
     found.lost(former)
     assert not found.of_former(("DebateRun", "here", "one"), "new")
+
+
+def pod(uid: str, *, version: int, phase: str = "Running", asked: int | None = None) -> dict[str, Any]:
+    """A pod; `asked` to end within so many seconds."""
+    found = child("Pod", "one", version=version, phase=phase)
+    found["metadata"]["uid"] = uid
+    if asked is not None:
+        found["metadata"] |= {"deletionTimestamp": "2026-11-26T00:00:00Z", "deletionGracePeriodSeconds": asked}
+    return found
+
+
+def replaced(found: Children) -> str:
+    (kept,) = found.pods()
+    return str(kept["metadata"].get(REPLACES, ""))
+
+
+@pytest.mark.parametrize("told", [(), ("lost",), ("saw", "lost"), ("saw",)])
+def test_a_pod_in_the_place_of_one_that_was_gone_at_once_is_told_from_others(told: tuple[str, ...]) -> None:
+    """A watch tells of the end twice where a finalizer holds the pod, and not at all where it was cut."""
+    found = Children()
+    found.saw(pod("first", version=1))
+    assert not replaced(found)
+    for what in told:
+        getattr(found, what)(pod("first", version=2, asked=0))
+    found.saw(pod("second", version=3, phase="Pending"))
+    found.saw(pod("second", version=4))
+    assert replaced(found) == "first"
+    found.saw(pod("second", version=5, asked=30))
+    found.saw(pod("second", version=6, asked=0))
+    found.lost(pod("second", version=6, asked=0))
+    found.saw(pod("third", version=7))
+    assert not replaced(found), "the second one was asked to end"
+
+
+@pytest.mark.parametrize("last", [{"phase": "Pending"}, {"phase": "Failed"}, {"asked": 30}])
+def test_pods_that_had_not_begun_had_ended_or_were_asked_to_end_leave_no_trace(last: dict[str, Any]) -> None:
+    found = Children()
+    found.saw(pod("first", version=1, **last))
+    found.lost(pod("first", version=2, **last))
+    found.saw(pod("second", version=3))
+    assert not replaced(found)

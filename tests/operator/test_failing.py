@@ -173,6 +173,18 @@ def test_an_evicted_pod_is_an_interruption(bench: Bench, operator: Operators, pl
     assert "failures" not in stage(found, "prm") and sound(player)
 
 
+def test_a_pod_that_is_deleted_by_force_is_an_interruption(bench: Bench, operator: Operators, player: Player) -> None:
+    """The Training Operator makes another one under its name at once, which the rest of the training never meets."""
+    player.act = in_turn(Play(None), GOOD, kind="prm")
+    path = trained(bench, "PyTorchJob", backoffLimit=0)
+    name = running_pod(bench)["metadata"]["name"]
+    pod = f"/api/v1/namespaces/{bench.namespace}/pods/{name}?gracePeriodSeconds=0"
+    assert bench.server.request("DELETE", pod).status == 200
+    found = bench.server.awaited(path, OVER)
+    assert phase(found) == "Succeeded" and stage(found, "prm")["interruptions"] == 1, found["status"]
+    assert stage(found, "prm")["lastFailure"].startswith("PodDeleted: pod ") and sound(player)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("reason", ["DeletionByTaintManager", "PreemptionByScheduler"])
 def test_a_lost_node_and_a_preemption_are_interruptions(

@@ -50,7 +50,8 @@ class Watch:
         """End it, from another thread."""
         self._stop.set()
         if (reply := self._reply) is not None:
-            with contextlib.suppress(OSError):  # closed by the server, or by the reader, at this very moment
+            # Closed by the server, or given back by the reader, at this very moment.
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
                 reply.shutdown()  # wakes the thread that reads
 
     def _list(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentark_operator.children import REPLACES
 from agentark_operator.failures import Ended, Failure, classify
 from agentark_operator.waiting import Waiting, from_events, waiting
 from agentark_operator.workload import QUEUE
@@ -27,7 +28,7 @@ class Observation:
     message: str
     """Why it waits or how it ended; empty while it runs."""
     failure: Failure | None = None
-    """Of a failed attempt."""
+    """Of a failed attempt, or of one that runs and will come to nothing."""
     started_at: str = ""
     """When the first pod had a node, ISO 8601; empty before that."""
     working_since: str = ""
@@ -89,6 +90,8 @@ def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[B
         if queue:
             return seen("Queued", "WaitingForQuota", f"waits until Kueue admits it in the queue {queue!r}")
         return seen("Suspended", "Suspended", "")
+    if found.needs_all and (torn := _torn(pods)) is not None:
+        return seen("Running", torn.reason, torn.message, torn)
     cause = waiting(pods)
     if any(_phase(pod) != "Pending" for pod in pods) and not (found.needs_all and cause is not None):
         return seen("Running", "Running", cause.message if cause else "")
@@ -130,6 +133,16 @@ def _last_start(pods: Sequence[Body], container: str) -> str:
         if one["name"] == container
     )
     return max((str((one.get("running") or {}).get("startedAt") or "") for one in states), default="")
+
+
+def _torn(pods: Sequence[Body]) -> Failure | None:
+    """Why a training waits in vain: one of its pods was taken from it, and a new one cannot join the others."""
+    for pod in pods:
+        if REPLACES in pod["metadata"]:
+            name = pod["metadata"]["name"]
+            text = f"pod {name}: somebody deleted it while it ran, and the one in its place cannot join the others"
+            return Failure("Interruption", "PodDeleted", text)
+    return None
 
 
 def _lives(pod: Body) -> bool:
