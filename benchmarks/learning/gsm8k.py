@@ -34,6 +34,7 @@ DATA = ROOT / ".agentark" / "learning-gsm8k"
 ARM_NAMES = ("answer only", "R-SFT", "PAD", "GRPO", "R-SFT+PAD", "PAD, vLLM samples")
 _NOTE = re.compile(r"<<.*?>>")
 _BFLOAT16 = {"precision": "bfloat16"}
+_GRPO = {"steps": 16, "learning_rate": 5e-6, "prompts_per_step": 32, "evals": 1} | _BFLOAT16
 
 
 def regime(data: Path, questions: int) -> Regime:
@@ -46,11 +47,10 @@ def regime(data: Path, questions: int) -> Regime:
         max_tokens=256,
         prm_questions=0,
         prm_operations=(0, 0),
-        prm_training={"epochs": "3", "learningRate": "1e-4", "batchSize": "16"},
+        prm_training={"epochs": "3", "learningRate": "5e-5"},
         sft={"epochs": 2.0, "learning_rate": 5e-5, "batch_size": 32, "save_steps": 100_000} | _BFLOAT16,
-        pad={"steps": 16, "learning_rate": 5e-6, "prompts_per_step": 32, "evals": 1, "max_new_tokens": 256} | _BFLOAT16,
-        grpo={"steps": 16, "learning_rate": 5e-6, "prompts_per_step": 32, "evals": 1, "max_new_tokens": 256}
-        | _BFLOAT16,
+        pad=_GRPO,
+        grpo=_GRPO,
         task="gsm8k",
         questions=questions,
     )
@@ -81,7 +81,9 @@ def prepare(of: Regime, folder: Path, gsm8k: Path, model: Path, *, taught: int, 
     key = _timed("debate", lambda: run(folder, store, manifest("DebateRun", "gsm8k-train", debate), "debate"))
     write_rows(folder, store, key, of.task)
     (folder / "debated").write_text(json.dumps({"accuracy": accuracy(store, key, of.task), "questions": of.questions}))
-    prm = _timed("reward model", lambda: run(folder, store, manifest("PRMTraining", "gsm8k-prm", _prm(debate)), "prm"))
+    prm = _timed(
+        "reward model", lambda: run(folder, store, manifest("PRMTraining", "gsm8k-prm", _prm(of, debate)), "prm")
+    )
     card = json.loads(output(store, "prm", prm, "history").read_text())["held_out"]
     shared = {"prm_folder": str(output(store, "prm", prm, "model")), "prm": card}
     (folder / "shared.json").write_text(json.dumps(shared, indent=1))
@@ -136,15 +138,15 @@ def _debate(of: Regime, engine: str) -> dict[str, Any]:
     }
 
 
-def _prm(debate: Mapping[str, Any]) -> dict[str, Any]:
-    training = {"epochs": "3", "learningRate": "5e-5", "batchSize": 16, "maxLengthTokens": 768, "warmupRatio": "0.1"}
+def _prm(of: Regime, debate: Mapping[str, Any]) -> dict[str, Any]:
+    training = {"batchSize": 16, "maxLengthTokens": 768, "warmupRatio": "0.1"}
     return {
         "debate": debate,
         "labels": ["Agreement"],
         "steps": "Newline",
         "headFraction": "0.1",
         "heldOutFraction": "0.2",
-        "training": training,
+        "training": training | of.prm_training,
     }
 
 
