@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from agentark.api.base import API_VERSION, DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN
@@ -271,10 +272,11 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
     location, found = detail["loc"], _shown(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
-            names = _field_names(model, location[:-1])
+            names = list(_fields(model, location[:-1]))
             return f"unknown field{_suggest(location[-1], names) or '; accepted: ' + ', '.join(names)}"
         case "missing":
-            return "missing; it has no default"
+            field = _fields(model, location[:-1])[str(location[-1])]
+            return f"missing, and it has no default; what it holds: {_meaning(field)}"
         case "literal_error":
             expected = detail["ctx"]["expected"].replace("'", "")
             options = [option.strip() for part in expected.split(" or ") for option in part.split(",")]
@@ -289,18 +291,30 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"found {found}; {detail['msg'][0].lower()}{detail['msg'][1:]}"
 
 
-def _field_names(model: type[BaseModel], location: Location) -> list[str]:
-    """Wire names of the fields that the object at a path accepts."""
+def _fields(model: type[BaseModel], location: Location) -> dict[str, FieldInfo]:
+    """Wire name -> each field that the object at a path accepts."""
     current: Any = model
     for part in location:
-        for candidate in _models(current):
-            fields = {info.alias or name: info.annotation for name, info in candidate.model_fields.items()}
-            if part in fields:
-                current = fields[part]
-                break
+        fields = _fields_of(current)
+        if part in fields:
+            current = fields[str(part)].annotation
         else:
             current = get_args(_bare(current))[0] if isinstance(part, int) and get_args(_bare(current)) else current
-    return [info.alias or name for candidate in _models(current) for name, info in candidate.model_fields.items()]
+    return _fields_of(current)
+
+
+def _fields_of(annotation: Any) -> dict[str, FieldInfo]:
+    """Wire name -> field, of every model that a type allows; the first counts where two have a name."""
+    found: dict[str, FieldInfo] = {}
+    for model in _models(annotation):
+        for name, info in model.model_fields.items():
+            found.setdefault(info.alias or name, info)
+    return found
+
+
+def _meaning(field: FieldInfo) -> str:
+    """What a field holds: the first sentence of its description in the reference."""
+    return " ".join((field.description or "").split()).partition(". ")[0].rstrip(".")
 
 
 def _bare(annotation: Any) -> Any:

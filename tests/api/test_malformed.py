@@ -1,8 +1,11 @@
 """Manifests that are wrong in every way that people and machines find: named, never a crash, never slow."""
 
 import copy
+import json
 import random
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,30 @@ def test_every_malformed_manifest_is_answered_quickly(tmp_path: Path) -> None:
         assert all(issue.message for issue in issues)
     assert refused > COUNT // 2, "most of the changes are wrong"
     assert time.process_time() - started < 60
+
+
+def without_one(node: Any) -> Iterator[Any]:
+    """A document without each of its fields in turn; of a list, its entries without theirs."""
+    if isinstance(node, dict):
+        for key, child in node.items():
+            rest = {other: value for other, value in node.items() if other != key}
+            yield rest
+            yield from (rest | {key: less} for less in without_one(child))
+    elif isinstance(node, list):
+        for place, child in enumerate(node):
+            yield from ([*node[:place], less, *node[place + 1 :]] for less in without_one(child))
+
+
+def test_every_required_field_that_is_left_out_says_what_it_holds(tmp_path: Path) -> None:
+    file, named = tmp_path / "manifest.yaml", set()
+    for kind, changes in [*ACCEPTED, *((kind, {}) for kind in SPECS)]:
+        for document in without_one(manifest(kind, changes)):
+            file.write_text(json.dumps(document))
+            for issue in check_manifest(file)[1]:
+                if issue.message.startswith("missing"):
+                    assert re.fullmatch(r"missing, and it has no default; what it holds: [^.].+", issue.message), issue
+                    named.add(issue.field)
+    assert len(named) > 20, named
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))

@@ -88,6 +88,15 @@ def test_an_alias_bomb_is_refused_quickly(tmp_path: Path) -> None:
     assert "remove the aliases" in issues(tmp_path, f"l0: &l0 [x]\n{levels}\n")[0]
 
 
+def test_a_missing_field_says_what_it_holds(tmp_path: Path) -> None:
+    text = MINIMAL.replace('dataset: {uri: "file:train.jsonl"}', "dataset: {task: gsm8k}").replace("name: test, ", "")
+    first, second = issues(tmp_path, text)
+    assert first.startswith("6: spec.debate.dataset.uri: missing, and it has no default; what it holds: Address of the")
+    assert second.endswith(
+        "suites[0].name: missing, and it has no default; what it holds: Name of the suite in results and gates"
+    )
+
+
 @pytest.mark.parametrize("missing", ["nothing.yaml", "."])
 def test_a_missing_manifest_is_named(tmp_path: Path, missing: str) -> None:
     with pytest.raises(InvalidManifest, match=r"give (the path of a manifest|one file) with -f"):
