@@ -29,7 +29,7 @@ test-packages:               ## Debian's Prometheus, for tests of rules and dash
 	@command -v promtool >/dev/null || \
 	  { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends prometheus; }
 
-e2e: dev e2e-packages        ## The whole system on a real node: root, Linux, Go and 25 GB; half an hour on two cores.
+e2e: dev e2e-packages        ## The whole system on a real node: root, Linux, Go and 25 GB; half an hour to an hour on two cores.
 	$(VENV)/bin/python -m pytest tests/e2e --timeout=1800
 
 e2e-packages: dev            ## Debian packages that e2e needs, where one is missing.
