@@ -1,6 +1,7 @@
-"""Measure the grader: against recorded, labelled solutions, and on hostile text.
+"""Measure the grader: against recorded, labelled solutions, on hostile text, and against peers' test suites.
 
 python benchmarks/grading.py recorded FILE
+python benchmarks/grading.py peers FOLDER --rows ROWS.jsonl
 python benchmarks/grading.py fuzz --count 100000 --seed 7
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentark.tasks import CHOICE, MATH, NUMBER, TEXT, Grade, grade, symbolic
+from benchmarks.grading_peers import peers
 
 FRAGMENTS = (
     r"\boxed{",
@@ -178,7 +180,17 @@ def main() -> int:
     fuzzing.add_argument(
         "--limit-s", type=float, default=1.0, help="wall seconds; more on a machine that is overloaded"
     )
+    comparing = commands.add_parser("peers", help="FOLDER holds the peers' repositories under their names")
+    comparing.add_argument("folder", type=Path)
+    comparing.add_argument("--rows", type=Path, help="file for each row with its verdicts, as JSON lines")
+    comparing.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.command == "peers":
+        try:
+            return peers(arguments.folder, arguments.rows, as_json=arguments.json)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
     if arguments.command == "recorded":
         result = recorded(arguments.file)
         failed = result["disagreements"]
