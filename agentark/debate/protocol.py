@@ -20,7 +20,7 @@ from agentark.debate.prompts import Prompts, split_reply
 from agentark.debate.transcript import DecidedBy, MessageRef, Record, Strategy, Template, Turn, messages_of, turn_ref
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Engine, Reply, Role, Sampling
-from agentark.tasks import Policy, Question, equal, extract
+from agentark.tasks import Policy, Question, equal, extract, partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +143,16 @@ async def discuss(
 def vote(turns: Sequence[Turn], policy: Policy) -> list[list[Turn]]:
     """Group complete turns by equal answers, the largest group first, equally large ones by their first agent.
 
-    Truncated turns and turns without an answer are in no group.
+    Truncated turns and turns without an answer are in no group. Who is in a group does not depend on the order of the
+    turns, nor does the answer of its first turn: the spelling that most of the group use.
     """
-    groups: list[list[Turn]] = []
-    for turn in turns:
-        if not turn.vote:
-            continue
-        for group in groups:
-            if turn.vote == group[0].vote or _equal(turn.vote, group[0].vote, policy):
-                group.append(turn)
-                break
-        else:
-            groups.append([turn])
-    return sorted(groups, key=len, reverse=True)
+    spellings = partition([turn.vote for turn in turns], policy, same=_equal)
+    groups = [
+        sorted((turn for turn in turns if turn.vote in group), key=lambda turn: group.index(turn.vote))
+        for group in spellings
+    ]
+    place = {id(turn): index for index, turn in enumerate(turns)}
+    return sorted(groups, key=lambda group: (-len(group), min(place[id(turn)] for turn in group)))
 
 
 # The same few answers meet again in every round of a question.

@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 StageKind = Literal["debate", "curate", "steps", "prm", "distill", "gate", "evaluate", "compare", "release"]
 
 STAGE_VERSIONS: dict[str, int] = {
-    "debate": 1,
-    "curate": 1,
-    "steps": 1,
+    "debate": 2,
+    "curate": 2,
+    "steps": 2,
     "prm": 1,
-    "distill": 1,
-    "gate": 1,
-    "evaluate": 1,
-    "compare": 2,
+    "distill": 2,
+    "gate": 2,
+    "evaluate": 2,
+    "compare": 3,
     "release": 1,
 }
 """Raised when the code of a stage gives other results for the same parameters (default prompts count as code)."""

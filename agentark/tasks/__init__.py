@@ -1,6 +1,7 @@
 """Data sets, answer extraction and the one grader."""
 
 from agentark.tasks.adapters import TASKS, Fields, Task, task
+from agentark.tasks.agreement import partition
 from agentark.tasks.comparing import equal
 from agentark.tasks.extraction import extract, reference
 from agentark.tasks.grading import Grade, grade, grade_rows
@@ -26,6 +27,7 @@ __all__ = [
     "grade",
     "grade_rows",
     "open_lines",
+    "partition",
     "read_questions",
     "reference",
     "task",

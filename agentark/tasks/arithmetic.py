@@ -19,6 +19,11 @@ _TOKEN: Final = re.compile(
 )
 _MIXED: Final = re.compile(r"(?<![\d.}/^])(\d+)\s+(\d+)\s*/\s*(\d+)(?![\d.])")
 _MIXED_LATEX: Final = re.compile(r"(?<![\d.}/^])(\d+)\s*(\\frac\s*(?:\d\s*\d|\{\s*\d+\s*\}\s*\{\s*\d+\s*\}))")
+# Three digits after the comma could as well be a second number.
+_EUROPEAN: Final = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,(?!\d{3}(?!\d))\d+(?![\d.,])|(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.,]\d)"
+)
+_REPEATING: Final = re.compile(r"(?<![\d.])(\d{0,20})\.(\d{0,20})\\(?:overline|bar|dot)\s*(?:\{(\d{1,20})\}|(\d))")
 _PRODUCT: Final = {"*": "*", "/": "/", "\\cdot": "*", "\\times": "*", "\\div": "/"}
 
 
@@ -31,16 +36,24 @@ def grouped_digits(text: str, separators: str) -> str:
 
     Args:
         text: Any text.
-        separators: Characters that may separate the groups; the same one within a number.
+        separators: Characters that may separate the groups; the same one within a number. Where there is any, numbers
+            that can only be European are read too: `1.234,50` becomes `1234.50`.
     """
     for separator in separators:
-        mark = re.escape(separator)
-        text = re.sub(
-            rf"(?<![\d.{mark}])\d{{1,3}}(?:{mark}\d{{3}})+(?!\d|{mark}\d)",
-            lambda match, sep=separator: match[0].replace(sep, ""),  # type: ignore[misc]
-            text,
-        )
+        if separator in text:
+            text = _grouped(separator).sub(lambda match, sep=separator: match[0].replace(sep, ""), text)  # type: ignore[misc]
+    if separators and text.count(".") + text.count(",") > 1:
+        text = _EUROPEAN.sub(lambda match: match[0].replace(".", "").replace(",", "."), text)
     return text
+
+
+@lru_cache
+def _grouped(separator: str) -> re.Pattern[str]:
+    mark = re.escape(separator)
+    if separator == " ":
+        # 2 100/3 is a mixed number, 1 000 1 is nothing.
+        return re.compile(r"(?<![\d.,^_])(?<!\d )[1-9]\d{0,2}(?: \d{3})+(?!\d| ?[\d/]| ?\\frac)")
+    return re.compile(rf"(?<![\d.{mark}])[1-9]\d{{0,2}}(?:{mark}\d{{3}})+(?!\d|{mark}\d)")
 
 
 @lru_cache(maxsize=8192)
@@ -53,14 +66,40 @@ def value(text: str) -> Fraction | None:
     Returns:
         The value, or None if the text is anything else than arithmetic or exceeds the bounds.
     """
-    if not text or len(text) > MAX_LENGTH or not any(c.isdigit() for c in text):
-        return None
-    text = _MIXED.sub(r"(\1+\2/\3)", text)
-    text = _MIXED_LATEX.sub(r"(\1+\2)", text)
     try:
-        return _Reader(_tokens(text)).read()
+        return _read(text)
     except (_Unreadable, ZeroDivisionError):
         return None
+
+
+def divides_by_zero(text: str) -> bool:
+    """Whether a text is arithmetic that has no value because it divides by zero."""
+    if "0" not in text or not ("/" in text or "\\" in text):
+        return False
+    try:
+        _read(text)
+    except _Unreadable:
+        return False
+    except ZeroDivisionError:
+        return True
+    return False
+
+
+def _read(text: str) -> Fraction:
+    if not text or len(text) > MAX_LENGTH or not any(c.isdigit() for c in text):
+        raise _Unreadable
+    if "\\" in text:
+        text = _REPEATING.sub(_repeating, text)
+    text = _MIXED.sub(r"(\1+\2/\3)", text)
+    text = _MIXED_LATEX.sub(r"(\1+\2)", text)
+    return _Reader(_tokens(text)).read()
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """Write a decimal whose last digits repeat for ever as a fraction."""
+    whole, fixed, period = match[1], match[2], match[3] or match[4]
+    numerator = int(whole + fixed + period) - int(whole + fixed or "0")
+    return f"({numerator}/{10 ** len(fixed) * (10 ** len(period) - 1)})"
 
 
 def _tokens(text: str) -> list[str]:

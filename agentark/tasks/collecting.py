@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 MAX_ITEMS: Final = 64
 
@@ -12,17 +12,26 @@ class Collection:
     r"""Parts between brackets, or joined by commas, 'and', 'or', `\cup`."""
 
     opening: str
-    """`(`, `[`, `{`, or empty where there are no brackets; `|` for a union."""
+    """`(`, `[`, `{`, or empty where there are no brackets; `|` for a union, `matrix RxC` for a matrix, row by row."""
     closing: str
     items: tuple[str, ...]
     alternatives: bool = False
     """The parts have no order: a set, a union, or a list joined by 'or'."""
+    word: Literal["and", "or", ""] = ""
+    """What joins the parts of a list, if not commas alone."""
 
 
 _PAIRS: Final = {"(": ")", "[": "]", "\\{": "\\}", "\\lbrace": "\\rbrace", "\\langle": "\\rangle", "<": ">"}
 _TOKEN: Final = re.compile(
     r"\\(?:[{}]|lbrace|rbrace|langle|rangle|cup|[A-Za-z]+|.)|[][(){},;]|\b(?:and|or)\b|\s+|[^][\\(){},;\s]", re.DOTALL
 )
+_WORD_SIGNS: Final = {"\\lor": "or", "\\vee": "or", "\\land": "and", "\\wedge": "and"}
+_LOOSE_COMMA: Final = re.compile(r"\d, ")
+_THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_MATRIX: Final = re.compile(
+    r"\\begin\{([pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\begin|\\end)[\s\S])*)\\end\{\1\}"
+)
+_BRACKETED_MATRIX: Final = re.compile(r"[(\[]\s*(\\begin\{(?:array|matrix|[pb]matrix)\}[\s\S]*\\end\{[a-z]+\})\s*[)\]]")
 _OPENING: Final = frozenset(("(", "[", "{", "\\{", "\\lbrace", "\\langle"))
 _CLOSING: Final = frozenset((")", "]", "}", "\\}", "\\rbrace", "\\rangle"))
 
@@ -36,8 +45,16 @@ def collection(text: str) -> Collection | None:
     Returns:
         The parts, or None if the text is one thing.
     """
+    if text.startswith("\\begin"):
+        return _matrix(text)
+    if bracketed := _BRACKETED_MATRIX.fullmatch(text):
+        return _matrix(bracketed[1])
+    if _LOOSE_COMMA.search(text):
+        # With blanks after the commas of the list, a comma within digits is one of thousands.
+        text = _THOUSANDS.sub("", text)
     tokens = _TOKEN.findall(text)
-    if unions := _split(tokens, frozenset(("\\cup", "U"))):
+    unions = _split(tokens, frozenset(("\\cup", "U")))
+    if unions and all(part[0] in "([{\\" for part in unions):
         return Collection("|", "|", unions, alternatives=True)
     brackets = _enclosing(tokens)
     if brackets:
@@ -48,11 +65,23 @@ def collection(text: str) -> Collection | None:
             items = inner or (("".join(tokens[1:-1]).strip(),) if tokens[1:-1] else ())
             return Collection("{" if is_set else opening, "}" if is_set else closing, items, alternatives=is_set)
         return None
+    tokens = [_WORD_SIGNS.get(token, token) for token in tokens]
     if parts := _split(tokens, frozenset((",", ";", "and", "or"))):
-        return Collection("", "", parts, alternatives="or" in tokens)
+        word: Literal["and", "or", ""] = "or" if "or" in tokens else "and" if "and" in tokens else ""
+        return Collection("", "", parts, alternatives=word == "or", word=word)
     if tokens.count("\\pm") == 1:
         return Collection("", "", tuple(text.replace("\\pm", sign).strip() for sign in "+-"), alternatives=True)
     return None
+
+
+def _matrix(text: str) -> Collection | None:
+    match = _MATRIX.fullmatch(text)
+    if match is None:
+        return None
+    rows = [[entry.strip() for entry in row.split("&")] for row in match[2].split("\\\\") if row.strip()]
+    if not rows or len({len(row) for row in rows}) != 1 or len(rows) * len(rows[0]) > MAX_ITEMS:
+        return None
+    return Collection(f"matrix {len(rows)}x{len(rows[0])}", "", tuple(entry for row in rows for entry in row))
 
 
 def without_brackets(text: str) -> str:

@@ -1,15 +1,19 @@
 """The one grader: extraction and comparison for labels, rewards and evaluation alike."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agentark.errors import InvalidInput
 from agentark.tasks.comparing import equal
 from agentark.tasks.extraction import extract, reference
-from agentark.tasks.normalising import MAX_ANSWER, words
+from agentark.tasks.normalising import MAX_ANSWER, unwrap, words
 from agentark.tasks.policy import Policy
 from agentark.tasks.reading import parse_row
+
+_WORD: Final = re.compile(r"[^\W\d_]{3,}")
+_MATHS: Final = re.compile(r"[\d<>=^\\(){}\[\]+*/%$]")
 
 
 class Grade(NamedTuple):
@@ -29,11 +33,20 @@ def grade(prediction: str, gold: str, policy: Policy) -> Grade:
     """
     target = reference(gold, policy)
     answer = extract(prediction, policy)
-    if answer is None and policy.kind != "choice" and len(prediction) <= MAX_ANSWER:
+    if answer is not None and equal(answer, target, policy):
+        return Grade(answer, True)
+    if policy.kind != "choice" and len(prediction) <= MAX_ANSWER and _is_word_for_word(prediction, gold):
         # A reply that is the gold answer word for word needs no marker.
-        whole = words(prediction)
-        return Grade(prediction.strip(), True) if whole and whole == words(target) else Grade(None, False)
-    return Grade(answer, answer is not None and equal(answer, target, policy))
+        return Grade(prediction.strip(), True)
+    return Grade(answer, False)
+
+
+def _is_word_for_word(prediction: str, gold: str) -> bool:
+    """Whether two texts say the same in the same words; signs that are no words must be the same as well."""
+    if unwrap(prediction) == unwrap(gold):
+        return _WORD.search(gold) is not None
+    both = prediction + gold
+    return not _MATHS.search(both) and words(prediction) == words(gold) != ""
 
 
 def grade_rows(lines: Iterable[bytes], policy: Policy, *, source: str = "rows") -> Iterator[dict[str, object]]:

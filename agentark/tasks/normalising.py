@@ -6,6 +6,7 @@ Every step is linear in the length of the text.
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 MAX_ANSWER: Final = 2000
@@ -26,21 +27,51 @@ _CHARACTERS: Final = {
     "±": "\\pm ",
     "≤": "\\le ",
     "≥": "\\ge ",
+    "≠": "\\ne ",
+    "≈": "\\approx ",
+    "∈": "\\in ",
+    "…": "\\ldots ",
     "°": "^\\circ ",
     "％": "%",
+    "ℝ": "\\mathbb{R}",
 }
 _SUPERSCRIPTS: Final = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
+_GLYPH_ROOT: Final = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d+|[A-Za-z]))")
 _SUPERSCRIPT_RUN: Final = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
-_SPACING: Final = re.compile(r"\\(?:left|right|displaystyle|textstyle|limits|qquad|quad|[!,;:>])(?![A-Za-z])|~")
+_SPACING: Final = re.compile(
+    r"\\(?:left|right|displaystyle|textstyle|limits|qquad|quad|bigl|bigr|Bigl|Bigr|big|Big|[!,;:>])(?![A-Za-z])|~"
+)
+_NO_SPACE: Final = frozenset(
+    ("\\!", "\\,", "\\left", "\\right", "\\bigl", "\\bigr", "\\Bigl", "\\Bigr", "\\big", "\\Big")
+)
 _SPACE_COMMAND: Final = re.compile(r"(?<!\\)\\(?= )")
+# A comma between digits that is set without space is a mark of thousands, not one of a list.
+# JSON within JSON doubles the backslash of a command; a row of a matrix ends in two, then a blank or a digit follows.
+_ESCAPED_TWICE: Final = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dtc]?frac|sqrt|left|right|boxed|text|mathrm|mathbf|cdot|times|leq?|geq?|neq?|infty|pi|circ|pm|cup|angle|"
+    r"in|log|ln|sin|cos|tan|theta|alpha|beta)(?![A-Za-z]))"
+)
+_GROUP_MARK: Final = re.compile(r"(?<=\d)(?:\{,\}|,\\!)\s?(?=\d{3}(?!\d))")
 _TEXT_COMMAND: Final = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|normal)?|mbox|mathrm|mathbf|mathit|mathsf|boldsymbol|operatorname|emph|hbox)\s*"
-    r"\{([^{}\\]*)\}"
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|bm|operatorname|emph|hbox|"
+    r"underline|uline)\s*\{([^{}\\]*)\}"
 )
 _BOXED: Final = re.compile(r"^\\(?:boxed|fbox)\s*\{(.*)\}$", re.DOTALL)
-_DELIMITERS: Final = (("$$", "$$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ("__", "__"))
+_DELIMITERS: Final = (
+    ("$$", "$$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ("__", "__"), ('"', '"'), ("'", "'"),
+)  # fmt: skip
+_OPENERS: Final = frozenset(start[0] for start, _ in _DELIMITERS)
+# One dollar sign is money, a pair that embraces something without blanks at its ends is mathematics.
+_INLINE_MATHS: Final = re.compile(r"(?<![\\$\w])\$(?=[^\s$])([^$\n]{0,300}?[^\s$\\])\$(?![\d$])")
+# 0.333... and 1, 2, 3, ... go on; a sentence that trails off after its number does not.
+_GOES_ON: Final = re.compile(r"\d\.\d+\s*(?:\.\.\.|…)$|,\s*(?:\.\.\.|…)$")
+_ENVIRONMENT: Final = re.compile(
+    r"^\\begin\{(align|aligned|equation|gather|gathered|multline|split|displaymath)\*?\}(.*)\\end\{\1\*?\}$", re.DOTALL
+)
+_POUND_SIGNS: Final = {"\\pounds": "£", "\\euro": "€", "\\texteuro": "€", "\\textdollar": "$", "\\yen": "¥"}
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     r"""Remove the typography of an answer.
 
@@ -51,35 +82,90 @@ def plain(text: str) -> str:
         One line; LaTeX commands that carry meaning (`\frac`, `\sqrt`, `\pi`) stay.
     """
     line = unwrap(_ascii(text[:MAX_ANSWER]))
-    line = line.replace("\\$", "$").replace("\\%", "%").replace("{,}", ",").replace("\\#", "#")
-    line = _SPACING.sub(lambda match: "" if match[0][1:] in ("!", ",", "left", "right") else " ", line)
+    if "..." in line:
+        line = line.replace("...", "\\ldots ")
+    if "$" in line:
+        line = _INLINE_MATHS.sub(r"\1", line).replace("\\$", "$")
+    if "\\" in line or "~" in line:
+        line = _plain_latex(line)
+    elif "{,}" in line:
+        line = _GROUP_MARK.sub("", line)
+    return unwrap(" ".join(line.split()))
+
+
+def _plain_latex(line: str) -> str:
+    if "\\\\" in line:
+        line = _ESCAPED_TWICE.sub("\\\\", line)
+    line = _GROUP_MARK.sub("", line)
+    line = line.replace("\\%", "%").replace("{,}", ",").replace("\\#", "#").replace("\\(", "").replace("\\)", "")
+    for command, sign in _POUND_SIGNS.items():
+        line = line.replace(command, sign)
+    line = _SPACING.sub(lambda match: "" if match[0] in _NO_SPACE else " ", line)
     line = _SPACE_COMMAND.sub("", line)
     for _ in range(4):
         line, count = _TEXT_COMMAND.subn(r" \1 ", line)
         if not count:
             break
+    line = re.sub(r"([A-Za-z])\s+\^", r"\1^", line)
     line = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", line)
-    line = re.sub(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])", " degrees ", line)
-    return unwrap(" ".join(line.split()))
+    line = re.sub(r"\\(?:dots|cdots|dotsc)(?![A-Za-z])", r"\\ldots", line)
+    line = re.sub(r"\\(ge|le|ne)q(?![A-Za-z])", r"\\\1 ", line)
+    line = re.sub(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))", "'", line)
+    return re.sub(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])", " degrees ", line)
 
 
 def unwrap(text: str) -> str:
-    """Strip blanks, closing punctuation, maths delimiters, bold marks and boxes around a whole answer."""
+    """Strip blanks, closing punctuation, maths delimiters, emphasis marks and boxes around a whole answer."""
     for _ in range(8):
         before = text
-        text = text.strip().rstrip(".,;:").strip()
-        for start, end in _DELIMITERS:
-            inner = text[len(start) : -len(end)]
-            if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end) and end not in inner:
-                text = inner
-        if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1]:
-            text = text[1:-1]
-        boxed = _BOXED.match(text)
-        if boxed and closes_at(boxed[1]) is None:
-            text = boxed[1]
+        text = text.strip()
+        if not (text.endswith(("...", "…")) and _GOES_ON.search(text)):
+            text = text.rstrip(".,;:。，；：．").strip()
+        if text.endswith("\\") and not text.endswith("\\\\"):
+            text = text[:-1]
+        if text and (text[-1] in "*`" or text[0] in "*`" or text[:2] == "__" or text[-2:] == "__"):
+            text = _without_marks(text)
+        if text[:1] in _OPENERS:
+            text = _undelimited(text)
         if text == before:
             break
     return text
+
+
+def _undelimited(text: str) -> str:
+    for start, end in _DELIMITERS:
+        inner = text[len(start) : -len(end)]
+        if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end) and end not in inner:
+            text = inner
+    if len(text) > 2 and text[0] == text[-1] == "$" and "$" not in text[1:-1]:
+        text = text[1:-1]
+    return _without_box(text) if text.startswith("\\") else text
+
+
+def _without_marks(text: str) -> str:
+    """Strip what is left of emphasis whose other end stands elsewhere."""
+    stripped = text.strip("*`")
+    stripped = stripped.removeprefix("__").removesuffix("__")
+    return stripped or text
+
+
+def _without_box(text: str) -> str:
+    boxed = _BOXED.match(text)
+    if boxed and closes_at(boxed[1]) is None:
+        return boxed[1]
+    environment = _ENVIRONMENT.match(text)
+    return chained_lines(environment[2]) if environment else text
+
+
+def chained_lines(content: str) -> str:
+    r"""Join the lines of an aligned display: a line that begins with `=` goes on, another one is a further part."""
+    if "\\begin" in content:
+        return content.strip()
+    lines = [line.replace("&", " ").strip() for line in content.split("\\\\")]
+    joined = ""
+    for line in filter(None, lines):
+        joined += f" {line}" if not joined or line.startswith(("=", "\\approx", "<", ">")) else f", {line}"
+    return joined.strip()
 
 
 def closes_at(text: str) -> int | None:
@@ -109,6 +195,7 @@ def words(text: str) -> str:
 def _ascii(text: str) -> str:
     if text.isascii():
         return text
+    text = _GLYPH_ROOT.sub(lambda root: f"\\sqrt{{{root[1] or root[2]}}}", text)
     text = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[c] for c in run[0]) + "}", text)
     return "".join(_CHARACTERS.get(c, c) if not _is_numeric(c) else _digits(c) for c in text)
 

@@ -24,7 +24,7 @@ class Policy:
     """Match: $18 differs from €18; 18 equals both."""
     time_units: Literal["Convert", "Literal"] = "Convert"
     """Convert: 90 minutes equal 1.5 hours. Literal: `minutes` and `hours` are plain unit words."""
-    thousands: str = ","
+    thousands: str = ",' "
     """Characters that may separate groups of three digits; empty: none."""
     absolute_tolerance: Fraction = Fraction(0)
     """Numbers this far apart, in units of the answer, are equal; at least 0."""
@@ -36,7 +36,7 @@ class Policy:
     """Whether 2,3 differs from 3,2. Sets in braces and alternatives joined by 'or' never have an order."""
     symbolic: bool = True
     """math only: ask the symbolic checker when the exact rules cannot tell."""
-    letters: str = "ABCD"
+    letters: str = "ABCDEFGHIJ"
     """choice only: the letters that may be chosen, upper case."""
 
 
@@ -45,6 +45,6 @@ NUMBER = Policy(kind="number", units="Ignore", symbolic=False)
 MATH = Policy(kind="math")
 """Any short mathematical or verbal answer; the policy of plain JSONL rows."""
 CHOICE = Policy(kind="choice")
-"""Multiple choice, A to D."""
+"""Multiple choice, A to J."""
 TEXT = Policy(kind="text")
 """Short answers in words."""

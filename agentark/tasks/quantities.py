@@ -1,19 +1,14 @@
 """Numbers with what stands around them: sign, currency, percent, scale words, units."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final
 
 from agentark.tasks.arithmetic import MAX_LENGTH, grouped_digits, value
 from agentark.tasks.policy import Policy
-
-
-class Unit(NamedTuple):
-    """A unit that converts into others."""
-
-    dimension: str
-    factor: Fraction
+from agentark.tasks.units import Unit, read_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,37 +17,10 @@ class Quantity:
 
     value: Fraction
     percent: bool = False
-    unit: str = ""
-    """Singular, lower case; empty: none."""
+    unit: Unit | None = None
 
 
-def _table(dimension: str, **factors: str) -> dict[str, Unit]:
-    return {name.replace("_", " "): Unit(dimension, Fraction(factor)) for name, factor in factors.items()}
-
-
-_TIME: Final = {
-    **_table("time", second="1", sec="1", s="1", minute="60", min="60", hour="3600", hr="3600", h="3600"),
-    **_table("time", day="86400", week="604800", millisecond="1/1000", ms="1/1000"),
-    **_table("months", month="1", year="12", yr="12", decade="120", century="1200"),
-}
-_MONEY: Final = {
-    **_table("USD", **{"$": "1"}, dollar="1", usd="1", cent="1/100", **{"¢": "1/100"}, us_dollar="1", buck="1"),
-    **_table("EUR", **{"€": "1"}, euro="1", eur="1"),
-    **_table("GBP", **{"£": "1"}, gbp="1", pound_sterling="1", pence="1/100"),
-    **_table("INR", **{"₹": "1"}, rupee="1", inr="1"),
-    **_table("JPY", **{"¥": "1"}, yen="1", jpy="1"),
-}
-_MEASURES: Final = {
-    **_table("length", mm="1/1000", millimeter="1/1000", cm="1/100", centimeter="1/100", m="1", meter="1"),
-    **_table("length", km="1000", kilometer="1000", inch="254/10000", foot="3048/10000", ft="3048/10000"),
-    **_table("length", yard="9144/10000", mile="1609344/1000", metre="1", kilometre="1000", centimetre="1/100"),
-    **_table("mass", mg="1/1000", milligram="1/1000", g="1", gram="1", kg="1000", kilogram="1000"),
-    **_table("mass", ounce="45359237/1600000", oz="45359237/1600000", lb="45359237/100000"),
-    **_table("volume", ml="1/1000", milliliter="1/1000", l="1", liter="1", litre="1"),
-    **_table("angle", degree="1"),
-}
-_SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_IRREGULAR: Final = {"feet": "foot", "inches": "inch", "pennies": "cent", "centuries": "century", "people": "person"}
+_SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 # fmt: off
 _ONES: Final = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -64,21 +32,26 @@ _WORDS: Final = {
     **{word: n for n, word in enumerate(_ONES)},
     **{word: 10 * n for n, word in enumerate(_TENS, start=2)},
 }
-# Words after a number that are part of the mathematics, not a unit of it.
-# fmt: off
-_NOT_UNITS: Final = frozenset((
-    "and", "or", "to", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "pi", "mod",
-    "plus", "minus", "times", "over", "divided", "squared", "cubed", "choose", "infinity", "infty", "inf", "nan",
-    "if", "where", "for", "is", "are", "x", "y", "z",
-))
-# fmt: on
-_CURRENCY: Final = re.compile(r"^([-+]?)\s*(?:US\s?)?([$€£₹¥])\s*(?=[-+.\d\\])")
+_CURRENCY_SIGN: Final = re.compile(r"^([-+]?)\s*(?:US\s?)?([$€£₹¥₩₽])\s*(?=[-+.\d\\])")
+_CURRENCY_CODE: Final = re.compile(r"^([-+]?)\s*(USD|EUR|GBP|INR|JPY|CNY|RMB|Rs\.?)\s*(?=[-+.\d\\])", re.IGNORECASE)
+_WORD: Final = r"(?:[^\W\d_][^\W\d_.'-]*(?:[.'-][^\W\d_]+)*\.?|[$€£₹¥¢₩₽])(?:\^\s*\{?\s*-?\d\s*\}?)?"
+_UNIT: Final = rf"{_WORD}(?:\s*[/*]\s*{_WORD}|\s+{_WORD})*"
 _NUMBER_AND_UNIT: Final = re.compile(
-    r"(?P<number>.*[\d)}.])(?P<gap>\s*)"
-    r"(?:(?P<percent>%|percent\b|per cent\b)\s*)?(?P<unit>[A-Za-z$€£₹¥¢][A-Za-z .\-/']*(?:\^\s*\{?[23]\}?)?)?$"
+    r"(?P<number>[^%]*?[\d)}.!])(?P<gap>\s*)"
+    rf"(?:(?P<percent>%|(?:percent|per\s?cent|percentage|pct)\b)\s*)?(?P<unit>(?<![A-Za-z\\]){_UNIT})?$"
 )
-_TIME_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)\.?\s*(?:,|and\b)?\s*(?:and\b\s*)?")
-_LEAD: Final = re.compile(r"^(?:\\approx(?![A-Za-z])|≈|~|about\b|approximately\b|exactly\b|only\b)\s*", re.IGNORECASE)
+# An expression may end in a constant or a letter, as in 12\pi cm: there a blank before the unit is needed.
+_EXPRESSION_AND_UNIT: Final = re.compile(rf"(?P<number>.*?[\w)}}])\s+(?P<unit>{_UNIT})$")
+# 1,2 are two numbers and 1,234 is one of thousands; these can only be decimals.
+_DECIMAL_COMMA: Final = re.compile(r"-?(?:0,\d+|[1-9]\d{0,15},(?:\d{2}|\d{4,12}))")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([^\W\d_]+)\.?\s*(?:,|and\b)?\s*(?:and\b\s*)?")
+_SIGN_WORD: Final = re.compile(r"^(?:minus|negative)\s+(?=[\d$€£.\\])", re.IGNORECASE)
+_TIMES: Final = re.compile(r"(?<=\d)\s[xX]\s(?=\d)")
+_AND_FRACTION: Final = re.compile(r"(?<=\d)\s+and\s+(?=\d+\s?/\s?\d+(?![\d/]))")
+_LEAD: Final = re.compile(
+    r"^(?:\\approx(?![A-Za-z])|≈|~|(?:about|approximately|exactly|only|just|roughly|a\s+total\s+of|precisely)\b)\s*",
+    re.IGNORECASE,
+)
 
 
 def quantity(text: str, policy: Policy) -> Quantity | None:
@@ -93,112 +66,81 @@ def quantity(text: str, policy: Policy) -> Quantity | None:
     """
     if not text or len(text) > MAX_LENGTH:
         return None
-    text = _LEAD.sub("", grouped_digits(text, policy.thousands))
+    text = _SIGN_WORD.sub("-", _LEAD.sub("", grouped_digits(text, policy.thousands)))
+    if " " in text:
+        text = _TIMES.sub(" * ", _AND_FRACTION.sub(" ", text))
     if not any(c.isdigit() for c in text):
-        return _spelled(text, policy)
+        return _chinese(text, policy) if not text.isascii() else _spelled(text, policy)
     exact = value(text)
+    if exact is None and "," in policy.thousands and _DECIMAL_COMMA.fullmatch(text):
+        exact = value(text.replace(",", "."))
     if exact is not None:
         return Quantity(exact)
-    currency = ""
-    if match := _CURRENCY.match(text):
-        currency, text = match[2], match[1] + text[match.end() :]
+    currency = None
+    if match := _CURRENCY_SIGN.match(text) or _CURRENCY_CODE.match(text):
+        currency, text = read_unit(match[2], policy, attached=False), match[1] + text[match.end() :]
         if text.startswith("--"):
             return None
     parts = _NUMBER_AND_UNIT.fullmatch(text)
     if parts is None:
-        return None
-    number, unit = value(parts["number"]), (parts["unit"] or "").strip()
+        return _compound(text, policy)
+    number = value(parts["number"])
     if number is None:
-        return _compound_time(text) if policy.time_units == "Convert" else None
-    return _with_unit(number, unit, currency, parts, policy)
+        return _compound(text, policy) if currency is None else None
+    return _with_unit(number, currency, parts, policy)
 
 
-def _with_unit(number: Fraction, unit: str, currency: str, parts: re.Match[str], policy: Policy) -> Quantity | None:
-    scale, unit = _scale(unit)
-    if currency and unit and canonical(unit) not in _MONEY:
-        # "$18 per day", "$5 each": the amount counts, what it is paid for does not change the unit.
-        unit = ""
-    if unit and not _is_unit(unit, attached=not parts["gap"] and not parts["percent"], policy=policy):
-        return None
-    if currency and unit and _MONEY[canonical(unit)].dimension != _MONEY[currency].dimension:
-        return None
-    return Quantity(number * scale, bool(parts["percent"]), canonical(unit) or currency)
+def _with_unit(number: Fraction, currency: Unit | None, parts: re.Match[str], policy: Policy) -> Quantity | None:
+    percent = bool(parts["percent"])
+    scale, name = _scale(parts["unit"] or "")
+    unit = read_unit(name, policy, attached=not parts["gap"] and not percent) if name else None
+    if name and unit is None:
+        return _compound(parts[0], policy) if currency is None else None
+    if currency is not None:
+        # "$18 each": the amount counts; but not $18 and euros at once.
+        if unit is not None and unit.is_money and unit.dimension != currency.dimension:
+            return None
+        unit = currency
+    if percent or (unit is not None and not unit.dimension):
+        # "5% per year" and "12 units" name nothing that another unit could be compared with.
+        unit = None
+    return Quantity(number * scale, percent, unit)
 
 
 def equal_quantities(a: Quantity, b: Quantity, policy: Policy) -> bool:
     """Whether two quantities are the same under a policy."""
-    left, right = _convertible(a.unit, policy), _convertible(b.unit, policy)
-    if left and right and left.dimension == right.dimension:
-        return _close(a.value * left.factor, b.value * right.factor, policy)
-    if a.unit and b.unit and a.unit != b.unit:
-        money = a.unit in _MONEY and b.unit in _MONEY
+    if a.percent != b.percent:
+        percent, bare = (a, b) if a.percent else (b, a)
+        if bare.unit is not None:
+            return False
+        as_fraction = policy.percent != "Points" and _close(percent.value / 100, bare.value, policy)
+        return as_fraction or (policy.percent != "Fraction" and _close(percent.value, bare.value, policy))
+    if a.unit is not None and b.unit is not None:
+        if a.unit.dimension == b.unit.dimension:
+            return _close(a.value * a.unit.factor, b.value * b.unit.factor, policy)
+        money = a.unit.is_money and b.unit.is_money
         if (policy.currency if money else policy.units) == "Match":
             return False
-    if a.percent == b.percent:
-        return _close(a.value, b.value, policy)
-    percent, bare = (a, b) if a.percent else (b, a)
-    as_fraction = policy.percent != "Points" and _close(percent.value / 100, bare.value, policy)
-    return as_fraction or (policy.percent != "Fraction" and _close(percent.value, bare.value, policy))
+    return _close(a.value, b.value, policy)
 
 
-def split_unit(text: str, policy: Policy) -> tuple[str, str]:
+def split_unit(text: str, policy: Policy) -> tuple[str, Unit | None]:
     """Separate a trailing unit from an expression that is no plain number, as in `2\\sqrt{3} cm`.
 
     Returns:
-        The expression and the unit's canonical name; the whole text and "" where there is no unit.
+        The expression and the unit; the whole text and None where there is no unit.
     """
-    parts = _NUMBER_AND_UNIT.fullmatch(text) if len(text) <= MAX_LENGTH else None
-    if parts is None or not parts["unit"] or not parts["gap"] or parts["percent"]:
-        return text, ""
-    unit = parts["unit"].strip()
-    return (parts["number"], canonical(unit)) if _is_unit(unit, attached=False, policy=policy) else (text, "")
-
-
-def canonical(unit: str) -> str:
-    """Bring a unit to one spelling: lower case, singular, `cm^2` for square centimetres."""
-    text = " ".join(re.sub(r"[.{}]", "", unit.casefold()).replace("/", " per ").split())
-    power = re.search(r"\s*\^\s*([23])$", text)
-    text, suffix = (text[: power.start()], "^" + power[1]) if power else (text, "")
-    for word, mark in (("square ", "^2"), ("sq ", "^2"), ("cubic ", "^3")):
-        if text.startswith(word):
-            text, suffix = text[len(word) :], mark
-    return " ".join(_singular(word) for word in text.split()) + suffix
-
-
-def _singular(word: str) -> str:
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    return word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith("ss") else word
-
-
-def _convertible(unit: str, policy: Policy) -> Unit | None:
-    base, _, power = unit.partition("^")
-    if base in _TIME and policy.time_units == "Literal":
-        return None
-    found = _TIME.get(base) or _MONEY.get(base) or _MEASURES.get(base)
-    if found is None or not power:
-        return found
-    return Unit(f"{found.dimension}^{power}", found.factor ** int(power))
-
-
-def _is_unit(unit: str, *, attached: bool, policy: Policy) -> bool:
-    if _convertible(canonical(unit), policy) is not None:
-        # 5m may be five times m; 5 m, 5cm and 5$ are not.
-        return policy.kind != "math" or not attached or len(unit) > 1 or not unit.isalpha()
-    names = unit.split()
-    if len(unit) > 80 or len(names) > (12 if policy.kind == "number" else 4):
-        return False
-    if any(name.casefold().strip(".-/'") in _NOT_UNITS for name in names):
-        return False
-    if policy.kind == "number":
-        return len(unit) > 1
-    return not attached and all(len(name) > 2 or canonical(name) in _MEASURES or name == "of" for name in names)
+    parts = _EXPRESSION_AND_UNIT.fullmatch(text) if len(text) <= MAX_LENGTH else None
+    unit = read_unit(parts["unit"], policy, attached=False) if parts else None
+    if parts is None or unit is None or not re.search(r"[\d\\]", parts["number"]):
+        return text, None
+    return parts["number"], unit if unit.dimension else None
 
 
 def _scale(unit: str) -> tuple[int, str]:
-    head, _, rest = unit.partition(" ")
+    head, _, rest = unit.strip().partition(" ")
     factor = _SCALES.get(head.casefold().rstrip("s"))
-    return (factor, rest.strip()) if factor else (1, unit)
+    return (factor, rest.strip()) if factor else (1, unit.strip())
 
 
 def _spelled(text: str, policy: Policy) -> Quantity | None:
@@ -209,32 +151,60 @@ def _spelled(text: str, policy: Policy) -> Quantity | None:
     for name in names[:12]:
         if name in _WORDS:
             group += _WORDS[name]
-        elif name == "hundred" and group:
-            group *= 100
+        elif name in ("hundred", "dozen") and group:
+            group *= _SCALES[name]
         elif name in _SCALES and group:
             total, group = total + group * _SCALES[name], 0
-        elif not (name == "and" and used and names[used - 1] == "hundred"):
+        elif not (name == "and" and used and names[used - 1] in _SCALES and names[used + 1 : used + 2] != []):
             break
         used += 1
     if not used:
         return None
     number = Fraction(-(total + group) if negative else total + group)
-    unit = " ".join(text.split()[used + negative :]) if "-" not in text else " ".join(names[used:])
-    if unit and not _is_unit(unit, attached=False, policy=policy):
+    rest = text.split()[used + negative :] if "-" not in text else names[used:]
+    percent = rest[:1] in (["percent"], ["%"])
+    name = " ".join(rest[1:] if percent else rest)
+    unit = read_unit(name, policy, attached=False) if name else None
+    if name and unit is None:
         return None
-    return Quantity(number, unit=canonical(unit))
+    return Quantity(number, percent, None if percent or (unit and not unit.dimension) else unit)
 
 
-def _compound_time(text: str) -> Quantity | None:
-    seconds, position, dimension = Fraction(0), 0, ""
+def _chinese(text: str, policy: Policy) -> Quantity | None:
+    """Read a number in Chinese characters, `三百二十` with at most a unit behind."""
+    digits = re.match("负?[零〇一二两三四五六七八九十百千万]+", text)
+    if digits is None:
+        return None
+    total = section = digit = 0
+    for character in digits[0].lstrip("负"):
+        number = 2 if character == "两" else int(unicodedata.numeric(character))
+        if number == 10_000:
+            total, section, digit = total + (section + digit) * number, 0, 0
+        elif number >= 10:
+            section, digit = section + (digit or 1) * number, 0
+        else:
+            digit = number
+    unit = read_unit(text[digits.end() :].strip(), policy, attached=True) if text[digits.end() :].strip() else None
+    if text[digits.end() :].strip() and unit is None:
+        return None
+    number = total + section + digit
+    return Quantity(Fraction(-number if digits[0].startswith("负") else number), unit=unit)
+
+
+def _compound(text: str, policy: Policy) -> Quantity | None:
+    """Add the parts of `1 hour 30 minutes`, `5 feet 3 inches`, `18 dollars and 50 cents`, in the first part's unit."""
+    total, position = Fraction(0), 0
+    first = last = None
     while position < len(text):
-        part = _TIME_PART.match(text, position)
-        unit = _TIME.get(canonical(part[2])) if part else None
-        if part is None or unit is None or dimension not in ("", unit.dimension):
+        part = _PART.match(text, position)
+        unit = read_unit(part[2], policy, attached=False) if part else None
+        if part is None or unit is None or not unit.is_measure or not unit.dimension:
             return None
-        dimension = unit.dimension
-        seconds, position = seconds + Fraction(part[1]) * unit.factor, part.end()
-    return Quantity(seconds, unit="second" if dimension == "time" else "month")
+        if last is not None and (unit.dimension != last.dimension or unit.factor >= last.factor):
+            return None
+        first, last = first or unit, unit
+        total, position = total + Fraction(part[1]) * unit.factor, part.end()
+    return Quantity(total / first.factor, unit=first) if first is not None else None
 
 
 def _close(a: Fraction, b: Fraction, policy: Policy) -> bool:

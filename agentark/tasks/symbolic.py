@@ -38,9 +38,21 @@ _FUNCTIONS: Final = frozenset((
 ))
 # fmt: on
 _WORD: Final = re.compile(r"[A-Za-z]{3,}")
+# A prime that no name has before it, a number in a base, a factorial of a name, and what goes on for ever.
+_UNREADABLE: Final = re.compile(r"'|\d\s*_|[A-Za-z)}]!|\\ldots|:|;")
+# Letters that are words: as products no and on would be the same.
+_WORD_ALONE: Final = re.compile(
+    r"(?:no|on|am|pm|up|us|so|is|it|in|if|do|go|ok|or|of|at|as|an|by|be|he|we|me|my|to)", re.I
+)
 _POWER: Final = re.compile(r"\^|\*\*")
 # An exponent of five digits, a tower of numbers, or a factorial of a long number is never an honest answer.
 _EXPLOSIVE: Final = re.compile(r"\^[\s{(]*-?\d{5}|\^[\s{(]*\d+[\s)}]*\^[\s{(]*\d|\d{5,}[\s)}]*!|!\s*!")
+
+
+_CAPITAL: Final = re.compile(
+    r"\\(Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega)(?![A-Za-z])|\\[A-Za-z]+|([A-Z])(?:_(?:\{(\w{1,8})\}|(\w)))?"
+)
+_CAPITAL_INDEX: Final = 770
 
 
 class Verdict(NamedTuple):
@@ -52,13 +64,15 @@ class Verdict(NamedTuple):
     """Processor seconds it took."""
 
 
-def compare(left: str, right: str, *, limit_s: float) -> Verdict:
+def compare(left: str, right: str, *, limit_s: float, absolute: float = 0.0, relative: float = 0.0) -> Verdict:
     """Compare two expressions by computer algebra.
 
     Args:
         left: An expression in LaTeX or plain text, typography removed.
         right: Another one. The order does not matter.
         limit_s: Processor seconds the checker may use, above 0.
+        absolute: Values this far apart are equal.
+        relative: Values this far apart, as a part of the larger one, are equal.
 
     Raises:
         AgentArkError: If the worker cannot be started at all (never because of the text).
@@ -67,12 +81,13 @@ def compare(left: str, right: str, *, limit_s: float) -> Verdict:
     if not (_readable(left) and _readable(right)):
         return Verdict(None, 0.0)
     with _lock:
-        known = _remembered.get((left, right))
+        pair = (left, right, absolute, relative)
+        known = _remembered.get(pair)
         if known is not None:
             return Verdict(known, 0.0)
-        verdict = _running_worker().ask(left, right, limit_s)
+        verdict = _running_worker().ask(left, right, limit_s, absolute, relative)
         if verdict.equal is not None:
-            _remembered[left, right] = verdict.equal
+            _remembered[pair] = verdict.equal
             if len(_remembered) > MAX_REMEMBERED:
                 _remembered.popitem(last=False)
         return verdict
@@ -95,20 +110,36 @@ def worker_pid() -> int | None:
 
 
 def _spelled(text: str) -> str:
-    """Give plain-text functions and products the LaTeX spelling that the worker reads."""
+    """Give plain-text functions, powers of ten and primes the LaTeX spelling that the worker reads."""
+    text = re.sub(r"(?<![A-Za-z\\\d_])(\d+(?:\.\d*)?|\.\d+)[eE]([-+]?\d{1,3})(?![\d.])", r"(\1\\cdot 10^{\2})", text)
+    # f' is another name than f.
+    text = re.sub(r"([A-Za-z])('{1,4})(?!')", lambda match: f"{match[1]}_{{{910 + len(match[2])}}}", text)
     text = re.sub(r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi ", text)
     text = re.sub(r"(?<![A-Za-z\\])(sqrt)\s*\(([^()]*)\)", r"\\sqrt{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])(sqrt)\s*(\d+)", r"\\sqrt{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])(sin|cos|tan|log|ln|exp)(?![A-Za-z])", r"\\\1", text)
     text = re.sub(r"\\frac\s*(\d)\s*(?=[\d{])", r"\\frac{\1}", text)
     text = re.sub(r"(\\frac\{[^{}]*\}|\\sqrt)\s*(\d)", r"\1{\2}", text)
+    text = _CAPITAL.sub(_lowered, text)
     text = text.replace("**", "^").replace("*", "\\cdot ")
+    text = re.sub(r"\^\s*\(([^(){}]*)\)", r"^{\1}", text)
     return " ".join(text.split())
+
+
+def _lowered(match: re.Match[str]) -> str:
+    """Name a capital by a small letter with an index: the worker's reader takes X for x."""
+    if match[1]:
+        return f"\\{match[1].lower()}_{{{_CAPITAL_INDEX}}} "
+    if not match[2]:
+        return match[0]
+    return f"{match[2].lower()}_{{{_CAPITAL_INDEX}{match[3] or match[4] or ''}}}"
 
 
 def _readable(text: str) -> bool:
     """Whether it is worth the worker's time: short, balanced, no sentence, no explosive power."""
     if not text or len(text) > MAX_LENGTH or not text.isascii() or not text.isprintable():
+        return False
+    if _UNREADABLE.search(text) or _WORD_ALONE.fullmatch(text):
         return False
     if not any(c.isalnum() for c in text) or _EXPLOSIVE.search(text) or len(_POWER.findall(text)) > 12:
         return False
@@ -141,9 +172,9 @@ class _Worker:
                 "(reinstall with: pip install math-verify) or set the policy's `symbolic` to False"
             )
 
-    def ask(self, left: str, right: str, limit_s: float) -> Verdict:
+    def ask(self, left: str, right: str, limit_s: float, absolute: float, relative: float) -> Verdict:
         self._questions += 1
-        question = f"{self._questions}\t{limit_s:.3f}\t{left}\t{right}\n".encode()
+        question = f"{self._questions}\t{limit_s:.3f}\t{absolute}\t{relative}\t{left}\t{right}\n".encode()
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(question)
@@ -196,7 +227,7 @@ class _Worker:
 
 _lock = threading.Lock()
 _worker: _Worker | None = None
-_remembered: OrderedDict[tuple[str, str], bool] = OrderedDict()
+_remembered: OrderedDict[tuple[str, str, float, float], bool] = OrderedDict()
 
 
 def _running_worker() -> _Worker:

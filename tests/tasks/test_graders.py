@@ -3,14 +3,34 @@
 import json
 import os
 from fractions import Fraction
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 
 from agentark.errors import InvalidInput
-from agentark.tasks import CHOICE, MATH, NUMBER, TEXT, Policy, equal, extract, grade, grade_rows, reference
+from agentark.tasks import (
+    CHOICE,
+    MATH,
+    NUMBER,
+    TEXT,
+    Policy,
+    equal,
+    extract,
+    grade,
+    grade_rows,
+    partition,
+    reference,
+    task,
+)
 
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "graders.json").read_text(encoding="utf-8"))
+GRADING = Path(__file__).parent.parent / "data" / "grading"
+ROWS = [
+    json.loads(line)
+    for name in ("given.jsonl", "neighbours.jsonl")
+    for line in (GRADING / name).read_text(encoding="utf-8").splitlines()
+]
 DATA = Path(os.environ.get("AGENTARK_DATA", "../shared/data"))
 RECORDED = DATA / "gsm8k" / "example_model_solutions.jsonl"
 
@@ -19,6 +39,44 @@ RECORDED = DATA / "gsm8k" / "example_model_solutions.jsonl"
 def test_agrees_with_a_strict_human_grader(row: dict[str, str]) -> None:
     for text in (row["pred"], f"so \\boxed{{{row['pred']}}}."):
         assert grade(text, row["gold"], MATH).correct == row["human"]
+
+
+def test_reads_answers_as_models_write_them() -> None:
+    wrong = [
+        row for row in ROWS if grade(row["prediction"], row["gold"], task(row["task"]).policy).correct != row["correct"]
+    ]
+    assert len(ROWS) > 600
+    assert wrong == []
+
+
+@pytest.mark.parametrize("answers", json.loads((GRADING / "votes.json").read_text(encoding="utf-8"))["answers"])
+def test_votes_group_by_an_equivalence(answers: list[str]) -> None:
+    groups = {frozenset(map(frozenset, partition(order, MATH))) for order in permutations(answers)}
+    assert len(groups) == 1
+    assert len(next(iter(groups))) > 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "groups"),
+    [
+        (["50\\%", "0.5", "50"], [{"50\\%", "0.5"}, {"50"}]),
+        (["50%", "50", "50"], [{"50%", "50"}]),
+        (["18", "18 cm", "18 cm"], [{"18", "18 cm"}]),
+        (["18", "18", "18 cm", "18 m"], [{"18"}, {"18 cm"}, {"18 m"}]),
+        (["9:30", "9:30 a.m.", "9:30 p.m."], [{"9:30"}, {"9:30 a.m."}, {"9:30 p.m."}]),
+        (["7", "7.0", "\\$7", ""], [{"7", "7.0", "\\$7"}]),
+        (["1, 2", "1 and 2", "1 or 2"], [{"1, 2"}, {"1 and 2"}, {"1 or 2"}]),
+    ],
+)
+def test_who_votes_together_does_not_depend_on_order(answers: list[str], groups: list[set[str]]) -> None:
+    for order in permutations(answers):
+        assert sorted(map(sorted, partition(order, MATH))) == sorted(map(sorted, groups))
+
+
+def test_a_tolerance_does_not_chain_votes() -> None:
+    policy = Policy("math", absolute_tolerance=Fraction(1, 100))
+    assert sorted(partition(["1.00", "1.01", "1.02"], policy)) == [("1.00",), ("1.01",), ("1.02",)]
+    assert sorted(partition(["1.00", "1.01"], policy)) == [("1.00", "1.01")]
 
 
 @pytest.mark.parametrize("row", VECTORS["math_answer_extraction"], ids=lambda row: row["text"])

@@ -1,0 +1,110 @@
+r"""Where a text says its answer: `<answer>`, "the answer is", "Answer:" and the same in other languages.
+
+A marker is only a place; whether an answer follows it is for the reader of what follows.
+"""
+
+import re
+from typing import Final
+
+# Language: nouns for "answer", what may stand between noun and answer. Nouns alone count before a colon or an "=".
+_LANGUAGES: Final[dict[str, tuple[str, str]]] = {
+    "German": (r"Antwort|Ergebnis", r"lautet|ist|beträgt|wäre"),
+    "French": (r"réponse(?:\s+finale)?|résultat", r"est|serait"),
+    "Spanish": (r"respuesta|resultado", r"es|sería"),
+    "Portuguese": (r"resposta|resultado", r"é|seria"),
+    "Italian": (r"risposta|risultato", r"è|sarebbe"),
+    "Dutch": (r"antwoord", r"is|luidt"),
+    "Polish": (r"odpowiedź|odpowiedzią|wynik", r"to|jest|brzmi|wynosi"),
+    "Czech": (r"odpověď", r"je|zní"),
+    "Romanian": (r"răspunsul|răspuns", r"este|e"),
+    "Hungarian": (r"válasz", r"az|a"),
+    "Swedish": (r"svaret|svar", r"är|er"),
+    "Finnish": (r"vastaus", r"on"),
+    "Turkish": (r"cevap|yanıt|sonuç", r"şudur"),
+    "Indonesian": (r"jawaban(?:nya)?", r"adalah|ialah"),
+    "Vietnamese": (r"đáp\s+án|câu\s+trả\s+lời|đáp\s+số", r"là"),
+    "Greek": (r"απάντηση", r"είναι"),
+    "Russian": (r"ответ(?:ом)?", r"равен|это|будет|есть|является|[-–—]"),
+    "Ukrainian": (r"відповідь", r"це|дорівнює|[-–—]"),
+    "Arabic": (r"الإجابة|الجواب|إجابة|جواب", r"هي|هو"),
+    "Hebrew": (r"התשובה|תשובה", r"היא|הוא"),
+    "Hindi": (r"उत्तर|जवाब", r"है"),
+    "Bengali": (r"উত্তর", r"হল|হলো"),
+    "Thai": (r"คำตอบ(?:ที่ถูกต้อง)?", r"คือ"),
+    "Chinese": (
+        r"(?:最终|最終|正确|正確|所以)?答案|正确选项|正確選項|答(?=\s*[:：])|故?选择?(?=\s*[(（]?[A-J])|選擇?(?=\s*[(（]?[A-J])",
+        r"是|为|為|应为|應為|等于|就是|应该是|選|选择|选",
+    ),
+    "Japanese": (r"(?:最終的な|正しい)?(?:答え|回答|解答|正解)", r"は"),
+    "Korean": (r"정답|최종\s*답|답(?=\s*[:은])", r"은|는"),
+}
+_OTHER: Final = "|".join(
+    rf"(?<![^\W\d_])(?:{nouns})(?:\s+[^\W\d_]{{2,12}}){{0,2}}?\s*(?:(?:{copulas})(?![A-Za-z])\s*[:=]?|[:=])"
+    if language not in ("Chinese", "Japanese", "Korean", "Thai")
+    else rf"(?:{nouns})\s*(?:(?:{copulas})\s*[:=]?|[:=]|(?=[A-J](?![A-Za-z])))"
+    for language, (nouns, copulas) in _LANGUAGES.items()
+)
+_COPULA: Final = (
+    r"(?:is|was|be|becomes|equals|reads)\b(?:\s+(?:equal\s+to|therefore|thus|then|simply|just|clearly|indeed|actually|now|"
+    r"still|also|hence|definitely))*|"
+    r"(?:would|should|must|will|has\s+to|ought\s+to|can\s+only|could\s+only|may|might)\s+(?:then\s+|therefore\s+)?be\b|"
+    r"comes?\s+out\s+(?:to\s+be|to|as|at)\b|turns?\s+out\s+to\s+be\b|works\s+out\s+to\b"
+)
+_ENGLISH: Final = (
+    r"\banswers?\b\s*(?:\((?:[A-Za-z ]{1,30})\)\s*)?"
+    r"(?:(?:to|of|for)\s+(?:the|this|that|our)\s+(?:\w+\s+){0,2}?(?:question|problem|exercise|task|puzzle|part)\s*)?"
+    r"(?:,\s*(?:therefore|then|thus|hence|so),?\s*)?"
+    rf"(?:(?:{_COPULA})\s*:?|[:=]|→|⇒|->|=>|[-–—](?=\s)|(?=\s(?:\$|\\\[|\\\()))"
+    r"[ \t]*(?:that\s+)?"
+)
+_LABEL_A: Final = re.compile(r"^[ \t>*_#-]*A[*_]*[ \t]*:[*_ \t]*", re.MULTILINE | re.IGNORECASE)
+ANSWER: Final = re.compile(
+    rf"{_LABEL_A.pattern}"
+    r"|^[ \t>*_#-]*(?:the\s+)?(?:final|correct|right|my|our)?[ \t]*answer[ \t*_]*$\n"
+    rf"|{_ENGLISH}|\bans(?:\s*[:=]|\.\s*[:=]?|\s+is\b)\s*",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""English. The end of a match is where the answer may begin."""
+ANSWER_ANYWHERE: Final = re.compile(rf"{ANSWER.pattern}|{_OTHER}", re.MULTILINE | re.IGNORECASE)
+"""And the languages of the table; slower, for texts that are not ASCII alone or have no English marker."""
+MAX_OTHER: Final = 20_000
+"""Characters at the end of a text that are searched for the table's markers."""
+TAGGED: Final = re.compile(r"<answer>((?:(?!</?answer>)[\s\S]){1,4000})(?:</answer>|\Z)", re.IGNORECASE)
+HASHES: Final = re.compile(r"####[ \t]*([^\n]*)")
+NEXT_QUESTION: Final = re.compile(r"^[ \t]*(?:Question|Problem|Q|Exercise)(?:[ \t]+\d+)?[ \t]*:", re.MULTILINE)
+"""Base models go on with a question of their own."""
+DENIAL: Final = re.compile(
+    r"(?:no|not|never|neither|nope)\b|n['’]t\b|(?:wrong|incorrect|false|unclear|unknown|impossible\s+to\s+tell)\b",
+    re.IGNORECASE,
+)
+TAKEN_BACK: Final = re.compile(
+    r"[\s.,;:!?)\"'-]{0,6}(?:but\s+|however,?\s+|no,?\s+|wait,?\s+|hmm,?\s+|actually,?\s+)*"
+    r"(?:that|this|it|which|he|she|they|agent\s+\d+)(?:['’]s|\s+(?:is|was|are|seems|looks|must\s+be|cannot\s+be|can['’]t\s+be))\s*"
+    r"(?:(?:clearly|obviously|actually|definitely|also|simply|just)\s+)*"
+    r"(?:(?:wrong|incorrect|false|mistaken|a\s+mistake|an\s+error)\b(?!\s+to\b)|not\s+(?:right|correct|true|the\s+answer)\b)",
+    re.IGNORECASE,
+)
+"""Right behind a statement: it does not stand."""
+WITHDRAWN: Final = re.compile(
+    r"\b(?:but|which|and|though|yet)\s+(?:(?:that|this|it|he|she|they)\s*)?(?:['’]s|is|was|are|seems|must\s+be)\s+(?:\w+\s+)?"
+    r"(?:wrong|incorrect|false|mistaken|not\s+(?:right|correct|true))\b",
+    re.IGNORECASE,
+)
+"""Within a statement: it does not stand."""
+
+
+def answer_markers(text: str) -> list[re.Match[str]]:
+    """Find every place where an answer may be stated, in order."""
+    matches = list(ANSWER.finditer(text)) if "ans" in text.casefold() else list(_LABEL_A.finditer(text))
+    if matches and text.isascii():
+        return matches
+    return list(ANSWER_ANYWHERE.finditer(text, max(0, len(text) - MAX_OTHER)))
+
+
+def one_reply(text: str) -> str:
+    """Cut off the next question that a base model asks itself after its answer."""
+    for question in NEXT_QUESTION.finditer(text):
+        before = text[: question.start()]
+        if "\\boxed" in before or "####" in before or ANSWER.search(before):
+            return before
+    return text
