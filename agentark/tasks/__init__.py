@@ -1,6 +1,6 @@
 """Data sets, answer extraction and the one grader."""
 
-from agentark.tasks.adapters import TASKS, Fields, Task, task
+from agentark.tasks.adapters import TASKS, Fields, Task, policy_of, task
 from agentark.tasks.comparing import equal
 from agentark.tasks.extraction import extract, reference
 from agentark.tasks.grading import Grade, grade, grade_rows
@@ -26,6 +26,7 @@ __all__ = [
     "grade",
     "grade_rows",
     "open_lines",
+    "policy_of",
     "read_questions",
     "reference",
     "task",
