@@ -17,9 +17,9 @@ class Grading(Spec):
     rules: ClassVar[tuple[Rule, ...]] = (Rule("double($relativeTolerance) < 1.0", "relativeTolerance is less than 1"),)
 
     absolute_tolerance: PositiveDecimal = "0"
-    """Numbers at most this far apart are equal, in units of the answer."""
+    """Numbers in digits at most this far apart are equal, in units of the answer; roots and pi stay exact."""
     relative_tolerance: Fraction = "0"
-    """Numbers at most this far apart are equal, as a part of the larger one; less than 1."""
+    """The same, as a part of the larger number; less than 1. The wider of the two tolerances counts."""
     lists: Literal["Ordered", "Unordered"] = "Ordered"
     """Whether 2,3 differs from 3,2 (Ordered). Only for lists without brackets: (2,3) is a point."""
 

@@ -16,7 +16,7 @@ def grade(
     file: Annotated[Path, typer.Argument(help='JSON lines {"prediction": text, "gold": text}; - for standard input.')],
     task: Annotated[str, typer.Option("--task", help="Whose grading policy: gsm8k, medmcqa or jsonl.")] = "jsonl",
     absolute_tolerance: Annotated[
-        str | None, typer.Option("--absolute-tolerance", help="Numbers at most this far apart are equal. [default: 0]")
+        str | None, typer.Option("--absolute-tolerance", help="Numbers this far apart are equal. [default: 0]")
     ] = None,
     relative_tolerance: Annotated[
         str | None, typer.Option("--relative-tolerance", help="The same, as a part of the larger one. [default: 0]")
