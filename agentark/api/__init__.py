@@ -17,7 +17,7 @@ from agentark.api.resources import (
     json_schema,
 )
 from agentark.api.running import OPERATOR, RunPolicy
-from agentark.api.sources import Dataset, Endpoint, Model, SecretKey, Serving, StoreSource, Teacher
+from agentark.api.sources import Dataset, Endpoint, Grading, Model, SecretKey, Serving, StoreSource, Teacher
 from agentark.api.training import MACHINE_FIELDS, Elastic, Gang, RuntimeRef, Training
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Execution",
     "Gang",
     "Gate",
+    "Grading",
     "InvalidManifest",
     "Issue",
     "Model",

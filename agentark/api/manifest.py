@@ -258,12 +258,13 @@ def _check(document: Document) -> tuple[Resource | None, list[tuple[Location, st
         resource = model.model_validate_json(json.dumps(data), by_alias=True, by_name=False)
     except ValidationError as error:
         seen = {location for location, _ in wrong}
-        wrong += [item for item in _explained(error, model) if item[0] not in seen]
+        wrong += [item for item in explained(error, model) if item[0] not in seen]
         return None, wrong
     return (resource, []) if not wrong else (None, wrong)
 
 
-def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
+def explained(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
+    """Where a model's content is wrong, and in which way, in the words of a manifest's errors."""
     for detail in error.errors(include_url=False):
         yield detail["loc"], _message(detail, model)
 

@@ -4,24 +4,60 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Digest, Name, PodTemplate, Reference, Rule, Spec
+from agentark.api.base import Digest, Fraction, Name, PodTemplate, PositiveDecimal, Reference, Rule, Spec
 
 URI_PATTERN = r"^(file:|s3://|hf://|release://).+"
 Uri = Annotated[str, Field(pattern=URI_PATTERN, max_length=2048)]
 """file:PATH (relative to the manifest), s3://bucket/key, hf://org/name@revision or release://name@version."""
 
 
+class Grading(Spec):
+    """Which answers count as the same, beyond what the task says; votes, labels, rewards and results follow it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (Rule("double($relativeTolerance) < 1.0", "relativeTolerance is less than 1"),)
+
+    absolute_tolerance: PositiveDecimal = "0"
+    """Numbers in digits at most this far apart are equal, in units of the answer; roots and pi stay exact."""
+    relative_tolerance: Fraction = "0"
+    """The same, as a part of the larger number; less than 1. The wider of the two tolerances counts."""
+    lists: Literal["Ordered", "Unordered"] = "Ordered"
+    """Whether 2,3 differs from 3,2 (Ordered). Only for lists without brackets: (2,3) is a point."""
+
+    @model_validator(mode="after")
+    def _tells_numbers_apart(self) -> Self:
+        if float(self.relative_tolerance) >= 1:
+            raise ValueError(
+                f'relativeTolerance is "{self.relative_tolerance}", so all numbers would be equal; give less than 1'
+            )
+        return self
+
+
 class Dataset(Spec):
     """A set of questions with answers."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.grading) || $task != 'medmcqa'",
+            "answers of task medmcqa are letters; remove grading",
+        ),
+    )
 
     uri: Uri
     """Address of the rows: .jsonl, .jsonl.gz, .jsonl.zst or .json; hf:// data sets name config and split after '#'."""
     task: Literal["gsm8k", "medmcqa", "jsonl"] = "jsonl"
     """How rows are read and answers graded; jsonl takes {"id", "question", "answer"}."""
+    grading: Grading | None = None
+    """Tolerances and the order of lists; exact and ordered by default. Not for medmcqa, whose answers are letters."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Use only the first so many questions."""
     digest: Digest | None = None
     """Expected content; a file with another digest is refused."""
+
+    @model_validator(mode="after")
+    def _grades_what_it_asks(self) -> Self:
+        if self.grading is not None and self.task == "medmcqa":
+            raise ValueError("answers of task medmcqa are letters; remove grading")
+        return self
 
 
 class Model(Spec):

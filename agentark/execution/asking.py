@@ -15,7 +15,7 @@ from agentark.execution.stages.answering import prompts_from
 from agentark.llm import Message, Sampling
 from agentark.store import RunRecord, Store, read_manifest
 from agentark.store.outputs import fetch
-from agentark.tasks import extract, task
+from agentark.tasks import extract, policy_of
 
 
 class Asked(NamedTuple):
@@ -53,7 +53,7 @@ def ask_student(store: Store, run: RunRecord, question: str) -> Asked:
         finally:
             await engine.aclose()
         completion = reply.completions[0]
-        policy = task(debate.dataset.task if debate else "jsonl").policy
+        policy = policy_of(debate.dataset.canonical() if debate else {"task": "jsonl"})
         answer = extract(completion.text, policy)
         return Asked(completion.text, answer, completion.completion_tokens, reply.latency_s)
 

@@ -17,7 +17,7 @@ from agentark.execution.stages.answering import prompts_from
 from agentark.llm import Sampling
 from agentark.store import RunRecord, RunStage, Store, read_manifest, stage_path
 from agentark.store.outputs import fetch
-from agentark.tasks import Policy, equal, task
+from agentark.tasks import Policy, equal, policy_of
 
 
 def review_models(
@@ -49,7 +49,7 @@ def review_models(
     manifest = read_manifest(store, stage.kind, stage.key) if stage else None
     if manifest is None:
         raise InvalidInput(f"run {run.run_id} has no student yet; finish it with: agentark run -f MANIFEST")
-    cases = plant_errors(_solutions(store, run.stages, name), task(suites[name].dataset.task).policy, limit, seed)
+    cases = plant_errors(_solutions(store, run.stages, name), policy_of(suites[name].dataset.canonical()), limit, seed)
     debate = spec.debate
     prompts = prompts_from(debate.protocol.prompts.canonical() if debate else {})
     tokens = debate.protocol.sampling.max_tokens if debate else 1024

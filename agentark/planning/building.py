@@ -1,9 +1,10 @@
 """Stages are collected here, each with its key; an equal stage is laid out once."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
-from agentark.api import Dataset, DebateSpec, Endpoint, Execution, Protocol, Teacher
+from agentark.api import Dataset, DebateSpec, Endpoint, Execution, Grading, Protocol, Teacher
 from agentark.planning.stage import Estimate, Pin, Resources, Stage, StageKind, stage_key
 
 Pins = Mapping[str, Pin]
@@ -79,7 +80,7 @@ class Builder:
         return self.add(
             kind,
             name,
-            params={"task": dataset.task, "limit": dataset.limit, "protocol": protocol},
+            params={**grading_params(dataset), "limit": dataset.limit, "protocol": protocol},
             inputs=inputs,
             pins=pins,
             settings={
@@ -124,6 +125,22 @@ class Builder:
             return self.pin(teacher.model.uri).identity
         assert teacher.endpoint is not None  # one of the two, checked by the model
         return endpoint_identity(teacher.endpoint)
+
+
+def grading_params(dataset: Dataset) -> dict[str, Any]:
+    """How a data set's answers are graded, as keys have it: its task, and the options that change something."""
+    grading = dataset.grading or Grading()
+    options = {
+        name: str(number.normalize())
+        for name, number in (
+            ("absoluteTolerance", Decimal(grading.absolute_tolerance)),
+            ("relativeTolerance", Decimal(grading.relative_tolerance)),
+        )
+        if number
+    }
+    if grading.lists == "Unordered":
+        options["lists"] = grading.lists
+    return {"task": dataset.task} | ({"grading": options} if options else {})
 
 
 def workers(execution: Execution, *, shared: bool = True) -> Resources:

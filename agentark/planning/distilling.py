@@ -4,7 +4,7 @@ import functools
 from typing import Any
 
 from agentark.api import MACHINE_FIELDS, PAD, DebateSpec, DistillJobSpec, Teacher, Training
-from agentark.planning.building import Builder, least
+from agentark.planning.building import Builder, grading_params, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.evolving import Round, evolve
 from agentark.planning.rewarding import RewardModel, reward_model
@@ -59,7 +59,7 @@ def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec,
         "compare",
         params={
             "suites": {
-                suite.name: {"task": suite.dataset.task, "limit": suite.dataset.limit}
+                suite.name: {**grading_params(suite.dataset), "limit": suite.dataset.limit}
                 for suite in spec.evaluation.suites
             },
             "subjects": {suite: list(subjects) for suite, subjects in compared.items()},
@@ -95,7 +95,7 @@ def _curate(
         f"curate/{turn}{method}",
         params={
             "method": method,
-            "task": debate_spec.dataset.task,
+            **grading_params(debate_spec.dataset),
             "prompts": debate_spec.protocol.prompts.canonical(),
             "seed": debate_spec.protocol.seed,
             "suites": {suite.name: {"task": suite.dataset.task, "limit": suite.dataset.limit} for suite in suites},
@@ -127,7 +127,7 @@ def _distill(
         name,
         params={
             "training": params,
-            "task": debate_spec.dataset.task,
+            **grading_params(debate_spec.dataset),
             "maxNewTokens": debate_spec.protocol.sampling.max_tokens,
         },
         inputs={"rows": data.key} | ({"model": before.key} if before else {}),
@@ -179,7 +179,7 @@ def _pad(
             "method": "PAD",
             "pad": {key: value for key, value in canonical.items() if key not in left_out | {"maxNewTokens"}},
             "training": {key: trained[key] for key in _PAD_TRAINING if key in trained},
-            "task": debate_spec.dataset.task,
+            **grading_params(debate_spec.dataset),
             "maxNewTokens": longest,
         },
         inputs=inputs,

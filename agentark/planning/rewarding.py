@@ -15,7 +15,7 @@ from agentark.api import (
     Resource,
 )
 from agentark.errors import InvalidInput
-from agentark.planning.building import Builder, debate_protocol, endpoint_identity, workers
+from agentark.planning.building import Builder, debate_protocol, endpoint_identity, grading_params, workers
 from agentark.planning.references import referenced_debate, referenced_prm
 from agentark.planning.stage import Estimate, Resources, Stage
 
@@ -140,7 +140,7 @@ def _steps(builder: Builder, model: RewardModel, debate: Stage) -> Stage:
         "steps",
         "steps",
         params={
-            "task": model.debate.dataset.task,
+            **grading_params(model.debate.dataset),
             "prompts": model.debate.protocol.prompts.canonical(),
             "heldOutFraction": model.held_out,
             "seed": model.debate.protocol.seed,

@@ -1,5 +1,6 @@
 """Data sets, answer extraction and the one grader."""
 
+from agentark.tasks.adapters import TASKS, Fields, Task, policy_of, task
 from agentark.tasks.adapters import TASKS, Fields, Task, task
 from agentark.tasks.agreement import partition
 from agentark.tasks.comparing import equal
@@ -28,6 +29,7 @@ __all__ = [
     "grade_rows",
     "open_lines",
     "partition",
+    "policy_of",
     "read_questions",
     "reference",
     "task",

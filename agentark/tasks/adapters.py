@@ -2,9 +2,10 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from agentark.errors import InvalidInput
 from agentark.tasks.extraction import reference
@@ -49,6 +50,26 @@ def task(name: str) -> Task:
     near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InvalidInput(f"task {name!r}: unknown; there are {', '.join(sorted(TASKS))}{hint}")
+
+
+def policy_of(dataset: Mapping[str, Any]) -> Policy:
+    """How the answers of a data set are compared.
+
+    Args:
+        dataset: A data set as a manifest has it, or the parameters of a stage: `task`, and perhaps `grading` with
+            `absoluteTolerance`, `relativeTolerance` (decimal texts) and `lists`; what is left out is the task's own.
+
+    Raises:
+        InvalidInput: If there is no such task.
+    """
+    grading = dataset.get("grading") or {}
+    policy = task(dataset["task"]).policy
+    return replace(
+        policy,
+        absolute_tolerance=Fraction(grading.get("absoluteTolerance", policy.absolute_tolerance)),
+        relative_tolerance=Fraction(grading.get("relativeTolerance", policy.relative_tolerance)),
+        lists=grading.get("lists", policy.lists),
+    )
 
 
 def _gsm8k(row: Mapping[str, object]) -> Sequence[Fields]:

@@ -103,6 +103,26 @@ def test_a_missing_manifest_is_named(tmp_path: Path, missing: str) -> None:
         read_manifest(tmp_path / missing)
 
 
+def test_a_grading_that_does_not_fit_names_its_field(tmp_path: Path) -> None:
+    options = "grading: {relativeTolerance: '1', absoluteTolerance: 0.1, lists: unordered}"
+    found = issues(tmp_path, MINIMAL.replace("test.jsonl", f'test.jsonl", {options}, limit: 0}}}}]}}\n#'))
+    assert found == [
+        "10: spec.evaluation.suites[0].dataset.grading.absoluteTolerance: found 0.1; write the number in quotes: "
+        '"0.1" (Kubernetes keeps decimals only as text)',
+        '10: spec.evaluation.suites[0].dataset.grading.lists: found "unordered"; accepted: Ordered, Unordered; did you '
+        "mean 'Unordered'?",
+        "10: spec.evaluation.suites[0].dataset.limit: found 0; input should be greater than or equal to 1",
+    ]
+    (found_task,) = issues(tmp_path, MINIMAL.replace("train.jsonl", 'train.jsonl", task: medmcqa, grading: {}}\n#'))
+    assert found_task == "6: spec.debate.dataset: answers of task medmcqa are letters; remove grading"
+    options = "grading: {relativeTolerance: '1'}"
+    (found_bound,) = issues(tmp_path, MINIMAL.replace("train.jsonl", f'train.jsonl", {options}}}\n#'))
+    assert (
+        found_bound == '6: spec.debate.dataset.grading: relativeTolerance is "1", so all numbers would be equal; '
+        "give less than 1"
+    )
+
+
 def test_names_must_differ_within_a_kind(tmp_path: Path) -> None:
     (found,) = issues(tmp_path, MINIMAL + "---\n" + MINIMAL)
     assert "already defined in line 3" in found

@@ -45,6 +45,49 @@ def test_grading_a_file(tmp_path: Path) -> None:
     assert second["correct"] is False and second["id"] == "b" and second["answer"] is None
 
 
+def graded(tmp_path: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    rows = [("A: 3.145", "3.14"), ("A: 1001", "1000"), ("A: 3, 2", "2, 3"), ("A: 2, 3.5", "2, 3")]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"prediction": text, "gold": gold}) + "\n" for text, gold in rows))
+    command = [sys.executable, "-m", "agentark", "grade", str(file), *options]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        ([], [False, False, False, False]),
+        (["--absolute-tolerance", "0.01"], [True, False, False, False]),
+        (["--relative-tolerance", "0.001"], [False, True, False, False]),
+        (["--lists", "Unordered"], [False, False, True, False]),
+        (["--lists", "Unordered", "--absolute-tolerance", "5e-1"], [True, False, True, True]),
+    ],
+)
+def test_grading_with_a_tolerance_or_lists_without_order(tmp_path: Path, options: list[str], right: list[bool]) -> None:
+    done = graded(tmp_path, *options)
+    assert [json.loads(line)["correct"] for line in done.stdout.splitlines()] == right, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--task", "medmcqa", "--lists", "Unordered"], "--lists: answers of task medmcqa are letters; remove"),
+        (["--absolute-tolerance", "-1", "--lists", "unordered"], '--absolute-tolerance: found "-1"; a decimal number'),
+        (["--absolute-tolerance", "-1", "--lists", "unordered"], '--lists: found "unordered"; accepted: Ordered, Uno'),
+        (["--relative-tolerance", "1"], 'relativeTolerance is "1"'),
+        (["--absolute-tolerance", "nan"], '--absolute-tolerance: found "nan"'),
+        (["--lists", ""], '--lists: found ""'),
+        (["--task", "gsm8"], "--task: found \"gsm8\"; accepted: gsm8k, medmcqa, jsonl; did you mean 'gsm8k'?"),
+    ],
+)
+def test_wrong_options_of_grading_are_refused_as_in_a_manifest(
+    tmp_path: Path, options: list[str], expected: str
+) -> None:
+    done = graded(tmp_path, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert expected in done.stderr and "Traceback" not in done.stderr
+
+
 def test_validation_is_readable_by_machines(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text("apiVersion: agentark.dev/v1alpha1\nkind: DebateRun\nmetadata: {name: a}\nspec: {datset: {}}\n")

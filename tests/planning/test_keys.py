@@ -95,6 +95,8 @@ def test_methods_are_applied_one_after_the_other(tmp_path: Path) -> None:
         ("spec.runPolicy", {"backoffLimit": 9, "ttlSecondsAfterFinished": 1}),
         ("spec.pods", {"spec": {"nodeSelector": {"pool": "training"}}}),
         ("spec.store", {"uri": "file:elsewhere"}),
+        ("spec.debate.dataset.grading", {}),
+        ("spec.debate.dataset.grading", {"absoluteTolerance": "0.0", "relativeTolerance": "0e1", "lists": "Ordered"}),
         ("metadata.name", "other"),
         ("metadata.labels", {"team": "a"}),
     ],
@@ -107,6 +109,7 @@ TRAINED = {"distill/RSFT", "distill/DA", "control/OwnAnswers", "control/AnswerOn
 STUDENTS = {"evaluate/test/student", "evaluate/test/own-answers", "evaluate/test/answer-only", "compare"}
 CURATED = {"curate/RSFT", "curate/DA", "curate/OwnAnswers", "curate/AnswerOnly"}
 TEACHER_ON_TEST = {"evaluate/test/debate", "evaluate/test/self-review", "evaluate/test/self-consistency"}
+TOLERANT_SUITE = [{"name": "test", "dataset": {"uri": "file:test.jsonl", "grading": {"absoluteTolerance": "0.5"}}}]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,8 @@ TEACHER_ON_TEST = {"evaluate/test/debate", "evaluate/test/self-review", "evaluat
         ("spec.curation.maxTraces", 2, {"curate/DA", "distill/DA", "evaluate/test/student", "compare"}),
         ("spec.curation.form", "Both", CURATED | TRAINED | STUDENTS),
         ("spec.debate.dataset.limit", 50, {"debate"} | CURATED | TRAINED | STUDENTS),
+        ("spec.debate.dataset.grading", {"lists": "Unordered"}, {"debate"} | CURATED | TRAINED | STUDENTS),
+        ("spec.evaluation.suites", TOLERANT_SUITE, {"evaluate/test/base"} | TEACHER_ON_TEST | STUDENTS),
         ("spec.debate.protocol.stopOnConsensus", False, {"debate"} | CURATED | TRAINED | STUDENTS | TEACHER_ON_TEST),
         ("spec.evaluation.seed", 9, {"evaluate/test/base"} | TEACHER_ON_TEST | STUDENTS),
     ],
@@ -125,6 +130,36 @@ def test_a_change_reaches_its_stage_and_all_below_and_nothing_else(
     tmp_path: Path, path: str, value: Any, expected: set[str]
 ) -> None:
     assert changed(tmp_path, {path: value}) == expected
+
+
+def test_whatever_grades_by_a_task_grades_with_the_data_sets_options(tmp_path: Path) -> None:
+    grading = {"absoluteTolerance": "0.010", "relativeTolerance": "1e-3", "lists": "Unordered"}
+    changes = {
+        "spec.methods": ["RSFT", "DA", "PAD"],
+        "spec.evolve": {"rounds": 2},
+        "spec.debate.dataset.grading": grading,
+        "spec.evaluation.suites": TOLERANT_SUITE,
+        "spec.release": {"name": "sums"},
+    }
+    kinds = set()
+    for stage in planned(tmp_path, changes).stages:
+        if "task" in stage.params:
+            kinds.add(stage.kind)
+            wanted = {"absoluteTolerance": "0.01", "relativeTolerance": "0.001", "lists": "Unordered"}
+            assert stage.params["grading"] == ({"absoluteTolerance": "0.5"} if stage.kind == "evaluate" else wanted)
+        if stage.kind == "compare":
+            assert stage.params["suites"]["test"]["grading"] == {"absoluteTolerance": "0.5"}
+        if stage.kind == "curate":
+            assert "grading" not in stage.params["suites"]["test"], "of these only the questions are read"
+    assert kinds == {"debate", "curate", "steps", "distill", "gate", "evaluate"}
+
+
+@pytest.mark.parametrize(("first", "second"), [("0.01", "1e-2"), ("5", "5.0")])
+def test_two_ways_to_write_a_tolerance_are_one_key(tmp_path: Path, first: str, second: str) -> None:
+    field = "spec.debate.dataset.grading.absoluteTolerance"
+    assert (
+        keys(planned(tmp_path, {field: first})) == keys(planned(tmp_path, {field: second})) != keys(planned(tmp_path))
+    )
 
 
 def test_other_content_at_an_address_is_another_input(tmp_path: Path) -> None:

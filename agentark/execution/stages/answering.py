@@ -19,7 +19,7 @@ from agentark.execution.shares import longest_s
 from agentark.llm import Engine, Sampling
 from agentark.store import Output
 from agentark.store.outputs import put_bytes
-from agentark.tasks import Policy, Question, task
+from agentark.tasks import Policy, Question, policy_of
 
 MAX_EQUAL_TOKENS_SAMPLES = 64
 _STOP_POLL_S = 0.2
@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageResult | None:
         None in a worker that has finished its share before the others.
     """
     params = context.stage.params
-    policy = task(params["task"]).policy
+    policy = policy_of(params)
     protocol = protocol_from(_sized(context, params["protocol"]))
     pin = context.pin(context.stage.settings["dataset"])
     read = functools.partial(

@@ -11,7 +11,7 @@ from agentark.evaluate.correcting import SelfCorrection, render_corrections, sel
 from agentark.execution.context import StageContext, StageResult
 from agentark.store import StageManifest, stage_path
 from agentark.store.outputs import put_bytes
-from agentark.tasks import task
+from agentark.tasks import policy_of
 
 _LABELS = {
     "base": "base, single pass",
@@ -36,7 +36,7 @@ def run(context: StageContext) -> StageResult:
     subjects = sum(len(names) for names in params["subjects"].values())
     done = 0
     for suite, names in params["subjects"].items():
-        policy = task(params["suites"][suite]["task"]).policy
+        policy = policy_of(params["suites"][suite])
         scores = []
         rounds: dict[str, Any] = {}
         corrections: dict[str, SelfCorrection] = {}

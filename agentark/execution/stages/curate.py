@@ -11,7 +11,7 @@ from agentark.execution.questions import stage_questions
 from agentark.execution.stages.answering import prompts_from
 from agentark.store import stage_path
 from agentark.store.outputs import put_bytes
-from agentark.tasks import task
+from agentark.tasks import policy_of
 
 
 def run(context: StageContext) -> StageResult:
@@ -33,7 +33,7 @@ def run(context: StageContext) -> StageResult:
             consensus_threshold=float(params.get("consensusThreshold", "0.8")),
         ),
         prompts=prompts_from(params["prompts"]),
-        policy=task(params["task"]).policy,
+        policy=policy_of(params),
         evaluation_questions=_evaluation_questions(context),
     )
     outputs = {

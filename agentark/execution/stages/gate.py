@@ -17,7 +17,7 @@ from agentark.execution.weights import model_folder
 from agentark.llm import Message, Sampling
 from agentark.store import Output
 from agentark.store.outputs import put_bytes, put_folder
-from agentark.tasks import Policy, grade, task
+from agentark.tasks import Policy, grade, policy_of
 
 
 def run(context: StageContext) -> StageResult:
@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageResult:
             "give more questions or raise curation.heldOutFraction"
         )
     questions = read_held_out(context.input_output("rows", "held_out"))
-    policy = task(context.stage.params["task"]).policy
+    policy = policy_of(context.stage.params)
     before = _right(context, _earlier(context), questions, policy)
     after = _right(context, context.input_output("candidate", "model"), questions, policy)
     verdict = decide(before, after)

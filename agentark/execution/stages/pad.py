@@ -16,7 +16,7 @@ from agentark.execution.ending import saying_that_all_met
 from agentark.execution.engines import connection
 from agentark.execution.weights import model_folder
 from agentark.store.outputs import put_bytes, put_folder
-from agentark.tasks import task
+from agentark.tasks import policy_of
 
 
 def run(context: StageContext) -> StageResult:
@@ -42,7 +42,7 @@ def run(context: StageContext) -> StageResult:
             model=model,
             questions=context.input_output("rows", "rows"),
             held_out=context.input_output("rows", "held_out") if has_held_out else None,
-            policy=task(params["task"]).policy,
+            policy=policy_of(params),
             scorer=_scorer(context, stack),
             out=context.work / "student",
             work=context.work / "trainer",

@@ -29,7 +29,7 @@ from agentark.release.gates import Answers
 from agentark.release.reading import release_path
 from agentark.store import Output, Store, stage_path
 from agentark.store.stages import now
-from agentark.tasks import task
+from agentark.tasks import policy_of
 
 
 def run(context: StageContext) -> StageResult:
@@ -69,7 +69,7 @@ def _answers(context: StageContext, gate: Gate) -> dict[str, Answers]:
     """Subject -> its answers to the gate's suite, graded as the comparison grades them."""
     compare = context.plan.stage(context.stage.inputs["compare"])
     names: list[str] = compare.params["subjects"][gate.suite]
-    policy = task(compare.params["suites"][gate.suite]["task"]).policy
+    policy = policy_of(compare.params["suites"][gate.suite])
     found: dict[str, Answers] = {}
     for role in subjects_of(gate):
         name = subject_of(role, names)

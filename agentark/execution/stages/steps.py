@@ -18,7 +18,7 @@ from agentark.reward.rows import write_rows
 from agentark.reward.steps import SplitRule, choose_rule
 from agentark.store import stage_path
 from agentark.store.outputs import put_bytes
-from agentark.tasks import Policy, grade, task
+from agentark.tasks import Policy, grade, policy_of
 from agentark.tasks.critiques import PeerNames
 
 
@@ -30,7 +30,7 @@ def run(context: StageContext) -> StageResult:
     records = read_records(context.store, stage_path("debate", debate.key, "records"))
     discussions = list(_discussions(context, records, total if isinstance(total, int) else 0))
     rule = _rule(params["steps"], discussions)
-    further, asked = ask_labels(context, discussions, rule, task(params["task"]).policy)
+    further, asked = ask_labels(context, discussions, rule, policy_of(params))
     labelled = label_discussions(discussions, rule=rule, sources=params["labels"], further=further)
     if not labelled.rows:
         raise InvalidInput(
@@ -56,7 +56,7 @@ def _discussions(context: StageContext, records: Iterator[Record], total: int) -
     params = context.stage.params
     prompts = prompts_from(params["prompts"])
     names = PeerNames(prompts.peer)
-    policy = task(params["task"]).policy
+    policy = policy_of(params)
     for done, record in enumerate(records, 1):
         gold = _label(record, params, policy)
         asked = single_pass_prompt(prompts, record.question)
