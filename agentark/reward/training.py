@@ -3,7 +3,6 @@
 Runs the same on one process and on many under torchrun: then every process calls `train_prm` and the first one writes.
 """
 
-import gc
 import logging
 import shutil
 import time
@@ -254,7 +253,6 @@ def _write(
     if hasattr(trained, "projector"):
         del trained.projector  # it served the training alone
     rule = rows[0].rule
-    gc.collect()  # The trainer is a ring of references that would still fill the device.
     draft = PRM(trained, tokenizer, Card(rule, max_length, params.loss, Calibration()))
     scored = _score_rows(draft, [row for row in rows if row.held_out])
     figures = measure(scored) if scored else None
