@@ -250,14 +250,16 @@ def report(test: Recorded, scores: dict[str, Vector], best_source: int, seed: in
 
 def shorten(model: Path, layers: int, folder: Path) -> Path:
     """Write the first layers of a model as a model of its own."""
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    config = AutoConfig.from_pretrained(model)
+    from agentark.pretrained import load_weights, read_config, read_tokenizer
+
+    config = read_config(model)
     if layers >= config.num_hidden_layers:
         return model
     config.num_hidden_layers = layers
-    AutoModel.from_pretrained(model, config=config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    load_weights(AutoModel, model, "writing", config=config).save_pretrained(folder)
+    read_tokenizer(model).save_pretrained(folder)
     return folder
 
 
@@ -290,12 +292,10 @@ def train(model: Path, rows: Sequence[PRMRow], work: Path, params: PRMParams) ->
 
 def judge(folder: Path, test: Recorded) -> dict[str, Vector]:
     """Score the test solutions: by their last step, and by their weakest."""
-    import torch
-
     from agentark.reward.scoring import PRM
 
     flat = [one for row in test.rows for one in row]
-    prm = PRM.load(folder, device="cuda" if torch.cuda.is_available() else "cpu")
+    prm = PRM.load(folder)
     scored = prm([[Message("user", one.question)] for one in flat], [one.text for one in flat])
     shape = (len(test.rows), len(test.sources))
     return {

@@ -81,7 +81,7 @@ def untrained(folder: Path) -> Path:
     import torch
 
     torch.manual_seed(0)
-    model = load_backbone(QUICKSTART / "base")
+    model = load_backbone(QUICKSTART / "base", "writing")
     model.score.weight.data.normal_(0.0, 0.1)
     card = Card(rule="Newline", max_length=512, loss="Contrastive", calibration=Calibration())
     write_prm(model, load_tokenizer(QUICKSTART / "base"), card, folder)

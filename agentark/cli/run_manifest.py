@@ -12,9 +12,9 @@ from agentark.cli.display import Display
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
+from agentark.devices import has_gpu
 from agentark.errors import AgentArkError, Interrupted, InvalidInput, Unavailable
 from agentark.execution.curves import read_courses
-from agentark.execution.engines import GPU_DEVICE
 from agentark.execution.local import StageStatus, run_plan
 from agentark.execution.results import (
     places,
@@ -41,7 +41,7 @@ def run(
 
     Ctrl-C stops at a point from which the same command goes on; a second Ctrl-C stops at once.
     """
-    side_by_side = jobs or (1 if GPU_DEVICE.exists() else min(2, os.cpu_count() or 1))
+    side_by_side = jobs or (1 if has_gpu() else min(2, os.cpu_count() or 1))
     documents = []
     for plan, opened in plans_of(file, store):
         statuses = _run_one(plan, opened, side_by_side, as_json)

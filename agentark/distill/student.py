@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
+from agentark import pretrained
+from agentark.devices import Purpose
 from agentark.errors import AgentArkError, InvalidInput
 
 
@@ -53,21 +55,21 @@ def read_base(folder: Path) -> Base:
         InvalidInput: If the folder is not a causal language model that can be loaded.
     """
     with _loading(folder):
-        config = AutoConfig.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        config = pretrained.read_config(folder)
+        tokenizer = pretrained.read_tokenizer(folder)
         has_generation = (folder / "generation_config.json").is_file()
         generation = GenerationConfig.from_pretrained(folder) if has_generation else None
     return Base(folder, config, tokenizer, generation)
 
 
-def load_weights(base: Base, folder: Path | None = None, *, dtype: torch.dtype = torch.float32) -> Any:
+def load_weights(base: Base, purpose: Purpose, folder: Path | None = None) -> Any:
     """Load the model, with other weights of the same shape where `folder` is given.
 
     Raises:
         InvalidInput: If it cannot be loaded.
     """
     with _loading(folder or base.folder):
-        return AutoModelForCausalLM.from_pretrained(folder or base.folder, config=base.config, dtype=dtype)
+        return pretrained.load_weights(AutoModelForCausalLM, folder or base.folder, purpose, config=base.config)
 
 
 def adapters(rank: int, alpha: int) -> LoraConfig | None:
@@ -89,9 +91,10 @@ def write_student(base: Base, checkpoint: Path, out: Path, *, lora: bool) -> Non
     if out.exists() and not (out / "config.json").is_file():
         raise InvalidInput(f"{out}: exists and is not a model folder; it is not replaced, name another one")
     if lora:
-        model = PeftModel.from_pretrained(load_weights(base), checkpoint).merge_and_unload()
+        model = load_weights(base, "writing")
+        model = PeftModel.from_pretrained(model, checkpoint, torch_device="cpu").merge_and_unload()
     else:
-        model = load_weights(base, checkpoint)
+        model = load_weights(base, "writing", checkpoint)
     model = model.to(base.config.dtype or torch.float32)
     if base.generation is not None:
         model.generation_config = base.generation

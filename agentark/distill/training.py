@@ -15,6 +15,7 @@ import transformers
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.sft_config import SFTConfig
 
+from agentark.devices import placement
 from agentark.distill.encoding import Fitted, encode, fit, order
 from agentark.distill.measuring import Measure
 from agentark.distill.params import StepAccuracy, StepLoss, TrainParams, TrainResult
@@ -137,7 +138,7 @@ def _arguments(params: TrainParams, fitted: Fitted, folder: Path) -> SFTConfig:
         # One "epoch": the passes lie one after the other in the order of rows.
         num_train_epochs=1,
         train_sampling_strategy="sequential",
-        gradient_checkpointing=torch.cuda.is_available(),
+        gradient_checkpointing=placement("training").device != "cpu",
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
@@ -158,7 +159,7 @@ def _run(
     with failures(arguments, max(len(row.ids) for row in fitted.rows)):
         trainer = WeightedSFTTrainer(
             measure=measure,
-            model=load_weights(base),
+            model=load_weights(base, "training"),
             args=arguments,
             train_dataset=ordered(fitted.rows, places, multiple=params.batch_size),
             data_collator=WeightedCollator(base.pad),

@@ -14,6 +14,7 @@ from typing import Any
 
 from agentark.errors import InvalidInput
 from agentark.llm import Message
+from agentark.pretrained import load_weights, read_tokenizer
 from agentark.statistics import Interval, paired_bootstrap
 
 _ANSWER = re.compile(
@@ -109,25 +110,24 @@ def from_log_probabilities(
     )
 
 
-def measure(model: Path, traces: Sequence[Trace], *, device: str = "cpu", batch_tokens: int = 8192) -> Perplexity:
+def measure(model: Path, traces: Sequence[Trace], *, batch_tokens: int = 8192) -> Perplexity:
     """Measure a model.
 
     Args:
         model: Folder of a causal language model with a chat template.
         traces: What it is measured on.
-        device: Where it runs.
         batch_tokens: Tokens per forward pass, padding included; changes speed and memory only.
 
     Raises:
         InvalidInput: If the folder is no such model, or no trace can be measured.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     if not (model / "config.json").is_file():
         raise InvalidInput(f"perplexity: {model} holds no config.json, so it is not a model folder")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        network = AutoModelForCausalLM.from_pretrained(model, dtype="auto").to(device).eval()
+        tokenizer = read_tokenizer(model)
+        network = load_weights(AutoModelForCausalLM, model, "inference").eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InvalidInput(f"perplexity: {model} cannot be loaded: {error}") from error
     if tokenizer.chat_template is None or not tokenizer.is_fast:

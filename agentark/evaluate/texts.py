@@ -14,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
+from agentark.devices import placement
 from agentark.errors import InvalidInput
+from agentark.pretrained import check_model
 from agentark.statistics import Interval, mean_interval
 
 TextMetric = Literal["F1", "ROUGE-1", "ROUGE-2", "ROUGE-L", "BLEU", "BERTScore"]
@@ -66,7 +68,6 @@ def score_texts(
     *,
     encoder: Path | None = None,
     layer: int = 0,
-    device: str = "cpu",
 ) -> tuple[TextScore, ...]:
     """Score answers against their references.
 
@@ -77,7 +78,6 @@ def score_texts(
         encoder: BERTScore's model, a folder of an encoder that `transformers` loads.
         layer: Which of its layers gives the embeddings, from 1; 0: the last one. The value depends on
             it: published values use the layer that bert-score's table names.
-        device: Where the encoder runs.
 
     Raises:
         InvalidInput: If there is nothing to score, an answer has no reference, a package is not installed, or
@@ -98,7 +98,7 @@ def score_texts(
     if "BLEU" in metrics:
         scored["BLEU"] = _bleu(predictions, references)
     if "BERTScore" in metrics:
-        scored["BERTScore"] = _bert_score(predictions, references, encoder, layer, device)
+        scored["BERTScore"] = _bert_score(predictions, references, encoder, layer)
     return tuple(scored[metric] for metric in metrics)
 
 
@@ -139,11 +139,12 @@ def _bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Te
 
 
 def _bert_score(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], encoder: Path | None, layer: int, device: str
+    predictions: Sequence[str], references: Sequence[Sequence[str]], encoder: Path | None, layer: int
 ) -> TextScore:
     if encoder is None:
         raise InvalidInput("BERTScore needs an encoder: give the folder of a model, such as roberta-large")
-    layers = layer or _checked_encoder(encoder)
+    most = _checked_encoder(encoder)
+    layers = layer or most
     try:
         from bert_score import BERTScorer
     except ModuleNotFoundError as error:
@@ -152,7 +153,7 @@ def _bert_score(
     said = [i for i, text in enumerate(predictions) if text.strip()]
     values = [0.0] * len(predictions)
     if said:
-        scorer = BERTScorer(model_type=str(encoder), num_layers=layers, device=device)
+        scorer = BERTScorer(model_type=str(encoder), num_layers=layers, device=placement("inference").device)
         _, _, found = scorer.score([predictions[i] for i in said], [list(references[i]) for i in said])
         for i, value in zip(said, found.tolist(), strict=True):
             values[i] = value
@@ -174,6 +175,12 @@ def _checked_encoder(encoder: Path) -> int:
             f"BERTScore: {encoder}/tokenizer_config.json names no model_max_length, so texts could not be cut to what "
             "the model reads; write the number there (512 for most encoders)"
         )
+    from transformers import AutoModel
+
+    try:
+        check_model(AutoModel, encoder)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"BERTScore: {encoder} cannot be loaded: {error}") from error
     return int(config["num_hidden_layers"])
 
 

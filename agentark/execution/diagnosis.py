@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentark import __version__
+from agentark.devices import has_gpu
 from agentark.errors import AgentArkError
-from agentark.execution.engines import GPU_DEVICE
 from agentark.store import Store
 
 _LEAST_FREE_BYTES = 2 * 1024**3
@@ -35,7 +35,7 @@ def diagnose(store: Store) -> list[Finding]:
     packages = {name: _version(name) for name in (*_TRAIN, "vllm")}
     train = all(packages[name] for name in _TRAIN)
     missing = ", ".join(name for name in _TRAIN if not packages[name])
-    gpu = GPU_DEVICE.exists()
+    gpu = has_gpu()
     vllm = packages["vllm"]
     return [
         Finding("agentark", True, True, f"{__version__}, Python {sys.version.split()[0]}"),

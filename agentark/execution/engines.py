@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentark.api import Endpoint, Execution, SecretKey, Teacher
+from agentark.devices import has_gpu
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext
 from agentark.execution.metering import MeteredEngine
@@ -16,8 +17,6 @@ from agentark.llm import Engine
 
 if TYPE_CHECKING:
     from agentark.llm.connection import Connection
-
-GPU_DEVICE = Path("/dev/nvidia0")
 
 
 def build_engines(context: StageContext) -> list[Engine]:
@@ -102,12 +101,12 @@ def weights_engine(folder: Path, execution: Execution) -> Engine:
         return VllmEngine(str(folder))
     from agentark.llm.local import TransformersEngine
 
-    return TransformersEngine(str(folder), device="cuda" if GPU_DEVICE.exists() else "cpu")
+    return TransformersEngine(str(folder))
 
 
 def vllm_can_run() -> bool:
     """vLLM in process is taken by itself only where it and a GPU are there."""
-    return GPU_DEVICE.exists() and importlib.util.find_spec("vllm") is not None
+    return has_gpu() and importlib.util.find_spec("vllm") is not None
 
 
 def secret(reference: SecretKey) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from agentark.api import Model, StoreSource
 from agentark.errors import AgentArkError, InvalidInput
 from agentark.planning import pin_model
+from agentark.pretrained import check_weights
 from agentark.release import release_with
 from agentark.store import Store, open_store, sha256_file
 from agentark.store.digests import tree_digest
@@ -86,6 +87,7 @@ def _fetched(uri: str, folder: Path, wanted: str, store: Store, source: StoreSou
         _copy(store, release_with(store, uri, wanted).model.path, folder)
     if not (folder / "config.json").is_file():
         raise InvalidInput(f"{uri}: holds no config.json; give the folder of a Hugging Face model")
+    check_weights(_sizes(folder), uri)
     if wanted.startswith("sha256:"):
         _check(uri, wanted, _tree(folder), folder)
     files = _sizes(folder)

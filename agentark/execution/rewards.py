@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from agentark.debate.prompts import Prompts, solve_text
 from agentark.errors import InvalidInput, NotFound
-from agentark.execution.engines import GPU_DEVICE
 from agentark.execution.stages.answering import prompts_from
 from agentark.llm.chat import Message
 from agentark.store import RunRecord, StageManifest, Store, read_manifest, read_run
@@ -129,7 +128,7 @@ class _Row(NamedTuple):
 def _scored(folder: Path, rows: Sequence[_Row]) -> Iterator[ShownSolution]:
     from agentark.reward.scoring import PRM
 
-    prm = PRM.load(folder, device="cuda" if GPU_DEVICE.exists() else "cpu")
+    prm = PRM.load(folder)
     scores = prm([row.prompt for row in rows], [row.solution for row in rows])
     for row, found in zip(rows, scores, strict=True):
         steps = tuple(_step(row.solution, *step, prm.card.calibration) for step in found)

@@ -76,8 +76,8 @@ class Rules:
         best = logits.argmax(-1)
         if not torch.isfinite(logits.gather(-1, best[:, None])).all():
             raise EngineError(
-                "the model's logits are not finite: its weights are damaged, or its numbers overflow in this dtype "
-                "(try dtype float32)"
+                "the model's logits are not finite: its weights are damaged, or its numbers overflow in the "
+                "type it is stored in (store it in float32)"
             )
         if self._all_greedy:
             return best

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from agentark.errors import AgentArkError, EngineError, InvalidInput
 from agentark.llm.chat import Completion, Message, Reply, Sampling
 from agentark.llm.decoding import Batch, Prompt, check_context, encode, end_tokens
 from agentark.llm.kvcache import RowCache
+from agentark.pretrained import load_weights, read_tokenizer
 
 _LENGTH_RATIO = 1.5  # Padding costs less than a batch of its own up to about here.
 _LENGTH_SLACK = 32  # Prompts that differ by less, in tokens, always go together.
@@ -51,25 +51,15 @@ class TransformersEngine:
     Args:
         model_path: Folder with the model and its tokenizer, which must have a chat template, or a hub id.
         name: Name in replies; the last part of `model_path` if empty.
-        device: torch device.
-        dtype: ``float32``, ``bfloat16``, ``float16``, or ``auto`` for what the weights are stored in.
         max_batch_tokens: Tokens (prompts and completions at their longest) decoded together; bounds the memory.
 
     Raises:
         InvalidInput: If there is no such model, it has no chat template, or its architecture cannot be batched.
     """
 
-    def __init__(
-        self,
-        model_path: str | Path,
-        *,
-        name: str = "",
-        device: str = "cpu",
-        dtype: str = "float32",
-        max_batch_tokens: int = 65536,
-    ) -> None:
+    def __init__(self, model_path: str | Path, *, name: str = "", max_batch_tokens: int = 65536) -> None:
         self._name = name or Path(model_path).name
-        self._module, self._tokenizer = load(model_path, device=device, dtype=dtype)
+        self._module, self._tokenizer = load(model_path)
         # Both refuse what could only fail later, request by request.
         end_tokens(self._module, self._tokenizer)
         RowCache(self._module.config, rows=1, width=1)
@@ -184,7 +174,7 @@ def select(prompts: Sequence[Prompt], max_batch_tokens: int) -> list[int]:
     return taken
 
 
-def load(model_path: str | Path, *, device: str, dtype: str) -> tuple[Any, Any]:
+def load(model_path: str | Path) -> tuple[Any, Any]:
     """Load a model in eval mode, and its tokenizer.
 
     Raises:
@@ -196,12 +186,12 @@ def load(model_path: str | Path, *, device: str, dtype: str) -> tuple[Any, Any]:
         raise InvalidInput(f"{path} is not a model: it holds no config.json; {mend}")
     if not path.is_dir() and (path.is_absolute() or len(path.parts) != 2 or str(model_path).startswith(".")):
         raise InvalidInput(f"{path} is not there, or not a folder; {mend}")
-    if dtype not in ("float32", "bfloat16", "float16", "auto"):
-        raise InvalidInput(f"dtype is {dtype!r}; accepted: float32, bfloat16, float16, auto")
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model_path), padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(str(model_path), dtype=dtype).to(torch.device(device)).eval()
+        tokenizer = read_tokenizer(model_path, padding_side="left")
+        model = load_weights(AutoModelForCausalLM, model_path, "inference").eval()
+    except InvalidInput:
+        raise
     except Exception as error:  # Loaders of many formats raise many things; all mean that this is no usable model.
         raise InvalidInput(
             f"{model_path} cannot be loaded as a model: {type(error).__name__}: {error}; {mend}"

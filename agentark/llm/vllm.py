@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agentark.devices import placement
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, FinishReason, Message, Reply, Sampling, split_reasoning
 from agentark.llm.rendering import render
+from agentark.pretrained import check_weights
 
 
 class VllmEngine:
@@ -22,14 +24,13 @@ class VllmEngine:
     Args:
         model_path: Folder with the model and its tokenizer, or a hub id.
         name: Name in replies; the last part of `model_path` if empty.
-        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         max_model_len: Longest prompt with completion, in tokens; 0 takes what the model allows.
 
     Raises:
         InvalidInput: If vLLM is not installed, or cannot load the model.
     """
 
-    def __init__(self, model_path: str | Path, *, name: str = "", dtype: str = "auto", max_model_len: int = 0) -> None:
+    def __init__(self, model_path: str | Path, *, name: str = "", max_model_len: int = 0) -> None:
         try:
             from vllm import SamplingParams
             from vllm.engine.arg_utils import AsyncEngineArgs
@@ -42,9 +43,18 @@ class VllmEngine:
             ) from error
         self._name = name or Path(model_path).name
         self._params, self._final = SamplingParams, RequestOutputKind.FINAL_ONLY
+        if Path(model_path).is_dir():
+            check_weights((file.name for file in Path(model_path).iterdir()), str(model_path))
         length = {"max_model_len": max_model_len} if max_model_len else {}
         try:
-            self._engine: Any = AsyncLLM.from_engine_args(AsyncEngineArgs(model=str(model_path), dtype=dtype, **length))
+            arguments = AsyncEngineArgs(
+                model=str(model_path),
+                dtype=placement("inference").dtype,
+                trust_remote_code=False,
+                load_format="safetensors",
+                **length,
+            )
+            self._engine: Any = AsyncLLM.from_engine_args(arguments)
         except (OSError, ValueError, RuntimeError) as error:
             raise InvalidInput(f"vLLM cannot load {model_path}: {error}") from error
         self._tokenizer: Any = None

@@ -16,6 +16,7 @@ from agentark.api import Dataset, Model, Resource, StoreSource
 from agentark.errors import InvalidInput, NotFound, StoreRefused, StoreUnavailable, StoreUnreachable
 from agentark.planning.addresses import addresses
 from agentark.planning.stage import Pin
+from agentark.pretrained import check_weights
 from agentark.release import parse_address, read_release
 from agentark.store import Entry, Store, open_store, sha256_file, sha256_tree
 from agentark.store.digests import hash_file, remembered_digest, tree_digest
@@ -126,6 +127,7 @@ def _pin_file(item: Dataset | Model, base: Path, what: str) -> Pin:
     if isinstance(item, Model):
         if not (path / "config.json").is_file():
             raise InvalidInput(f"{what}: {path} holds no config.json; give the folder of a Hugging Face model")
+        check_weights((file.name for file in path.iterdir()), what)
         return Pin(uri=item.uri, identity=f"sha256:{sha256_tree(path)}", path=str(path))
     if not path.is_file():
         raise InvalidInput(f"{what}: {path} is not a file; give a .jsonl, .jsonl.gz, .jsonl.zst or .json file")
@@ -149,6 +151,8 @@ def _pin_s3(item: Dataset | Model, source: StoreSource, opened: Callable[[str], 
         files = [found] if found is not None else list(near.entries(name))
         if not files:
             raise InvalidInput(f"{what}: nothing is there; upload it, or correct bucket and key")
+        if isinstance(item, Model):
+            check_weights((file.path.removeprefix(f"{name}/") for file in files), what)
         # What changes with every new content, and costs no look at it.
         below = json.dumps([(one.path, one.etag, one.size) for one in files])
         seen = f"etags:{hashlib.sha256(below.encode()).hexdigest()}"
@@ -204,6 +208,8 @@ def _pin_hub(uri: str, what: str, *, dataset: bool) -> Pin:
             f"{what}: the hub gave no commit for it ({type(error).__name__}); check name, revision and network, "
             "or download it and use a file: address"
         ) from error
+    if not dataset:
+        check_weights((file.rfilename for file in info.siblings or ()), what)
     return Pin(uri=uri, identity=f"commit:{info.sha}")
 
 

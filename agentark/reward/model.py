@@ -12,10 +12,12 @@ from typing import Any, get_args
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModelForTokenClassification
 from transformers.utils import logging as transformers_logging
 
+from agentark.devices import Purpose
 from agentark.errors import AgentArkError, InvalidInput
+from agentark.pretrained import load_weights, read_config, read_tokenizer
 from agentark.reward.encoding import Window
 from agentark.reward.metrics import Calibration
 from agentark.reward.steps import SplitRule
@@ -42,7 +44,7 @@ def load_tokenizer(folder: Path) -> Any:
         InvalidInput: If there is none.
     """
     with _loading(folder):
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = read_tokenizer(folder)
     if not tokenizer.is_fast:
         raise InvalidInput(f"{folder}: its tokenizer is a slow one, which does not say which characters a token holds")
     return tokenizer
@@ -55,10 +57,10 @@ def load_config(folder: Path) -> Any:
         InvalidInput: If there is none that transformers knows.
     """
     with _loading(folder):
-        return AutoConfig.from_pretrained(folder)
+        return read_config(folder)
 
 
-def load_backbone(folder: Path, *, dtype: torch.dtype = torch.float32) -> Any:
+def load_backbone(folder: Path, purpose: Purpose) -> Any:
     """Load a model with a head of one score per token; a head that the folder does not hold starts at zero.
 
     A head at zero gives every step the score 0.5, so the first updates come from the labels alone.
@@ -67,12 +69,12 @@ def load_backbone(folder: Path, *, dtype: torch.dtype = torch.float32) -> Any:
         InvalidInput: If the folder is no model that transformers can classify tokens with.
     """
     with _loading(folder), _quiet():
-        config = AutoConfig.from_pretrained(folder)
+        config = read_config(folder)
         config.num_labels = 1
         if getattr(config, "classifier_dropout", None) is None:
             config.classifier_dropout = 0.0
-        model, report = AutoModelForTokenClassification.from_pretrained(
-            folder, config=config, dtype=dtype, output_loading_info=True
+        model, report = load_weights(
+            AutoModelForTokenClassification, folder, purpose, config=config, output_loading_info=True
         )
     missing = set(report["missing_keys"])
     with torch.no_grad():

@@ -84,6 +84,8 @@ class PRMResult:
     """One per step."""
     held_out: Metrics | None
     """How well the held-out steps are told apart; None where none were held out."""
+    scores: tuple[tuple[float, ...], ...]
+    """Of the steps of the held-out rows, in the order of the rows; empty on all processes but the first."""
     seconds: float
     """Wall time of this call."""
     world_size: int

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from agentark.devices import placement
 from agentark.llm.chat import Message
 from agentark.reward.encoding import Window, encode
 from agentark.reward.model import Card, load_backbone, load_tokenizer, read_card, step_logits, window_tokens
@@ -26,7 +27,7 @@ class ScoredStep(NamedTuple):
 
 
 class PRM:
-    """A process reward model in this process.
+    """A process reward model in this process, on its device.
 
     Args:
         model: From `load_backbone`.
@@ -36,20 +37,20 @@ class PRM:
 
     def __init__(self, model: Any, tokenizer: Any, card: Card) -> None:
         self.card = card
-        self._model = model.eval()
+        self._model = model.to(placement("inference").device).eval()
         self._tokenizer = tokenizer
         self._pad = next(int(one) for one in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if one is not None)
         self._max_length = window_tokens(model.config, card.max_length)
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu") -> "PRM":
+    def load(cls, folder: Path) -> "PRM":
         """Load a folder that a PRM training wrote.
 
         Raises:
             InvalidInput: If it is none.
         """
         card = read_card(folder)
-        return cls(load_backbone(folder).to(device), load_tokenizer(folder), card)
+        return cls(load_backbone(folder, "inference"), load_tokenizer(folder), card)
 
     def __call__(self, prompts: Sequence[Sequence[Message]], texts: Sequence[str]) -> list[list[ScoredStep]]:
         """Split and score solutions; what else is in the batch does not matter.

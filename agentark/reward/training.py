@@ -20,7 +20,7 @@ from agentark.llm.chat import Message
 from agentark.processes import leaving_process_group
 from agentark.reward.encoding import encode
 from agentark.reward.metrics import Calibration, Metrics, ScoredSolution, measure
-from agentark.reward.model import Card, load_backbone, load_tokenizer, window_tokens, write_prm
+from agentark.reward.model import Card, load_backbone, load_config, load_tokenizer, window_tokens, write_prm
 from agentark.reward.params import PRMParams, PRMResult, StepLoss
 from agentark.reward.rows import PRMRow, read_rows
 from agentark.reward.scoring import PRM
@@ -71,8 +71,7 @@ def train_prm(
     transformers.utils.logging.disable_progress_bar()
     read = read_rows(rows)
     tokenizer = load_tokenizer(model)
-    config = transformers.AutoConfig.from_pretrained(model)
-    max_length = window_tokens(config, params.max_length)
+    max_length = window_tokens(load_config(model), params.max_length)
     questions = _questions([row for row in read if not row.held_out], tokenizer, max_length)
     usable = _usable(questions, params, rows)
     steps = params.total_steps(len(usable))
@@ -97,9 +96,10 @@ def train_prm(
         state = _run(model, usable, steps, params, arguments, tokenizer, supervisor, resume if restored else None)
         if supervisor.stopped:
             raise Interrupted(f"PRM training stopped after step {state.global_step} of {steps}; run it again to go on")
-    held_out = None
+    held_out: Metrics | None = None
+    scored: list[ScoredSolution] = []
     if arguments.process_index == 0:
-        held_out = _write(checkpoints, identity, model, read, out, work / "last", tokenizer, params, max_length)
+        held_out, scored = _write(checkpoints, identity, model, read, out, work / "last", tokenizer, params, max_length)
     if arguments.world_size > 1:
         torch.distributed.barrier()
     shutil.rmtree(resume, ignore_errors=True)
@@ -113,13 +113,14 @@ def train_prm(
         unusable=len(questions) - len(usable),
         losses=tuple(StepLoss(one["step"], one["loss"]) for one in state.log_history if "loss" in one),
         held_out=held_out,
+        scores=tuple(one.scores for one in scored),
         seconds=time.monotonic() - started,
         world_size=arguments.world_size,
         resumed_from=restored.step if restored else 0,
     )
 
 
-def score_rows(prm: PRM, rows: Sequence[PRMRow]) -> list[ScoredSolution]:
+def _score_rows(prm: PRM, rows: Sequence[PRMRow]) -> list[ScoredSolution]:
     """Score labelled solutions as `agentark.reward.metrics` takes them."""
     spans = [[Step(step.start, step.end) for step in row.steps] for row in rows]
     prompts = [[Message(turn.role, turn.content) for turn in row.prompt] for row in rows]
@@ -190,7 +191,7 @@ def _run(
 ) -> Any:
     """Train to the end, or to where the supervisor stops it; return the trainer's state."""
     transformers.set_seed(params.seed)
-    model = load_backbone(folder)
+    model = load_backbone(folder, "training")
     if params.loss == "Representation":
         model.projector = projector_for(model)
     if params.lora_rank:
@@ -234,8 +235,8 @@ def _write(
     tokenizer: Any,
     params: PRMParams,
     max_length: int,
-) -> Metrics | None:
-    """Write the last checkpoint as a plain model; return how it does on the held-out rows."""
+) -> tuple[Metrics | None, list[ScoredSolution]]:
+    """Write the last checkpoint as a plain model; return how it does on the held-out rows, and its scores of them."""
     last = checkpoints.restore_first(checkpoints.find(identity), folder)
     if last is None:
         raise AgentArkError(
@@ -243,22 +244,22 @@ def _write(
             "writes or deletes there, and run it again"
         )
     if params.lora_rank:
-        base = load_backbone(model)
+        base = load_backbone(model, "writing")
         if params.loss == "Representation":
             base.projector = projector_for(base)
-        trained = PeftModel.from_pretrained(base, folder).merge_and_unload()
+        trained = PeftModel.from_pretrained(base, folder, torch_device="cpu").merge_and_unload()
     else:
-        trained = load_backbone(folder)
+        trained = load_backbone(folder, "writing")
     if hasattr(trained, "projector"):
         del trained.projector  # it served the training alone
     rule = rows[0].rule
-    held_out = [row for row in rows if row.held_out]
     draft = PRM(trained, tokenizer, Card(rule, max_length, params.loss, Calibration()))
-    figures = measure(score_rows(draft, held_out)) if held_out else None
+    scored = _score_rows(draft, [row for row in rows if row.held_out])
+    figures = measure(scored) if scored else None
     calibration = figures.calibration if figures else Calibration()
     write_prm(trained, tokenizer, Card(rule, max_length, params.loss, calibration), out)
     shutil.rmtree(folder, ignore_errors=True)
-    return figures
+    return figures, scored
 
 
-__all__ = ["Checkpoint", "score_rows", "train_prm"]
+__all__ = ["Checkpoint", "train_prm"]

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from transformers import TrainingArguments
 
+from agentark.devices import placement
 from agentark.errors import AgentArkError, InvalidInput
 from agentark.training.params import OptimiserParams
 
@@ -62,7 +62,7 @@ def trainer_arguments(
         AgentArkError: If fewer processes joined than were asked for.
     """
     asked = processes()
-    cpu = not torch.cuda.is_available()
+    cpu = placement("training").device == "cpu"
     shutil.rmtree(folder, ignore_errors=True)
     arguments: _Arguments = kind(
         output_dir=str(folder),

@@ -24,7 +24,6 @@ from agentark.tasks import task
 from agentark.training.checkpoints import Checkpoints
 from benchmarks.learning.regimes import Regime
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ARMS: dict[str, tuple[str, ...]] = {
     "R-SFT": ("RSFT",),
     "DA": ("DA",),
@@ -134,7 +133,7 @@ class Students:
         if source != "PAD":
             return train(rows=rows, params=self._sft_params(), **common)
         scored = method.startswith("PAD")
-        scorer = PRM.load(Path(self._shared["prm_folder"]), device=DEVICE) if scored else None
+        scorer = PRM.load(Path(self._shared["prm_folder"])) if scored else None
         return train_pad(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
 
     def _drawn(self, path: Path) -> list[str]:
@@ -176,7 +175,7 @@ class Students:
             max_new_tokens=self._regime.max_tokens,
             context=base.context,
         )
-        return measure(load_weights(base).to(DEVICE))[0]
+        return measure(load_weights(base, "inference"))[0]
 
 
 def as_line(outcome: Outcome) -> str:

@@ -76,7 +76,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
     tokenizer = pretrain.build_tokenizer()
-    model = LlamaForCausalLM.from_pretrained(QUICKSTART / "base").train()
+    model = LlamaForCausalLM.from_pretrained(QUICKSTART / "base", trust_remote_code=False, use_safetensors=True).train()
     model.set_attn_implementation("eager")
     held_out = {problem.sums for split in make_data.splits().values() for problem in split}
     source = LongCorpus(arguments.seed, corpus.Habits(), held_out)

@@ -73,7 +73,7 @@ def load(weights: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+    tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name, trust_remote_code=False)
     # The file says tokenizer.ggml.pre = smollm: every digit stands alone. transformers leaves that step out, which
     # changes the tokens of "\n\n1." (two line breaks instead of the one token for both), so of every numbered list.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -84,7 +84,9 @@ def load(weights: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     )
     tokenizer.model_max_length = CONTEXT_TOKENS
     tokenizer.eos_token = TURN_END  # transformers 5.17 takes another one from the file
-    read = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    read = AutoModelForCausalLM.from_pretrained(
+        weights.parent, gguf_file=weights.name, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
     # Its weights are plain numbers by now, but transformers marks it as quantized and refuses to save it so.
     read.config.__dict__.pop("quantization_config", None)
     model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
@@ -99,8 +101,8 @@ def faults(folder: Path) -> list[str]:
     """Load the converted folder as any user would, and return what is wrong with it."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, use_safetensors=True).eval()
     wrong = []
     ended = 0
     if tokenizer.eos_token != TURN_END or not tokenizer.chat_template:

@@ -8,7 +8,9 @@ Writes OUT/layers-1, OUT/layers-2, OUT/layers-4, each a model folder with the to
 import argparse
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
+
+from agentark.pretrained import load_weights, read_tokenizer
 
 
 def main() -> None:
@@ -19,10 +21,10 @@ def main() -> None:
     parser.add_argument("layers", type=int, nargs="+", help="numbers of layers to keep")
     options = parser.parse_args()
     for layers in options.layers:
-        model = AutoModelForCausalLM.from_pretrained(options.model, num_hidden_layers=layers)
+        model = load_weights(AutoModelForCausalLM, options.model, "writing", num_hidden_layers=layers)
         folder = options.out / f"layers-{layers}"
         model.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(options.model).save_pretrained(folder)
+        read_tokenizer(options.model).save_pretrained(folder)
         print(f"{folder}: {sum(weight.numel() for weight in model.parameters()):,} parameters")
 
 

@@ -38,7 +38,7 @@ def trainer(tmp_path: Path, model: Path) -> Make:
             params=params,
             assessor=Assessor(base.tokenizer, base.ends, task("gsm8k").policy, count_digits),
             measure=None,
-            model=load_weights(base),
+            model=load_weights(base, "training"),
             args=arguments,
             train_dataset=Dataset.from_list([question(0), question(1, None)]),
             processing_class=base.tokenizer,
@@ -106,7 +106,7 @@ def test_loss_and_gradient_as_a_loop(trainer: Make, model: Path, kl: float) -> N
             batch["completion_ids"].size(1),
         )[0]
     batch["old_per_token_logps"] = logps + 0.3 * torch.randn_like(logps)
-    start = load_weights(read_base(model))
+    start = load_weights(read_base(model), "training")
     found = made.compute_loss(made.model, dict(batch))
     expected = loop_loss(made.model, start, batch, made._params)
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)

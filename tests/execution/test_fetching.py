@@ -201,8 +201,10 @@ def test_the_hub_is_asked_for_the_pinned_commit(tmp_path: Path, monkeypatch: pyt
         (local_dir / ".cache").mkdir()
         (local_dir / ".cache" / "notes").write_text("of the client")
         (local_dir / "config.json").write_text("{}")
+        if revision == "pickled":
+            (local_dir / "pytorch_model.bin").touch()
 
-    info: Any = SimpleNamespace(repo_info=lambda *of, **what: SimpleNamespace(sha="abc"))
+    info: Any = SimpleNamespace(repo_info=lambda *of, **what: SimpleNamespace(sha="abc", siblings=None))
     hub = SimpleNamespace(snapshot_download=snapshot_download, HfApi=lambda: info)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
     source = StoreSource(uri=f"file:{tmp_path / 'store'}")
@@ -212,6 +214,8 @@ def test_the_hub_is_asked_for_the_pinned_commit(tmp_path: Path, monkeypatch: pyt
     assert fetch_model("hf://org/tiny", tmp_path / "b", identity="", source=source).identity == "commit:abc"
     with pytest.raises(AgentArkError, match=r"did not give commit:gone \(RuntimeError: Revision not found\)"):
         fetch_model("hf://org/tiny", tmp_path / "c", identity="commit:gone", source=source)
+    with pytest.raises(InvalidInput, match=r"hf://org/tiny: its weights are there only as pytorch_model\.bin"):
+        fetch_model("hf://org/tiny", tmp_path / "e", identity="commit:pickled", source=source)
     with pytest.raises(InvalidInput, match="its identity is a commit, not etags:1"):
         fetch_model("hf://org/tiny", tmp_path / "d", identity="etags:1", source=source)
 

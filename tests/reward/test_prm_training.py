@@ -84,7 +84,7 @@ def test_the_first_phase_moves_only_the_head_and_the_last_layer(training: Make, 
     with pytest.raises(Interrupted):
         made.run(stop_after=stopped)
     assert stopped < steps
-    before = load_backbone(model)
+    before = load_backbone(model, "inference")
     after = AutoModelForTokenClassification.from_pretrained(
         max((made.folder / "store" / "checkpoints").glob("*/config.json")).parent
     )
@@ -97,7 +97,7 @@ def test_the_first_phase_moves_only_the_head_and_the_last_layer(training: Make, 
 def test_the_second_phase_moves_the_rest(training: Make, model: Path) -> None:
     made = training(head_fraction=0.2, epochs=2)
     made.run()
-    start = dict(load_backbone(model).named_parameters())
+    start = dict(load_backbone(model, "inference").named_parameters())
     after = AutoModelForTokenClassification.from_pretrained(made.out)
     still = {name for name, weight in after.named_parameters() if torch.equal(weight, start[name])}
     assert not still

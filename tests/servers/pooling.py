@@ -26,7 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.model, server.fault = load_backbone(options.folder).eval(), options.fault
+    server.model, server.fault = load_backbone(options.folder, "inference").eval(), options.fault
     server.requests_file = options.folder.with_suffix(".requests")
     print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)
     server.serve_forever()

@@ -19,6 +19,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerState
 from trl.trainer.grpo_config import GRPOConfig
 
+from agentark.devices import placement
 from agentark.distill.measuring import Measure
 from agentark.distill.pad.assessing import Assessor
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
@@ -191,7 +192,7 @@ def _trainer(
             params=params,
             assessor=assessor,
             measure=measure,
-            model=load_weights(base),
+            model=load_weights(base, "training"),
             args=arguments,
             train_dataset=ordered(questions, params),
             processing_class=base.tokenizer,
@@ -235,7 +236,7 @@ def _arguments(params: PadParams, longest: int, sampling: Sampling, folder: Path
         epsilon=params.clip,
         temperature=params.temperature,
         scale_rewards="group",
-        gradient_checkpointing=torch.cuda.is_available(),
+        gradient_checkpointing=placement("training").device != "cpu",
         **vllm_arguments(params),
     )
 

@@ -16,8 +16,7 @@ from agentark.store.outputs import put_bytes, put_folder
 def run(context: StageContext) -> StageResult:
     """Train, measure on the held-out questions, keep their scores for people to read."""
     from agentark.reward.rows import read_rows
-    from agentark.reward.scoring import PRM
-    from agentark.reward.training import score_rows, train_prm
+    from agentark.reward.training import train_prm
     from agentark.training.checkpoints import Checkpoints
 
     rows = context.input_output("steps", "rows")
@@ -40,10 +39,10 @@ def run(context: StageContext) -> StageResult:
     if not context.is_main:
         return StageResult({})
     held_out = [row for row in read_rows(rows) if row.held_out]
-    scored = score_rows(PRM.load(out), held_out)
-    shown = [row.as_json() | {"scores": list(one.scores)} for row, one in zip(held_out, scored, strict=True)]
+    shown = [row.as_json() | {"scores": list(scores)} for row, scores in zip(held_out, result.scores, strict=True)]
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in shown).encode()
     history = asdict(result) | {"losses": [loss._asdict() for loss in result.losses]}
+    del history["scores"]  # they stand beside their rows
     outputs = {
         "model": put_folder(context.store, context.output_path("model"), out),
         "history": put_bytes(
