@@ -1,12 +1,12 @@
 """`agentark grade`: the project's one grader on rows of a file."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agentark.cli.output import say_json
 from agentark.errors import InvalidInput
 
 
@@ -23,4 +23,4 @@ def grade(
         raise InvalidInput(f"{file}: does not exist or is not a file; give a file of JSON lines")
     with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
         for row in grade_rows(lines, policy):
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            say_json(row)

@@ -1,10 +1,7 @@
 """`agentark plan`: what would run, and what it would cost."""
 
-import json
-
-import typer
-
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns, number
 from agentark.planning import Estimate
 from agentark.store import read_manifest
@@ -19,10 +16,10 @@ def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = Fa
             stages = [stage.model_dump() | {"cached": cached[stage.key]} for stage in planned.stages]
             documents.append(planned.model_dump() | {"stages": stages, "store": opened.uri})
             continue
-        typer.echo(f"{planned.kind} {planned.name}: run {planned.run_id}, store {opened.uri}")
+        say(f"{planned.kind} {planned.name}: run {planned.run_id}, store {opened.uri}")
         for pin in planned.pins.values():
             rows = f", {pin.rows} rows" if pin.rows is not None else ""
-            typer.echo(f"  {pin.uri} is {pin.identity[:23]}{rows}")
+            say(f"  {pin.uri} is {pin.identity[:23]}{rows}")
         table = [("STAGE", "KEY", "STATE", "CALLS", "TOKENS", "TRAINING ROWS", "GPUS")]
         for stage in planned.stages:
             state = "cached" if cached[stage.key] else "to run"
@@ -38,7 +35,7 @@ def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = Fa
                     number(bound.gpus),
                 )
             )
-        typer.echo(columns(table, right_from=3))
-        typer.echo("  Calls, tokens and rows are upper bounds; '-' is known only once the stages above have run.\n")
+        say(columns(table, right_from=3))
+        say("  Calls, tokens and rows are upper bounds; '-' is known only once the stages above have run.\n")
     if as_json:
-        typer.echo(json.dumps(documents if len(documents) != 1 else documents[0]))
+        say_json(documents if len(documents) != 1 else documents[0])

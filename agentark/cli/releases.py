@@ -1,11 +1,11 @@
 """`agentark releases`: what is released, and which version is served."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
 from agentark.errors import InvalidInput, NotFound
 from agentark.release import (
@@ -34,16 +34,16 @@ def releases(
         _refuse(opened, name)
     if as_json:
         documents = [_document(one, *there) for one, there in found.items()]
-        typer.echo(json.dumps(documents[0] if name else documents))
+        say_json(documents[0] if name else documents)
         return
     if not names:
-        typer.echo(f"nothing is released in {opened.uri}; give a DistillJob spec.release")
+        say(f"nothing is released in {opened.uri}; give a DistillJob spec.release")
     elif name:
-        typer.echo(_versions(*found[name]))
+        say(_versions(*found[name]))
     else:
         rows = [("NAME", "CURRENT", "VERSIONS", "DIGEST")]
         rows += [_row(one, *there) for one, there in found.items()]
-        typer.echo(columns(rows, indent=""))
+        say(columns(rows, indent=""))
 
 
 def _refuse(store: Store, name: str) -> None:

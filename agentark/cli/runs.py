@@ -1,11 +1,11 @@
 """`agentark runs`: what was run."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
 from agentark.execution.results import read_results
 from agentark.store import RunRecord, Store, list_runs, read_manifest
@@ -20,11 +20,11 @@ def runs(
     opened, _ = store_of(None, store)
     rows = [_row(opened, record) for record in list_runs(opened, namespace=namespace or None)]
     if as_json:
-        typer.echo(json.dumps(rows))
+        say_json(rows)
         return
     if not rows:
         where = f"{opened.uri}, namespace {namespace}" if namespace else opened.uri
-        typer.echo(f"no runs in {where}; start one with: agentark run -f MANIFEST")
+        say(f"no runs in {where}; start one with: agentark run -f MANIFEST")
         return
     headings = ["run", "created", "stages", "state", "score"]
     if any(row["namespace"] != "default" for row in rows):
@@ -33,7 +33,7 @@ def runs(
         tuple(heading.upper() for heading in headings),
         *(tuple(str(row[name]) for name in headings) for row in rows),
     ]
-    typer.echo(columns(table, indent=""))
+    say(columns(table, indent=""))
 
 
 def _row(store: Store, record: RunRecord) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """`agentark show`: what a run found."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from agentark.cli.curves import render_course
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.execution.curves import read_courses
@@ -33,9 +33,9 @@ def show(
         document = record.model_dump() | {"stages": stages, "results": read_results(opened, record.stages)}
         document |= {"courses": courses, "gates": read_gates(opened, record.stages)}
         document["release"] = read_decision(opened, record.stages)
-        typer.echo(json.dumps(document))
+        say_json(document)
         return
-    typer.echo(f"Run {record.run_id}, created {record.created_at}\n")
+    say(f"Run {record.run_id}, created {record.created_at}\n")
     rows = [("STAGE", "KEY", "STATE", "SECONDS", "TOKENS")]
     for stage in record.stages:
         found = manifests[stage.key]
@@ -51,12 +51,12 @@ def show(
                 f"{tokens:,.0f}" if tokens else "-",
             )
         )
-    typer.echo(columns(rows, right_from=3))
+    say(columns(rows, right_from=3))
     for course in read_courses(opened, record.stages):
-        typer.echo(f"\n{render_course(course)}")
+        say(f"\n{render_course(course)}")
     if gates := read_gates(opened, record.stages):
-        typer.echo(f"\n{render_gates(gates)}")
-    typer.echo(f"\n{read_table(opened, record.stages)}")
+        say(f"\n{render_gates(gates)}")
+    say(f"\n{read_table(opened, record.stages)}")
     if decided := read_decision(opened, record.stages):
-        typer.echo(f"Release {decided['decision']}\n")
-    typer.echo(columns(places(opened, record.stages)))
+        say(f"Release {decided['decision']}\n")
+    say(columns(places(opened, record.stages)))

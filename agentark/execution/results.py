@@ -3,14 +3,38 @@
 import json
 from typing import Any
 
+from pydantic import ValidationError
+
+from agentark.api import DistillJobSpec
+from agentark.errors import InvalidInput
 from agentark.planning import Plan, run_record
-from agentark.store import Output, RunStage, StageManifest, Store, read_manifest, stage_path
+from agentark.store import Output, RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
 
 
 def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> StageManifest | None:
     """The manifest of the stage of a run that has a name; None when there is none or it has not finished."""
     found = next((stage for stage in stages if stage.name == name), None)
     return read_manifest(store, found.kind, found.key) if found else None
+
+
+def distill_spec(run: RunRecord) -> DistillJobSpec:
+    """The specification of the DistillJob that was run.
+
+    Raises:
+        InvalidInput: The run is of another kind, or its record holds no specification that this version reads.
+    """
+    kind = run.manifest.get("kind", "DistillJob")
+    if kind != "DistillJob":
+        raise InvalidInput(f"run {run.run_id} is one of a {kind}; name one of a DistillJob, see: agentark runs")
+    try:
+        return DistillJobSpec.model_validate_json(json.dumps(run.manifest.get("spec")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(("spec", *map(str, first["loc"])))
+        raise InvalidInput(
+            f"run {run.run_id}: its record holds no DistillJob that this version reads ({field}: {first['msg']}); run "
+            "its manifest again, what is cached is not run twice"
+        ) from None
 
 
 def read_results(store: Store, stages: tuple[RunStage, ...]) -> dict[str, Any] | None:
