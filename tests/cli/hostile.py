@@ -29,6 +29,8 @@ def hostile_store(folder: Path) -> Store:
     _comparison(store)
     _reward_model(store)
     _commit(store, "release", {}, metrics={"released": False, "decision": f"sums: {HOSTILE}"})
+    figures = {"before": 0.1, "after": 0.2, "lost": 0, "gained": 1, "p": 0.5}
+    _commit(store, "gate", {}, metrics=figures | {"round": 1, "accepted": True, "questions": HOSTILE})
     stages = tuple(RunStage(kind=kind, name=kind, key=KEYS[kind]) for kind in KEYS if kind != "gate")
     stages = (*stages, RunStage(kind="gate", name=HOSTILE, key=KEYS["gate"]))
     write_run(
