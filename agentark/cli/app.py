@@ -1,7 +1,6 @@
 """The sub-commands put together, and what happens with errors."""
 
-import logging
-import sys
+import traceback
 from collections.abc import Sequence
 
 import typer
@@ -27,6 +26,7 @@ from agentark.cli import (
     transcript,
     validate,
 )
+from agentark.cli.output import prepare_streams, say
 from agentark.errors import AgentArkError
 
 EXIT_CODES = """Exit codes: 0 done; 1 the work failed (running again may help); 2 the manifest, data or arguments are
@@ -63,12 +63,15 @@ app.command("stage", hidden=True)(stage.stage)
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; errors become one line on standard error and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    prepare_streams()
     try:
         typer.main.get_command(app).main(list(arguments), prog_name="agentark")
     except AgentArkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
         return error.exit_code
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else 0
+    except Exception:  # a defect; the interpreter would print its text as it is
+        say(traceback.format_exc(), error=True, end="")
+        return 1
     return 0

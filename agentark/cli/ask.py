@@ -1,11 +1,11 @@
 """`agentark ask`: one question to the student of a run."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 
 
 def ask(
@@ -22,9 +22,7 @@ def ask(
     opened, _ = store_of(None, store)
     reply = ask_student(opened, read_run(opened, run, namespace=namespace), question)
     if as_json:
-        typer.echo(
-            json.dumps({"text": reply.text, "answer": reply.answer, "tokens": reply.tokens, "seconds": reply.seconds})
-        )
+        say_json({"text": reply.text, "answer": reply.answer, "tokens": reply.tokens, "seconds": reply.seconds})
         return
-    typer.echo(reply.text)
-    typer.echo(f"\n(answer {reply.answer or 'not found'}; {reply.tokens} tokens, {reply.seconds:.2f} s)", err=True)
+    say(reply.text)
+    say(f"\n(answer {reply.answer or 'not found'}; {reply.tokens} tokens, {reply.seconds:.2f} s)", error=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agentark.cli.output import say
 from agentark.errors import AgentArkError
 
 
@@ -26,4 +27,4 @@ def crds(
         for name, text in files.items():
             (out / name).write_text(text)
     else:
-        typer.echo("---\n".join(files.values()), nl=False)
+        say("---\n".join(files.values()), end="")

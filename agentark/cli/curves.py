@@ -1,10 +1,10 @@
 """Curves of trainings as a line of text each."""
 
 import itertools
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentark.cli.output import speaks_unicode
 from agentark.cli.tables import columns
 from agentark.execution.curves import Course
 
@@ -102,7 +102,7 @@ def sparkline(values: Sequence[float], width: int = _WIDTH) -> str:
         edges = [round(place * len(values) / width) for place in range(width + 1)]
         values = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(values), max(values)
-    signs = _BLOCKS if (sys.stdout.encoding or "").lower().startswith("utf") else _PLAIN
+    signs = _BLOCKS if speaks_unicode() else _PLAIN
     if high == low:
         return signs[0] * len(values)
     return "".join(signs[min(7, int((value - low) / (high - low) * 8))] for value in values)

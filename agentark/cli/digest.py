@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from agentark.cli.output import say
 from agentark.errors import InvalidInput
 
 
@@ -21,4 +22,4 @@ def digest(
         found = folder_identity(folder)
         if identity and found != identity:
             raise InvalidInput(f"{folder}: is {found}, {identity} was asked for; restore it, or correct the digest")
-    typer.echo(found)
+    say(found)

@@ -1,19 +1,19 @@
 """What a running plan looks like: a live table in a terminal, one line per event elsewhere."""
 
-import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
+from agentark.cli.output import PlainConsole, output_stream, say, styled
 from agentark.cli.tables import duration
 from agentark.execution.local import StageStatus
 from agentark.planning import Plan
+from agentark.terminal import printable_line
 
 _PLAIN_EVERY_S = 15.0
 _STYLES = {"Running": "bold cyan", "Done": "green", "Cached": "dim", "Failed": "bold red", "Interrupted": "yellow"}
@@ -24,7 +24,7 @@ class Display:
 
     def __init__(self, plan: Plan, *, quiet: bool) -> None:
         self._plan = plan
-        self._console = Console(stderr=True)
+        self._console = PlainConsole(output_stream(error=True))
         self._quiet = quiet
         self._live = (
             Live(console=self._console, refresh_per_second=4) if self._console.is_terminal and not quiet else None
@@ -36,7 +36,7 @@ class Display:
         if self._live is not None:
             self._live.start()
         elif not self._quiet:
-            print(f"{self._plan.kind} {self._plan.name}: run {self._plan.run_id}", file=sys.stderr, flush=True)
+            say(f"{self._plan.kind} {self._plan.name}: run {self._plan.run_id}", error=True)
         return self
 
     def __exit__(
@@ -62,7 +62,7 @@ class Display:
                 continue
             self._states[key] = status.state
             self._last_line[key] = now
-            print(_line(status), file=sys.stderr, flush=True)
+            say(_line(status), error=True)
 
 
 def _line(status: StageStatus) -> str:
@@ -72,8 +72,12 @@ def _line(status: StageStatus) -> str:
     if status.state == "Running" and status.progress is not None:
         parts += [f"{status.progress.percent:.0f} %", _rate(status)]
     if status.state in ("Failed", "Interrupted"):
-        parts.append(status.message.splitlines()[-1] if status.message else "")
+        parts.append(_last_line(status))
     return "  ".join(part for part in parts if part)
+
+
+def _last_line(status: StageStatus) -> str:
+    return printable_line(status.message.strip("\n").rsplit("\n", 1)[-1])
 
 
 def _rate(status: StageStatus) -> str:
@@ -94,12 +98,12 @@ def _table(plan: Plan, statuses: Mapping[str, StageStatus]) -> RenderableType:
         percent = status.progress.percent if running and status.progress else None
         table.add_row(
             status.stage.name,
-            Text(status.state.lower(), style=_STYLES.get(status.state, "")),
+            styled((status.state.lower(), _STYLES.get(status.state, ""))),
             "" if percent is None else f"{_bar(percent)} {percent:3.0f} %",
-            _rate(status) if running else status.message.splitlines()[-1][:60] if status.message else "",
+            _rate(status) if running else _last_line(status)[:60],
             duration(status.seconds) if status.seconds else "",
         )
-    return Group(Text(f"{plan.kind} {plan.name}: run {plan.run_id}", style="bold"), table)
+    return Group(styled((f"{plan.kind} {plan.name}: run {plan.run_id}", "bold")), table)
 
 
 def _bar(percent: float, width: int = 16) -> str:

@@ -1,11 +1,11 @@
 """`agentark doctor`: what is installed, what can run, what is missing and how to get it."""
 
-import json
 from dataclasses import asdict
 
 import typer
 
 from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
 from agentark.execution.diagnosis import Finding, diagnose
 
@@ -15,13 +15,13 @@ def doctor(store: StoreOption = "", as_json: JsonOption = False) -> None:
     opened, _ = store_of(None, store)
     findings = diagnose(opened)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+        say_json([asdict(finding) for finding in findings])
     else:
         rows = [(_mark(finding), finding.what, finding.found) for finding in findings]
-        typer.echo(columns([("", "WHAT", "FOUND"), *rows], indent=""))
+        say(columns([("", "WHAT", "FOUND"), *rows], indent=""))
         for finding in findings:
             if not finding.ok and finding.mend:
-                typer.echo(f"\n{finding.what}: {finding.mend}")
+                say(f"\n{finding.what}: {finding.mend}")
     if any(finding.needed and not finding.ok for finding in findings):
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agentark.cli.options import StoreOption, store_source
+from agentark.cli.output import say
 
 
 def fetch(
@@ -26,4 +27,4 @@ def fetch(
         found = fetch_model(uri, folder, identity=identity, source=store_source(store, endpoint))
     size = sum(found.files.values()) / 1e6
     how = "was there" if found.was_there else "is there"
-    typer.echo(f"{uri} ({found.identity}) {how}: {len(found.files)} files, {size:,.1f} MB in {folder}")
+    say(f"{uri} ({found.identity}) {how}: {len(found.files)} files, {size:,.1f} MB in {folder}")

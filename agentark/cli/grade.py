@@ -1,6 +1,5 @@
 """`agentark grade`: the project's one grader on rows of a file."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from agentark.cli.output import say_json
 from agentark.errors import InvalidInput
 
 
@@ -35,7 +35,7 @@ def grade(
         raise InvalidInput(f"{file}: does not exist or is not a file; give a file of JSON lines")
     with sys.stdin.buffer if str(file) == "-" else file.open("rb") as lines:
         for row in grade_rows(lines, policy):
-            typer.echo(json.dumps(row, ensure_ascii=False))
+            say_json(row)
 
 
 def _dataset(task: str, grading: dict[str, str]) -> dict[str, Any]:

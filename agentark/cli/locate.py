@@ -1,12 +1,12 @@
 """`agentark locate`: do the models of a run find a planted wrong step?"""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
 from agentark.errors import InvalidInput
 
@@ -30,7 +30,7 @@ def locate(
     opened, _ = store_of(None, store)
     found = review_models(opened, read_run(opened, run, namespace=namespace), suite=suite, base=base, limit=limit)
     if as_json:
-        typer.echo(json.dumps({name: one.as_json() for name, one in found.items()}))
+        say_json({name: one.as_json() for name, one in found.items()})
         return
     rows: list[tuple[str, ...]] = [
         ("MODEL", "WRONG STEP NAMED", "ANYTHING CALLED WRONG", "FALSE ALARMS (RIGHT SOLUTIONS)", "NO REVIEW")
@@ -38,4 +38,4 @@ def locate(
     for name, one in found.items():
         rates = (rate_cell(rate) for rate in (one.named, one.noticed, one.false_alarms))
         rows.append((name, *rates, str(one.unreviewed)))
-    typer.echo(columns(rows, right_from=1, indent=""))
+    say(columns(rows, right_from=1, indent=""))

@@ -1,16 +1,15 @@
 """`agentark prm`: read what a process reward model says of solutions."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
+from rich.console import RenderableType
 
 from agentark.cli.curves import held_out_figures
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import PlainConsole, output_stream, say, say_json, styled
 
 if TYPE_CHECKING:
     from agentark.execution.rewards import ShownSolution, ShownStep
@@ -41,9 +40,9 @@ def show(
     if as_json:
         document = {"questions": report.questions, "solutions": report.solutions, "threshold": report.threshold}
         shown = [solution.as_json() for solution in report.shown]
-        typer.echo(json.dumps(document | {"held_out": report.figures, "shown": shown}, ensure_ascii=False))
+        say_json(document | {"held_out": report.figures, "shown": shown})
         return
-    typer.echo(
+    say(
         f"{report.questions:,} held-out questions, {report.solutions:,} solutions; a step counts as right from "
         f"{report.threshold:.3f} on\n{held_out_figures(report.figures)}"
     )
@@ -69,16 +68,16 @@ def score(
         _print(solutions)
         return
     for solution in solutions:
-        typer.echo(json.dumps(solution.as_json(), ensure_ascii=False))
+        say_json(solution.as_json())
 
 
 def _print(solutions: "Iterable[ShownSolution]") -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(output_stream(), soft_wrap=True)
     last = ""
     for solution in solutions:
         if solution.id != last:
-            console.print(f"\nQuestion {solution.id}", style="bold", markup=False)
-            console.print(_indented(solution.question), style="dim", markup=False)
+            console.print(f"\nQuestion {solution.id}", style="bold")
+            console.print(_indented(solution.question), style="dim")
         last = solution.id
         console.print()
         console.print(_verdict(solution))
@@ -88,24 +87,22 @@ def _print(solutions: "Iterable[ShownSolution]") -> None:
             console.print("  (no step: the solution holds no visible text)")
 
 
-def _verdict(solution: "ShownSolution") -> Text:
+def _verdict(solution: "ShownSolution") -> RenderableType:
     if solution.correct is None:
-        return Text("Solution", style="bold")
+        return styled(("Solution", "bold"))
     answer = f", answer {solution.answer}" if solution.answer else ", no answer"
     if solution.correct:
-        return Text(f"Solution, RIGHT by the grader{answer}", style="bold green")
-    return Text(f"Solution, WRONG by the grader{answer}", style="bold red")
+        return styled((f"Solution, RIGHT by the grader{answer}", "bold green"))
+    return styled((f"Solution, WRONG by the grader{answer}", "bold red"))
 
 
-def _line(step: "ShownStep") -> Text:
+def _line(step: "ShownStep") -> RenderableType:
     mark = "right" if step.right else "WRONG"
     known = "" if step.label is None else f"  (label: {'right' if step.label > 0.5 else 'wrong'})"
     margin = f"  {step.score:.3f} {mark}  "
-    text = Text(margin, style="bold green" if step.right else "bold red")
     body = step.text.replace("\n", "\n" + " " * len(margin))
-    text.append(body, style=_colour(step.probability))
-    text.append(known, style="dim")
-    return text
+    verdict = "bold green" if step.right else "bold red"
+    return styled((margin, verdict), (body, _colour(step.probability)), (known, "dim"))
 
 
 def _colour(probability: float) -> str:
@@ -115,4 +112,4 @@ def _colour(probability: float) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+    return "\n".join(f"  {line}" for line in text.split("\n"))

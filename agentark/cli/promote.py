@@ -1,11 +1,11 @@
 """`agentark promote`: which version of a released model is the current one; an older one is a rollback."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.errors import InvalidInput, NotFound
 from agentark.release import promote as make_current
 
@@ -29,9 +29,9 @@ def promote(
     except NotFound as error:
         raise InvalidInput(str(error)) from None
     if as_json:
-        typer.echo(json.dumps({"name": name} | current.model_dump()))
+        say_json({"name": name} | current.model_dump())
     elif current.pinned:
-        typer.echo(f"{name}: version {current.version} is the current one, whatever is released later")
-        typer.echo(f"  agentark promote {name}   back to the newest")
+        say(f"{name}: version {current.version} is the current one, whatever is released later")
+        say(f"  agentark promote {name}   back to the newest")
     else:
-        typer.echo(f"{name}: version {current.version}, the newest, is the current one")
+        say(f"{name}: version {current.version}, the newest, is the current one")

@@ -1,6 +1,5 @@
 """`agentark run`: execute a manifest on this machine."""
 
-import json
 import os
 import signal
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ import typer
 from agentark.cli.curves import render_course
 from agentark.cli.display import Display
 from agentark.cli.options import JsonOption, ManifestOption, StoreOption, plans_of
+from agentark.cli.output import say, say_json
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.devices import has_gpu
@@ -50,7 +50,7 @@ def run(
         else:
             _show(plan, opened)
     if as_json:
-        typer.echo(json.dumps(documents if len(documents) != 1 else documents[0]))
+        say_json(documents if len(documents) != 1 else documents[0])
 
 
 def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, StageStatus]:
@@ -86,21 +86,19 @@ def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, St
 def _show(plan: Plan, store: Store) -> None:
     stages = plan_stages(plan)
     for course in read_courses(store, stages):
-        typer.echo(f"\n{render_course(course)}")
+        say(f"\n{render_course(course)}")
     if gates := read_gates(store, stages):
-        typer.echo(f"\n{render_gates(gates)}")
-    typer.echo(f"\n{read_table(store, stages)}")
+        say(f"\n{render_gates(gates)}")
+    say(f"\n{read_table(store, stages)}")
     if decided := read_decision(store, stages):
-        typer.echo(f"Release {decided['decision']}\n")
-    typer.echo(columns(places(store, stages)))
+        say(f"Release {decided['decision']}\n")
+    say(columns(places(store, stages)))
     run = plan.name if plan.namespace == "default" else f"{plan.name} -n {plan.namespace}"
-    typer.echo(
-        f"\n  agentark show {run}              the table again\n  agentark transcript {run}        a debate to read"
-    )
+    say(f"\n  agentark show {run}              the table again\n  agentark transcript {run}        a debate to read")
     if any(stage.kind == "prm" for stage in stages):
-        typer.echo(f"  agentark prm show {run}          solutions with scored steps")
+        say(f"  agentark prm show {run}          solutions with scored steps")
     if student_stage(stages) is not None:
-        typer.echo(f'  agentark ask {run} "QUESTION"   ask the student')
+        say(f'  agentark ask {run} "QUESTION"   ask the student')
 
 
 def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """`agentark runs`: what was run."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from agentark.cli.options import JsonOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
-from agentark.execution.results import read_results
-from agentark.store import RunRecord, Store, list_runs, read_manifest
+from agentark.execution.overview import RunSummary, summarise_runs
 
 
 def runs(
@@ -16,15 +15,22 @@ def runs(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Only of this namespace. [default: all]")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs of a store, newest first."""
+    """List the runs of a store, newest first.
+
+    What cannot be read is listed as such, and said on standard error with what to do; the exit code stays 0, as the
+    list is whole.
+    """
     opened, _ = store_of(None, store)
-    rows = [_row(opened, record) for record in list_runs(opened, namespace=namespace or None)]
+    summaries = summarise_runs(opened, namespace=namespace or None)
+    for error in (error for summary in summaries for error in summary.errors):
+        say(f"warning: {error}", error=True)
+    rows = [_row(summary) for summary in summaries]
     if as_json:
-        typer.echo(json.dumps(rows))
+        say_json(rows)
         return
     if not rows:
         where = f"{opened.uri}, namespace {namespace}" if namespace else opened.uri
-        typer.echo(f"no runs in {where}; start one with: agentark run -f MANIFEST")
+        say(f"no runs in {where}; start one with: agentark run -f MANIFEST")
         return
     headings = ["run", "created", "stages", "state", "score"]
     if any(row["namespace"] != "default" for row in rows):
@@ -33,24 +39,18 @@ def runs(
         tuple(heading.upper() for heading in headings),
         *(tuple(str(row[name]) for name in headings) for row in rows),
     ]
-    typer.echo(columns(table, indent=""))
+    say(columns(table, indent=""))
 
 
-def _row(store: Store, record: RunRecord) -> dict[str, Any]:
-    done = sum(read_manifest(store, stage.kind, stage.key) is not None for stage in record.stages)
-    results = read_results(store, record.stages) or {"suites": {}}
-    score = "-"
-    for table in results["suites"].values():
-        student = next((row for row in table["subjects"] if row["name"] == "student"), None)
-        if student is not None:
-            score = f"{student['accuracy']:.3f}"
-            break
+def _row(summary: RunSummary) -> dict[str, Any]:
+    complete = "complete" if summary.done == summary.stages else "incomplete"
     return {
-        "run": record.run_id,
-        "name": record.name,
-        "namespace": record.namespace,
-        "created": record.created_at[:19].replace("T", " "),
-        "stages": f"{done}/{len(record.stages)}",
-        "state": "complete" if done == len(record.stages) else "incomplete",
-        "score": score,
+        "run": summary.run,
+        "name": summary.name,
+        "namespace": summary.namespace,
+        "created": summary.created_at[:19].replace("T", " ") or "-",
+        "stages": f"{summary.done}/{summary.stages}" if summary.stages else "-",
+        "state": "unreadable" if summary.errors else complete,
+        "score": "-" if summary.accuracy is None else f"{summary.accuracy:.3f}",
+        "error": "\n".join(summary.errors) or None,
     }

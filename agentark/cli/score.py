@@ -1,6 +1,5 @@
 """`agentark score`: open answers, gold solutions and reasoning, by standard metrics or by a judge."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 import typer
 
 from agentark.cli.options import JsonOption
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
 from agentark.errors import InvalidInput
 
@@ -64,7 +64,7 @@ def score(
         document["perplexity"] = found.as_json()
         if not as_json:
             low, high = found.interval
-            typer.echo(
+            say(
                 f"perplexity of the reasoning: {found.mean:.4f} [{low:.4f} {high:.4f}], mean of {found.n} solutions "
                 f"({found.tokens:,} tokens, pooled {found.pooled:.4f}); left out: {found.without_reasoning} without "
                 f"reasoning, {found.too_long} too long"
@@ -76,9 +76,9 @@ def score(
         judged = scoring.judgement(answers, engine, repeats=repeats, judges_own=judges_own)
         document["judge"] = judged.as_json()
         if not as_json:
-            typer.echo(render_judgement(judged))
+            say(render_judgement(judged))
     if as_json:
-        typer.echo(json.dumps(document))
+        say_json(document)
 
 
 def _metrics(text: str) -> list[str]:
@@ -130,4 +130,4 @@ def _show_texts(scored: dict[str, dict[str, dict[str, Any]]]) -> None:
             rows.append(
                 (subject or "-", metric, f"{100 * one['value']:.2f}", between, str(one["n"]), one["definition"])
             )
-    typer.echo(columns(rows, indent=""))
+    say(columns(rows, indent=""))

@@ -1,17 +1,24 @@
 """`agentark show`: what a run found."""
 
-import json
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from agentark.cli.curves import render_course
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
-from agentark.execution.curves import read_courses
+from agentark.errors import StoreError
+from agentark.execution.curves import Course, read_courses
 from agentark.execution.results import places, read_decision, read_gates, read_results, read_table
-from agentark.store import read_manifest, read_run
+from agentark.store import RunRecord, RunStage, StageManifest, Store, read_manifest, read_run, readable
+
+_Read = TypeVar("_Read")
+_Manifests = dict[str, StageManifest | StoreError | None]
+"""By key; None where a stage has not finished."""
 
 
 def show(
@@ -20,43 +27,80 @@ def show(
     namespace: NamespaceOption = "default",
     as_json: JsonOption = False,
 ) -> None:
-    """Show a run: its stages, its results, and where everything lies."""
+    """Show a run: its stages, its results, and where everything lies.
+
+    What of it cannot be read is said on standard error with what to do; the rest is shown.
+    """
     opened, _ = store_of(None, store)
     record = read_run(opened, run, namespace=namespace)
-    manifests = {stage.key: read_manifest(opened, stage.kind, stage.key) for stage in record.stages}
+    manifests: _Manifests = {
+        stage.key: readable(partial(read_manifest, opened, stage.kind, stage.key)) for stage in record.stages
+    }
+    for error in (error for error in manifests.values() if isinstance(error, StoreError)):
+        say(f"warning: {error}", error=True)
+    stages = tuple(stage for stage in record.stages if not isinstance(manifests[stage.key], StoreError))
     if as_json:
-        stages = [
-            stage.model_dump() | {"manifest": found.model_dump() if (found := manifests[stage.key]) else None}
-            for stage in record.stages
-        ]
-        courses = {course.name: course.history for course in read_courses(opened, record.stages)}
-        document = record.model_dump() | {"stages": stages, "results": read_results(opened, record.stages)}
-        document |= {"courses": courses, "gates": read_gates(opened, record.stages)}
-        document["release"] = read_decision(opened, record.stages)
-        typer.echo(json.dumps(document))
+        say_json(_document(opened, record, manifests, stages))
         return
-    typer.echo(f"Run {record.run_id}, created {record.created_at}\n")
-    rows = [("STAGE", "KEY", "STATE", "SECONDS", "TOKENS")]
+    say(f"Run {record.run_id}, created {record.created_at}\n")
+    say(columns([("STAGE", "KEY", "STATE", "SECONDS", "TOKENS"), *_rows(record, manifests)], right_from=3))
+    for course in _courses(opened, stages):
+        say(f"\n{render_course(course)}")
+    if gates := read_gates(opened, stages):
+        say(f"\n{render_gates(gates)}")
+    say(f"\n{_or_warn(partial(read_table, opened, stages), '')}")
+    if decided := read_decision(opened, stages):
+        say(f"Release {decided['decision']}\n")
+    say(columns(places(opened, stages)))
+
+
+def _document(store: Store, record: RunRecord, manifests: _Manifests, stages: tuple[RunStage, ...]) -> dict[str, Any]:
+    return record.model_dump() | {
+        "stages": [stage.model_dump() | _manifest_fields(manifests[stage.key]) for stage in record.stages],
+        "results": _or_warn(partial(read_results, store, stages), None),
+        "courses": {course.name: course.history for course in _courses(store, stages)},
+        "gates": read_gates(store, stages),
+        "release": read_decision(store, stages),
+    }
+
+
+def _manifest_fields(manifest: StageManifest | StoreError | None) -> dict[str, Any]:
+    if isinstance(manifest, StoreError):
+        return {"manifest": None, "error": str(manifest)}
+    return {"manifest": manifest.model_dump() if manifest else None, "error": None}
+
+
+def _rows(record: RunRecord, manifests: _Manifests) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for stage in record.stages:
         found = manifests[stage.key]
-        usage = found.usage if found else {}
-        skipped = found is not None and "ended" in found.metrics and not found.outputs
+        if found is None or isinstance(found, StoreError):
+            rows.append((stage.name, stage.key, "not yet" if found is None else "unreadable", "-", "-"))
+            continue
+        usage = found.usage
+        skipped = "ended" in found.metrics and not found.outputs
         tokens = sum(value for name, value in usage.items() if name.endswith("_tokens"))
         rows.append(
             (
                 stage.name,
                 stage.key,
-                ("skipped" if skipped else "done") if found else "not yet",
+                "skipped" if skipped else "done",
                 f"{usage['seconds']:.1f}" if "seconds" in usage else "-",
                 f"{tokens:,.0f}" if tokens else "-",
             )
         )
-    typer.echo(columns(rows, right_from=3))
-    for course in read_courses(opened, record.stages):
-        typer.echo(f"\n{render_course(course)}")
-    if gates := read_gates(opened, record.stages):
-        typer.echo(f"\n{render_gates(gates)}")
-    typer.echo(f"\n{read_table(opened, record.stages)}")
-    if decided := read_decision(opened, record.stages):
-        typer.echo(f"Release {decided['decision']}\n")
-    typer.echo(columns(places(opened, record.stages)))
+    return rows
+
+
+def _courses(store: Store, stages: tuple[RunStage, ...]) -> list[Course]:
+    nothing: list[Course] = []
+    return [course for stage in stages for course in _or_warn(partial(read_courses, store, (stage,)), nothing)]
+
+
+def _or_warn(read: Callable[[], _Read], otherwise: _Read) -> _Read:
+    """What a read gives; where that cannot be used, a warning says so and what to do."""
+    found = readable(read)
+    if isinstance(found, StoreError):
+        say(f"warning: {found}", error=True)
+        return otherwise
+    return found

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from agentark.cli.output import say
 from agentark.errors import InvalidInput
 from agentark.planning import Plan, parsed_plan, read_plan
 from agentark.store import Store, open_store
@@ -39,7 +40,7 @@ def stage(
             return
         share = share_of(kind, os.environ)
         if run_stage(parsed, key, opened, share) is None and not share.is_all:
-            typer.echo(f"worker {share.index} of {share.workers} is done; the last one commits stage {found.name}")
+            say(f"worker {share.index} of {share.workers} is done; the last one commits stage {found.name}")
 
 
 def _opened(plan: str, store: str) -> tuple[Plan, Store]:

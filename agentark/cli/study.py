@@ -1,12 +1,12 @@
 """`agentark study`: several runs as one table and one figure."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
 
 
@@ -40,7 +40,7 @@ def study(
                 here = (series.points[index] for series in one.series)
                 cells = (f"{100 * p.value:.1f} [{100 * p.low:.1f} {100 * p.high:.1f}]" for p in here)
                 rows.append((point.x if isinstance(point.x, str) else f"{point.x:g}", *cells))
-            typer.echo(f"Suite {one.suite}: accuracy %, 95 % interval (of several runs: lowest and highest)\n")
-            typer.echo(columns(rows, right_from=1, indent="") + "\n")
+            say(f"Suite {one.suite}: accuracy %, 95 % interval (of several runs: lowest and highest)\n")
+            say(columns(rows, right_from=1, indent="") + "\n")
     if as_json:
-        typer.echo(json.dumps([one.as_json() for one in found]))
+        say_json([one.as_json() for one in found])

@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 
+from agentark.terminal import printable_line
+
 
 def columns(rows: Sequence[Sequence[str]], *, right_from: int = 99, indent: str = "  ") -> str:
-    """Align rows; columns from `right_from` on are right-aligned. No rows are no text."""
+    """Align rows; columns from `right_from` on are right-aligned. No rows are no text.
+
+    Cells are made printable here, before they are measured; one with a line break stays one line.
+    """
+    rows = [[printable_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

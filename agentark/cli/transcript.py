@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store_of
+from agentark.cli.output import say, say_json
 from agentark.errors import InvalidInput
 
 
@@ -24,4 +25,7 @@ def transcript(
     record = find_record(opened, read_run(opened, run, namespace=namespace), stage_name=stage, question=question)
     if record is None:
         raise InvalidInput(f"run {run!r}, stage {stage!r}: no question {question!r}; ids stand in the data set")
-    typer.echo(record.model_dump_json() if as_json else format_record(record))
+    if as_json:
+        say_json(record.model_dump(mode="json"))
+    else:
+        say(format_record(record))

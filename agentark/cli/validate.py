@@ -1,6 +1,5 @@
 """`agentark validate`: every error of every document, at once."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from agentark.api import InvalidManifest, check_manifest
 from agentark.cli.options import JsonOption
+from agentark.cli.output import say, say_json
 
 
 def validate(
@@ -23,11 +23,11 @@ def validate(
         issues += wrong
     if as_json:
         names = [{"kind": resource.kind, "name": resource.metadata.name} for resource in resources]
-        typer.echo(json.dumps({"valid": not issues, "resources": names, "issues": [asdict(issue) for issue in issues]}))
+        say_json({"valid": not issues, "resources": names, "issues": [asdict(issue) for issue in issues]})
         if issues:
             raise typer.Exit(2)
         return
     if issues:
         raise InvalidManifest(issues)
     for resource in resources:
-        typer.echo(f"{resource.kind} {resource.metadata.name}: valid")
+        say(f"{resource.kind} {resource.metadata.name}: valid")

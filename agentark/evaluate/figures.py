@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from agentark.errors import InvalidInput
+from agentark.terminal import printable_line
 
 _SUFFIXES: Final = (".svg", ".png", ".pdf")
 # Okabe and Ito: told apart by colour-blind readers, too; markers and dashes for print.
@@ -63,18 +64,20 @@ def draw(series: Sequence[Series], out: Path, *, title: str, x_label: str) -> No
     numbers = [value for value in values if isinstance(value, float)]
     places = numbers or [float(i) for i in range(len(values))]
     logarithmic = bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) >= _SPAN_FOR_LOG
-    with rc_context({"svg.hashsalt": "agentark", "svg.fonttype": "none", "font.size": 10}):
+    # Names are texts: a '$' in one begins no formula, and an SVG file may hold no control characters.
+    settings = {"svg.hashsalt": "agentark", "svg.fonttype": "none", "font.size": 10, "text.parse_math": False}
+    with rc_context(settings):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
         for index, one in enumerate(series):
             _line(axes, one, places, index)
         if logarithmic:
             axes.set_xscale("log")
-        axes.set_xticks(places, [_written(value) for value in values])
+        axes.set_xticks(places, [printable_line(_written(value)) for value in values])
         axes.set_xticks([], minor=True)
-        axes.set_xlabel(x_label)
+        axes.set_xlabel(printable_line(x_label))
         axes.set_ylabel("accuracy, % (95 % interval)")
-        axes.set_title(title, loc="left", fontsize=11)
+        axes.set_title(printable_line(title), loc="left", fontsize=11)
         axes.grid(axis="y", color="#dddddd", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
@@ -91,7 +94,7 @@ def _line(axes: object, one: Series, places: Sequence[float], index: int) -> Non
         places,
         heights,
         yerr=(below, above),
-        label=one.label,
+        label=printable_line(one.label),
         color=_COLOURS[index % len(_COLOURS)],
         marker=_MARKERS[index % len(_MARKERS)],
         linestyle="-" if index % 2 == 0 else "--",

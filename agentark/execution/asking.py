@@ -1,16 +1,15 @@
 """Ask a run's student one question, with the prompt it was trained on."""
 
 import asyncio
-import json
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-from agentark.api import DistillJobSpec, Execution
+from agentark.api import Execution
 from agentark.debate.prompts import solve_text
 from agentark.errors import InvalidInput
 from agentark.execution.engines import weights_engine
-from agentark.execution.results import student_stage
+from agentark.execution.results import distill_spec, student_stage
 from agentark.execution.stages.answering import prompts_from
 from agentark.llm import Message, Sampling
 from agentark.store import RunRecord, Store, read_manifest
@@ -37,7 +36,7 @@ def ask_student(store: Store, run: RunRecord, question: str) -> Asked:
     manifest = read_manifest(store, stage.kind, stage.key) if stage else None
     if manifest is None:
         raise InvalidInput(f"run {run.run_id} has no student yet; finish it with: agentark run -f MANIFEST")
-    spec = DistillJobSpec.model_validate_json(json.dumps(run.manifest["spec"]))
+    spec = distill_spec(run)
     debate = spec.debate
     prompts = prompts_from(debate.protocol.prompts.canonical() if debate else {})
     sampling = Sampling(temperature=0.0, max_tokens=debate.protocol.sampling.max_tokens if debate else 1024)

@@ -1,10 +1,10 @@
 """The course of a run's trainings with process rewards, as they were kept."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentark.execution.results import read_document
 from agentark.store import RunStage, Store, read_manifest
 
 
@@ -29,5 +29,5 @@ def read_courses(store: Store, stages: tuple[RunStage, ...]) -> list[Course]:
             continue
         method = "PRM" if stage.kind == "prm" else str(manifest.params.get("method", ""))
         if method in ("PRM", "PAD"):
-            found.append(Course(stage.name, method, json.loads(store.read(manifest.outputs["history"].path))))
+            found.append(Course(stage.name, method, read_document(store, manifest, "history")))
     return found

@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
+from agentark.errors import StoreError
 from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
-from agentark.store import Progress, Store, read_manifest, read_progress
+from agentark.store import Progress, Store, read_manifest, read_progress, readable
 
 State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted", "Skipped"]
 
@@ -97,9 +99,17 @@ class _Executor:
         return self.statuses
 
     def _find_cached(self) -> None:
+        unreadable = []
         for key, status in self.statuses.items():
-            if read_manifest(self.store, status.stage.kind, key) is not None:
+            manifest = readable(partial(read_manifest, self.store, status.stage.kind, key))
+            if isinstance(manifest, StoreError):
+                unreadable.append(manifest)
+            elif manifest is not None:
                 self.statuses[key] = StageStatus(status.stage, "Cached")
+        if len(unreadable) == 1:
+            raise unreadable[0]
+        if unreadable:
+            raise StoreError("\n".join(map(str, unreadable)))
 
     def _pending(self) -> bool:
         if self.stopping:
@@ -146,8 +156,10 @@ class _Executor:
             stage = self.statuses[key].stage
             seconds = time.monotonic() - child.started
             if child.process.poll() is None:
-                progress = read_progress(self.store, stage.kind, key)
-                self.statuses[key] = StageStatus(stage, "Running", seconds, progress)
+                # Only shown: what cannot be read is written anew in a few seconds, and no reason to stop the stage.
+                progress = readable(partial(read_progress, self.store, stage.kind, key))
+                shown = None if isinstance(progress, StoreError) else progress
+                self.statuses[key] = StageStatus(stage, "Running", seconds, shown)
                 continue
             del self.children[key]
             child.log.close()

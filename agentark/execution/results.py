@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from agentark.api import DistillJobSpec
+from agentark.errors import InvalidInput, StoreError
 from agentark.planning import Plan, run_record
-from agentark.store import Output, RunStage, StageManifest, Store, read_manifest, stage_path
+from agentark.store import Output, RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
 
 
 def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> StageManifest | None:
@@ -13,16 +17,107 @@ def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> Sta
     return read_manifest(store, found.kind, found.key) if found else None
 
 
+def distill_spec(run: RunRecord) -> DistillJobSpec:
+    """The specification of the DistillJob that was run.
+
+    Raises:
+        InvalidInput: The run is of another kind, or its record holds no specification that this version reads.
+    """
+    kind = run.manifest.get("kind", "DistillJob")
+    if kind != "DistillJob":
+        raise InvalidInput(f"run {run.run_id} is one of a {kind}; name one of a DistillJob, see: agentark runs")
+    try:
+        return DistillJobSpec.model_validate_json(json.dumps(run.manifest.get("spec")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(("spec", *map(str, first["loc"])))
+        raise InvalidInput(
+            f"run {run.run_id}: its record holds no DistillJob that this version reads ({field}: {first['msg']}); run "
+            "its manifest again, what is cached is not run twice"
+        ) from None
+
+
 def read_results(store: Store, stages: tuple[RunStage, ...]) -> dict[str, Any] | None:
-    """The comparison as JSON data; None for a run without one, or one that has not got there."""
+    """The comparison as JSON data; None for a run without one, or one that has not got there.
+
+    Raises:
+        StoreError: What lies there is no comparison.
+    """
     manifest = stage_manifest(store, stages, "compare")
-    return json.loads(store.read(manifest.outputs["results"].path)) if manifest else None
+    return read_document(store, manifest, "results") if manifest else None
 
 
 def read_table(store: Store, stages: tuple[RunStage, ...]) -> str:
-    """The comparison as text; empty for a run without one, or one that has not got there."""
+    """The comparison as text; empty for a run without one, or one that has not got there.
+
+    Raises:
+        StoreError: What lies there is no text.
+    """
     manifest = stage_manifest(store, stages, "compare")
-    return store.read(manifest.outputs["table"].path).decode() if manifest else ""
+    if manifest is None:
+        return ""
+    try:
+        return _content(store, manifest, "table").decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(store, manifest, "table", str(error)) from None
+
+
+def student_accuracy(store: Store, stages: tuple[RunStage, ...]) -> float | None:
+    """Accuracy of the student on the first suite that has it, 0 to 1; None where nothing is compared yet.
+
+    Raises:
+        StoreError: What lies there is no comparison.
+    """
+    manifest = stage_manifest(store, stages, "compare")
+    if manifest is None:
+        return None
+    try:
+        results = _Results.model_validate_json(_content(store, manifest, "results"))
+    except ValidationError as error:
+        raise _damaged(store, manifest, "results", error.errors(include_url=False)[0]["msg"]) from None
+    subjects = (subject for suite in results.suites.values() for subject in suite.subjects)
+    return next((subject.accuracy for subject in subjects if subject.name == "student"), None)
+
+
+def read_document(store: Store, manifest: StageManifest, output: str) -> dict[str, Any]:
+    """An output of a stage that is a JSON object.
+
+    Raises:
+        StoreError: The stage has no such output, or it is none.
+    """
+    try:
+        document = json.loads(_content(store, manifest, output))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(store, manifest, output, str(error)) from None
+    if not isinstance(document, dict):
+        raise _damaged(store, manifest, output, "is no object")
+    return document
+
+
+class _Subject(BaseModel):
+    name: str
+    accuracy: float
+
+
+class _Suite(BaseModel):
+    subjects: tuple[_Subject, ...]
+
+
+class _Results(BaseModel):
+    suites: dict[str, _Suite]
+
+
+def _content(store: Store, manifest: StageManifest, output: str) -> bytes:
+    if output not in manifest.outputs:
+        raise _damaged(store, manifest, output, "its manifest does not name it")
+    return store.read(manifest.outputs[output].path)
+
+
+def _damaged(store: Store, manifest: StageManifest, output: str, why: str) -> StoreError:
+    folder = stage_path(manifest.kind, manifest.key)
+    return StoreError(
+        f"store {store.uri}: output {output!r} of {folder} cannot be read ({why}); delete {folder} to run it again"
+    )
 
 
 def student_stage(stages: tuple[RunStage, ...]) -> RunStage | None:

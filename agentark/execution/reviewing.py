@@ -1,18 +1,17 @@
 """Error localisation of a run's models: solutions of its debate with one planted wrong step, reviewed by each model."""
 
 import asyncio
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agentark.api import DistillJobSpec, Execution
+from agentark.api import Execution
 from agentark.debate import Prompts, Record, read_records
 from agentark.errors import InvalidInput
 from agentark.evaluate.locating import Case, Localisation, localise, plant, whole
 from agentark.execution.engines import weights_engine
-from agentark.execution.results import stage_manifest, student_stage
+from agentark.execution.results import distill_spec, stage_manifest, student_stage
 from agentark.execution.stages.answering import prompts_from
 from agentark.llm import Sampling
 from agentark.store import RunRecord, RunStage, Store, read_manifest, stage_path
@@ -40,7 +39,7 @@ def review_models(
         InvalidInput: If the run has no student or no such suite, or no solution can be planted an error in.
         EngineError: If a model cannot answer.
     """
-    spec = DistillJobSpec.model_validate_json(json.dumps(run.manifest["spec"]))
+    spec = distill_spec(run)
     suites = {one.name: one for one in spec.evaluation.suites}
     name = suite or next(iter(suites), "")
     if name not in suites:

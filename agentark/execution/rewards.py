@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from agentark.debate.prompts import Prompts, solve_text
 from agentark.errors import InvalidInput, NotFound
+from agentark.execution.results import read_document
 from agentark.execution.stages.answering import prompts_from
 from agentark.llm.chat import Message
 from agentark.store import RunRecord, StageManifest, Store, read_manifest, read_run
@@ -85,7 +86,7 @@ def reward_report(store: Store, run: RunRecord, *, limit: int) -> RewardModelRep
 
     manifest = _prm(store, run)
     calibration = Calibration(**_card(store, manifest)["calibration"])
-    history = json.loads(store.read(manifest.outputs["history"].path))
+    history = read_document(store, manifest, "history")
     rows = [json.loads(line) for line in store.read(manifest.outputs["scores"].path).splitlines()]
     shown = tuple(_held_out(row, calibration) for row in _contrasting(rows)[:limit])
     names = {row["question"] for row in rows}

@@ -69,7 +69,7 @@ def field_value(run: RunRecord, field: str) -> Value:
     Raises:
         InvalidInput: If it is not there or no single value; names what is there.
     """
-    found: Any = run.manifest["spec"]
+    found: Any = run.manifest.get("spec")
     walked = "spec"
     for name in field.split("."):
         if isinstance(found, list) and name.isdigit() and int(name) < len(found):

@@ -5,7 +5,7 @@ Knows the resources' gates and stores only, so that planning, the operator and s
 
 from agentark.release.gates import GateOutcome, gate_line, hold, refusal, subjects_of
 from agentark.release.publishing import promote, publish
-from agentark.release.reading import list_releases, list_versions, read_current, read_release, release_with
+from agentark.release.reading import VersionList, list_releases, list_versions, read_current, read_release, release_with
 from agentark.release.version import (
     Current,
     Lineage,
@@ -26,6 +26,7 @@ __all__ = [
     "ReleasedVersion",
     "UpstreamStage",
     "VersionContent",
+    "VersionList",
     "gate_line",
     "hold",
     "list_releases",

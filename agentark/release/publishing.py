@@ -5,15 +5,19 @@ publishing never writes (`pinned.json`), versions are created once, and `current
 changes one of them writes it anew until it is what they say, whoever else writes at the same time.
 """
 
+import logging
+from functools import partial
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentark.errors import NotFound, StoreError, StoreUnavailable
 from agentark.release.reading import list_versions, read_current, read_release, release_path, version_numbers
 from agentark.release.version import Current, ReleasedVersion, VersionContent
-from agentark.store import Store
+from agentark.store import Store, readable
 from agentark.store.outputs import Output, check_size
 
 _ROUNDS = 100
+_log = logging.getLogger(__name__)
 
 
 class _Pin(BaseModel):
@@ -67,18 +71,21 @@ def promote(store: Store, name: str, version: int | None = None) -> Current:
 
 
 def _created(store: Store, content: VersionContent) -> ReleasedVersion:
-    versions = list_versions(store, content.name)
+    versions, unreadable = list_versions(store, content.name)
     same = next((one for one in versions if _is_same(one, content)), None)
     if same is not None:
         return same
-    number = versions[-1].version + 1 if versions else 1
+    # A damaged record of another version is no reason to lose this one; at worst a content has two numbers.
+    for error in unreadable.values():
+        _log.warning("passed over: %s", error)
+    number = max((*unreadable, *(one.version for one in versions)), default=0) + 1
     while True:
         made = ReleasedVersion(version=number, **dict(content))
         if store.create(release_path(content.name, f"{number}.json"), made.model_dump_json(indent=1).encode()):
             return made
         # Somebody was faster: another stage, or another attempt at this one.
-        there = read_release(store, content.name, number)
-        if _is_same(there, content):
+        there = readable(partial(read_release, store, content.name, number))
+        if isinstance(there, ReleasedVersion) and _is_same(there, content):
             return there
         number += 1
 
@@ -92,7 +99,8 @@ def _settle(store: Store, name: str) -> Current:
     """Write `current.json` until it is what the versions and the pin say. Whoever writes last has looked after it."""
     for _ in range(_ROUNDS):
         wanted = _wanted(store, name)
-        if read_current(store, name) != wanted:
+        # One that cannot be read is none: it only says what the versions and the pin do.
+        if readable(partial(read_current, store, name)) != wanted:
             store.write(release_path(name, "current.json"), wanted.model_dump_json().encode())
         if _wanted(store, name) == wanted:
             return wanted

@@ -1,17 +1,28 @@
 """What is released in a store."""
 
 import re
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from agentark.api.base import NAME_PATTERN
 from agentark.errors import InvalidInput, NotFound, StoreError
 from agentark.release.version import SCHEMA_VERSION, Current, ReleasedVersion, parse_address
-from agentark.store import Store
+from agentark.store import Store, readable
+from agentark.store.records import parsed_record
 
 _VERSION_FILE = re.compile(r"releases/([^/]+)/([1-9][0-9]*)\.json")
 _Record = TypeVar("_Record", bound=BaseModel)
+
+
+class VersionList(NamedTuple):
+    """The versions of a release."""
+
+    readable: list[ReleasedVersion]
+    """Oldest first."""
+    unreadable: dict[int, StoreError]
+    """Number -> why its record cannot be read, and what to do."""
 
 
 def release_path(name: str, file: str) -> str:
@@ -32,7 +43,7 @@ def list_releases(store: Store) -> list[str]:
         StoreError: The store cannot be asked.
     """
     matches = (_VERSION_FILE.fullmatch(entry.path) for entry in store.entries("releases"))
-    return sorted({match[1] for match in matches if match})
+    return sorted({match[1] for match in matches if match and re.fullmatch(NAME_PATTERN, match[1])})
 
 
 def version_numbers(store: Store, name: str) -> list[int]:
@@ -47,14 +58,19 @@ def version_numbers(store: Store, name: str) -> list[int]:
     return sorted(int(match[2]) for match in matches if match)
 
 
-def list_versions(store: Store, name: str) -> list[ReleasedVersion]:
-    """The versions of a release, oldest first; empty where there is no such release.
+def list_versions(store: Store, name: str) -> VersionList:
+    """The versions of a release, oldest first, and those whose records cannot be read; none of either where there is
+    no such release.
 
     Raises:
         InvalidInput: The name is none that a release can have.
-        StoreError: The store cannot be asked, or a record cannot be read.
+        StoreError: The store cannot be asked.
     """
-    return [read_release(store, name, version) for version in version_numbers(store, name)]
+    found = {number: readable(partial(read_release, store, name, number)) for number in version_numbers(store, name)}
+    return VersionList(
+        [version for version in found.values() if isinstance(version, ReleasedVersion)],
+        {number: error for number, error in found.items() if isinstance(error, StoreError)},
+    )
 
 
 def read_current(store: Store, name: str) -> Current | None:
@@ -95,13 +111,7 @@ def read_release(store: Store, name: str, version: int | None = None) -> Release
         data = store.read(path)
     except NotFound:
         raise _absent(store, name, f"no version {version}") from None
-    found = _parsed(store, path, data, ReleasedVersion, "restore it, or release the model again")
-    if found.schema_version > SCHEMA_VERSION:
-        raise StoreError(
-            f"store {store.uri}: {path} has schema_version {found.schema_version}, this version reads up to "
-            f"{SCHEMA_VERSION}; upgrade agentark"
-        )
-    return found
+    return _parsed(store, path, data, ReleasedVersion, "restore it, or release the model again")
 
 
 def release_with(store: Store, uri: str, digest: str) -> ReleasedVersion:
@@ -116,10 +126,16 @@ def release_with(store: Store, uri: str, digest: str) -> ReleasedVersion:
         StoreError: The store cannot be asked, or a record cannot be read.
     """
     name, version = parse_address(uri)
-    found = list_versions(store, name) if version is None else [read_release(store, name, version)]
+    if version is None:
+        found, unreadable = list_versions(store, name)
+    else:
+        found, unreadable = [read_release(store, name, version)], {}
     for one in reversed(found):
         if one.digest == digest:
             return one
+    if unreadable:
+        # One of these may be it.
+        raise StoreError("\n".join(map(str, unreadable.values())))
     there = ", ".join(f"{one.version} is {one.digest[:19]}" for one in found) or "none"
     raise InvalidInput(
         f"{uri}: the run was planned with {digest}, which no version in {store.uri} has ({there}); restore its record, "
@@ -137,7 +153,5 @@ def _absent(store: Store, name: str, what: str) -> NotFound:
 
 
 def _parsed(store: Store, path: str, data: bytes, model: type[_Record], mend: str) -> _Record:
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        raise StoreError(f"store {store.uri}: {path} cannot be read as the record of a release; {mend}") from error
+    what = "cannot be read as the record of a release"
+    return parsed_record(store, path, data, model, newest=SCHEMA_VERSION, what=what, mend=mend)

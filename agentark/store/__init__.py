@@ -5,6 +5,7 @@ from agentark.store.interface import Entry, Patience, Store
 from agentark.store.opening import open_store
 from agentark.store.outputs import Output
 from agentark.store.progress import Progress, ProgressWriter, read_progress
+from agentark.store.records import readable
 from agentark.store.runs import RunRecord, RunStage, list_runs, read_run, read_run_of, write_run
 from agentark.store.shares import ALL, Share
 from agentark.store.stages import StageManifest, commit, next_attempt, read_manifest, stage_path, verify_outputs
@@ -29,6 +30,7 @@ __all__ = [
     "read_progress",
     "read_run",
     "read_run_of",
+    "readable",
     "sha256_file",
     "sha256_tree",
     "stage_path",

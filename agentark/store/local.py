@@ -85,8 +85,7 @@ class LocalStore:
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below `prefix`, sorted by path."""
         folder = checked_folder(prefix)
-        with self._errors("list", prefix):
-            yield from self._walk(self._root / folder, f"{folder}/" if folder else "")
+        yield from self._walk(self._root / folder, f"{folder}/" if folder else "")
 
     def stat(self, path: str) -> Entry | None:
         """Describe the object at `path`; None if there is none."""
@@ -155,19 +154,22 @@ class LocalStore:
         raise StoreError(f"store {self.uri}: the folder of {target} keeps vanishing; is something deleting it?")
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[Entry]:
-        try:
-            with os.scandir(folder) as listing:
-                items = [(item.name, item.is_dir()) for item in listing]
-        except (FileNotFoundError, NotADirectoryError):
-            return
+        with self._errors("list", prefix):
+            try:
+                with os.scandir(folder) as listing:
+                    items = [(item.name, _is_folder(item)) for item in listing]
+            except (FileNotFoundError, NotADirectoryError):
+                return
         # 'a/x' comes after 'a-b' and before 'a0': folders sort with their '/', as the full paths do.
         for name, is_folder in sorted((f"{name}/", True) if is_dir else (name, False) for name, is_dir in items):
             if is_folder:
                 if prefix or name != f"{RESERVED}/":
                     yield from self._walk(folder / name, prefix + name)
                 continue
-            with contextlib.suppress(FileNotFoundError):  # deleted since the folder was read
-                yield _entry(prefix + name, (folder / name).stat())
+            with contextlib.suppress(NotFound):  # deleted since the folder was read
+                with self._errors("list", prefix + name):
+                    entry = _entry(prefix + name, _status(folder / name))
+                yield entry
 
     def _prune(self, folder: Path) -> None:
         while folder != self._root:
@@ -219,6 +221,22 @@ def receiving(target: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):  # an unwritable folder has no partial file; the first error stands
             partial.unlink(missing_ok=True)
+
+
+def _is_folder(item: "os.DirEntry[str]") -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _status(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        raise
+    except OSError:  # such a link is listed, so that whoever reads it says what is wrong
+        return file.lstat()
 
 
 def _entry(path: str, status: os.stat_result) -> Entry:

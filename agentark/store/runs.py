@@ -1,12 +1,21 @@
 """Which stages a run used: the lineage from a manifest to its results."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from agentark.errors import InvalidInput, NotFound, StoreError
 from agentark.store.interface import Store, checked
+from agentark.store.records import parsed_record, readable
+
+_log = logging.getLogger(__name__)
+SCHEMA_VERSION = 1
+"""Version of the record's own layout that this code writes and the newest it reads."""
+_PATH_PART = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class RunStage(BaseModel):
@@ -14,11 +23,11 @@ class RunStage(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: str
+    kind: str = Field(pattern=_PATH_PART)
     """Kind of the stage."""
     name: str
     """Its name inside the run, e.g. `distil-rsft`."""
-    key: str
+    key: str = Field(pattern=_PATH_PART)
     """Its key: where its result lies in the store."""
 
 
@@ -41,6 +50,24 @@ class RunRecord(BaseModel):
     """The stages in the order of the plan."""
     pins: Mapping[str, JsonValue] = Field(default_factory=dict)
     """Identity of each address of data and models, as resolved when the run began."""
+    schema_version: int = SCHEMA_VERSION
+    """Version of this layout."""
+
+
+class UnreadableRun(NamedTuple):
+    """A record of a run that is there and cannot be read."""
+
+    path: str
+    """`runs/NAMESPACE/NAME/RUNID.json`."""
+    error: StoreError
+    """Why, and what to do."""
+
+
+class RunList(NamedTuple):
+    """The runs of a store."""
+
+    records: tuple[RunRecord, ...]
+    unreadable: tuple[UnreadableRun, ...]
 
 
 def write_run(store: Store, record: RunRecord) -> None:
@@ -55,15 +82,23 @@ def write_run(store: Store, record: RunRecord) -> None:
 def read_run(store: Store, run: str, *, namespace: str = "default") -> RunRecord:
     """Return a run by its id, or the newest run of a name.
 
+    An older or newer run of the name whose record cannot be read is passed over with a warning.
+
     Raises:
         NotFound: If there is none; the text suggests the nearest.
-        StoreError: If the record cannot be read.
+        StoreError: If no record of it can be read.
     """
     paths = list(_paths(store, namespace))
     by_id = [path for path in paths if _id(path) == run]
     found = by_id or [path for path in paths if path.split("/")[2] == run]
     if found:
-        return max((_read(store, path) for path in found), key=_age)
+        records, unreadable = _read_each(store, found)
+        if unreadable and not records:
+            raise unreadable[0].error
+        for record in unreadable:
+            _log.warning("passed over: %s", record.error)
+        if records:
+            return max(records, key=_age)
     names = sorted({path.split("/")[2] for path in paths} | {_id(path) for path in paths})
     near = difflib.get_close_matches(run, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; see what there is with `agentark runs`"
@@ -80,13 +115,14 @@ def read_run_of(store: Store, namespace: str, name: str, run_id: str) -> RunReco
     return _read(store, _path(namespace, name, run_id))
 
 
-def list_runs(store: Store, *, namespace: str | None = None) -> list[RunRecord]:
-    """Return the runs of one namespace (None = of all), newest first.
+def list_runs(store: Store, *, namespace: str | None = None) -> RunList:
+    """Return the runs of one namespace (None = of all), newest first, and the records that cannot be read, by path.
 
     Raises:
-        StoreError: If a record cannot be read.
+        StoreError: If the store cannot be asked.
     """
-    return sorted((_read(store, path) for path in _paths(store, namespace)), key=_age, reverse=True)
+    records, unreadable = _read_each(store, _paths(store, namespace))
+    return RunList(tuple(sorted(records, key=_age, reverse=True)), unreadable)
 
 
 def _paths(store: Store, namespace: str | None) -> Iterator[str]:
@@ -97,10 +133,20 @@ def _paths(store: Store, namespace: str | None) -> Iterator[str]:
 
 
 def _read(store: Store, path: str) -> RunRecord:
-    try:
-        return RunRecord.model_validate_json(store.read(path))
-    except ValidationError as error:
-        raise StoreError(f"store {store.uri}: {path} is no record of a run; delete it") from error
+    mend = "restore it, run its manifest again, or delete it; results of its stages stay"
+    what = "is no record of a run"
+    return parsed_record(store, path, store.read(path), RunRecord, newest=SCHEMA_VERSION, what=what, mend=mend)
+
+
+def _read_each(store: Store, paths: Iterable[str]) -> tuple[list[RunRecord], tuple[UnreadableRun, ...]]:
+    records, unreadable = [], []
+    for path in paths:
+        record = readable(partial(_read, store, path))
+        if isinstance(record, RunRecord):
+            records.append(record)
+        elif not isinstance(record, NotFound):  # else deleted since it was listed
+            unreadable.append(UnreadableRun(path, record))
+    return records, tuple(unreadable)
 
 
 def _path(namespace: str, name: str, run_id: str) -> str:

@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from agentark.errors import NotFound, StoreError
 from agentark.store.interface import Store, checked
 from agentark.store.outputs import Output, check_digest, check_size
+from agentark.store.records import parsed_record
 from agentark.store.shares import ALL, Share
 
 SCHEMA_VERSION = 1
@@ -78,18 +79,15 @@ def read_manifest(store: Store, kind: str, key: str) -> StageManifest | None:
         data = store.read(path)
     except NotFound:
         return None
-    try:
-        manifest = StageManifest.model_validate_json(data)
-    except ValidationError as error:
-        raise StoreError(
-            f"store {store.uri}: {path} is no stage manifest ({_first(error)}); delete it to run the stage again"
-        ) from error
-    if manifest.schema_version > SCHEMA_VERSION:
-        raise StoreError(
-            f"store {store.uri}: {path} has schema_version {manifest.schema_version}, this version reads up to "
-            f"{SCHEMA_VERSION}; upgrade agentark"
-        )
-    return manifest
+    return parsed_record(
+        store,
+        path,
+        data,
+        StageManifest,
+        newest=SCHEMA_VERSION,
+        what="is no stage manifest",
+        mend="delete it to run the stage again",
+    )
 
 
 def commit(store: Store, manifest: StageManifest) -> StageManifest:
@@ -152,9 +150,3 @@ def _claim(number: int) -> bytes:
     token = uuid.uuid4().hex
     claim = {"attempt": number, "host": socket.gethostname(), "pid": os.getpid(), "started_at": now(), "token": token}
     return json.dumps(claim).encode()
-
-
-def _first(error: ValidationError) -> str:
-    item = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in item["loc"])
-    return f"{place}: {item['msg']}" if place else item["msg"]

@@ -1,7 +1,6 @@
 """Data sets, answer extraction and the one grader."""
 
 from agentark.tasks.adapters import TASKS, Fields, Task, policy_of, task
-from agentark.tasks.adapters import TASKS, Fields, Task, task
 from agentark.tasks.agreement import partition
 from agentark.tasks.comparing import equal
 from agentark.tasks.extraction import extract, reference

@@ -9,6 +9,7 @@ import sys
 import threading
 
 from agentark.errors import AgentArkError
+from agentark.terminal import PrintableFormatter, printable
 from agentark_operator.settings import Settings, read_settings
 
 try:
@@ -42,12 +43,12 @@ def _log_to_stderr(form: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-class _Plain(logging.Formatter):
+class _Plain(PrintableFormatter):
     """Text, with what is known of the resource at the end."""
 
     def format(self, record: logging.LogRecord) -> str:
         known = [f"{name}={getattr(record, name)}" for name in _ABOUT if getattr(record, name, None)]
-        return " ".join([super().format(record), *known])
+        return " ".join([super().format(record), *map(printable, known)])
 
 
 def main() -> int:
@@ -65,7 +66,7 @@ def main() -> int:
             os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is loaded, which is when it is needed
         uvloop.run(_main(settings))  # a twentieth of all work less than with asyncio's own loop
     except AgentArkError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return error.exit_code
     return 0
 

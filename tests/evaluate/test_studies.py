@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -84,3 +85,11 @@ def test_a_figure_holds_every_line_and_equal_studies_give_equal_files(
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InvalidInput, match="a figure ends in"):
         draw(lines, tmp_path / "a.jpg", title="", x_label="")
+
+
+def test_names_in_a_figure_are_texts_whatever_they_hold(tmp_path: Path) -> None:
+    points = tuple(Point(value, 0.5, 0.4, 0.6, 1) for value in ("\x1b[31m\x00", "\u202eb"))
+    draw([Series("student", r"costs $5, not $\nothing$ <b>&", points)], tmp_path / "a.svg", title="\x9b$", x_label="\n")
+    texts = [node.text for node in ElementTree.parse(tmp_path / "a.svg").iter("{http://www.w3.org/2000/svg}text")]
+    assert {r"\x1b[31m\x00", r"\u202eb", r"\x9b$", r"\x0a", r"costs $5, not $\nothing$ <b>&"} <= set(texts)
+    draw([Series("student", r"$\nothing$", points)], tmp_path / "a.png", title="\x9b$", x_label="\n")

@@ -105,7 +105,7 @@ def test_a_stage_that_is_run_again_releases_nothing_twice(world: World) -> None:
     wider = world.plan(GAIN, {"suite": "test", "minValue": "0.1"})
     assert of(wider, "compare").key == of(made, "compare").key
     assert world.release(wider).metrics["version"] == 2
-    assert [one.digest for one in list_versions(world.store, "sums")] == [first.metrics["digest"]] * 2
+    assert [one.digest for one in list_versions(world.store, "sums").readable] == [first.metrics["digest"]] * 2
 
 
 def test_a_pinned_version_stays_current_and_the_run_says_so(local_world: World) -> None:
@@ -118,7 +118,7 @@ def test_a_pinned_version_stays_current_and_the_run_says_so(local_world: World) 
     local_world.evaluated(later, {"base": 8, "debate": 16, "student": 20}, weights=b"better")
     decision = str(local_world.release(later).metrics["decision"])
     assert "released as version 2" in decision and decision.endswith("the current version stays 1, which is pinned")
-    assert [one.version for one in list_versions(local_world.store, "sums")] == [1, 2]
+    assert [one.version for one in list_versions(local_world.store, "sums").readable] == [1, 2]
 
 
 def teacher_of(uri: str, digest: str | None = None) -> DebateRun:

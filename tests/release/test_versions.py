@@ -60,14 +60,14 @@ def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 def test_each_model_gets_the_next_number_and_the_newest_is_current(store: Store) -> None:
-    assert list_releases(store) == list_versions(store, "sums") == [] and read_current(store, "sums") is None
+    assert list_releases(store) == list_versions(store, "sums").readable == [] and read_current(store, "sums") is None
     first, current = publish(store, content(store, "a"))
     assert (first.version, current) == (1, Current(version=1, digest=digest_of(b"weights"), pinned=False))
     second, current = publish(store, content(store, "b", weights=b"better"))
     assert (second.version, current.version, current.digest) == (2, 2, digest_of(b"better"))
     publish(store, content(store, "c", name="other"))
     assert list_releases(store) == ["other", "sums"]
-    assert list_versions(store, "sums") == [first, second] and read_release(store, "sums") == second
+    assert list_versions(store, "sums").readable == [first, second] and read_release(store, "sums") == second
     assert read_current(store, "sums") == current
 
 
@@ -78,7 +78,7 @@ def test_the_same_stage_and_model_never_make_a_second_version(store: Store) -> N
     assert (again, current.version) == (first, 2)
     # A training that was run again after its result was deleted may give other weights under the same key.
     other, _ = publish(store, content(store, "a", weights=b"other!!"))
-    assert other.version == 3 and len(list_versions(store, "sums")) == 3
+    assert other.version == 3 and len(list_versions(store, "sums").readable) == 3
 
 
 def test_stages_that_race_get_a_number_each(store: Store) -> None:
@@ -86,7 +86,7 @@ def test_stages_that_race_get_a_number_each(store: Store) -> None:
     made = at_once([lambda one=one: publish(store, one)[0] for one in contents])  # type: ignore[misc]
     assert sorted(one.version for one in made) == [1, 2, 3, 4, 5, 6]
     assert {one.lineage.stage_key: one.version for one in made} == {
-        one.lineage.stage_key: one.version for one in list_versions(store, "sums")
+        one.lineage.stage_key: one.version for one in list_versions(store, "sums").readable
     }
     current = read_current(store, "sums")
     assert current is not None and (current.version, current.pinned) == (6, False)
@@ -97,7 +97,7 @@ def test_attempts_at_one_stage_that_race_make_one_version(store: Store) -> None:
     contents = [content(store, "a").model_copy(update={"created_at": f"attempt {number}"}) for number in range(6)]
     made = at_once([lambda one=one: publish(store, one)[0] for one in contents])  # type: ignore[misc]
     assert len({one.created_at for one in made}) == 1 and {one.version for one in made} == {1}
-    assert list_versions(store, "sums") == [made[0]]
+    assert list_versions(store, "sums").readable == [made[0]]
 
 
 def test_a_rollback_stays_when_newer_versions_come_until_it_is_given_up(store: Store) -> None:
@@ -118,7 +118,7 @@ def test_a_rollback_is_not_lost_to_a_release_at_the_same_time(store: Store) -> N
     released: list[Callable[[], Any]] = [lambda one=one: publish(store, one) for one in contents]  # type: ignore[misc]
     at_once([*released, lambda: promote(store, "sums", 1)])
     assert read_current(store, "sums") == Current(version=1, digest=digest_of(b"weights"), pinned=True)
-    assert len(list_versions(store, "sums")) == 6
+    assert len(list_versions(store, "sums").readable) == 6
 
 
 def test_what_is_not_there_cannot_be_promoted_and_nothing_changes(folder: Store) -> None:
@@ -141,7 +141,7 @@ def test_weights_that_are_not_there_are_not_released(folder: Store) -> None:
     folder.delete("stages/distill/a")
     with pytest.raises(StoreError, match="'model' is missing"):
         publish(folder, made)
-    assert list_versions(folder, "sums") == []
+    assert list_versions(folder, "sums").readable == []
 
 
 @pytest.mark.parametrize("name", ["", "Sums", "../runs", "a/b", "-a"])
@@ -175,6 +175,27 @@ def test_a_damaged_record_is_named_with_the_mend(folder: Store) -> None:
     with pytest.raises(StoreError, match="that one is pinned; back to the newest: agentark promote sums"):
         publish(folder, content(folder, "c"))
     assert promote(folder, "sums").pinned is False
+
+
+def test_a_damaged_version_keeps_no_other_from_being_released_or_found(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(store, content(store, "a"))
+    publish(store, content(store, "b", weights=b"better"))
+    store.write("releases/sums/1.json", b"{")
+    store.write("releases/sums/current.json", b"{")
+    made, current = publish(store, content(store, "c", weights=b"best"))
+    assert (made.version, current.version) == (3, 3) and "releases/sums/1.json cannot be read" in caplog.text
+    assert publish(store, content(store, "b", weights=b"better"))[0].version == 2, "what was released keeps its number"
+    found = list_versions(store, "sums")
+    assert [version.version for version in found.readable] == [2, 3] and list(found.unreadable) == [1]
+    assert release_with(store, "release://sums", digest_of(b"better")).version == 2
+    with pytest.raises(StoreError, match=r"releases/sums/1\.json cannot be read .*restore it"):
+        release_with(store, "release://sums", digest_of(b"weights"))
+    store.write("releases/sums/3.json", b'{"schema_version": 9}')
+    with pytest.raises(StoreError, match="has schema_version 9, this version reads up to 1; upgrade agentark"):
+        read_release(store, "sums", 3)
+    assert publish(store, content(store, "d", weights=b"last"))[0].version == 4
 
 
 def test_a_store_that_moved_keeps_its_releases(tmp_path: Path) -> None:

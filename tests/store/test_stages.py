@@ -1,12 +1,19 @@
 """Attempts that race, manifests, progress, runs."""
 
+import contextlib
+import json
+import os
+import re
+import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agentark.errors import InvalidInput, NotFound, StoreError
+from agentark.errors import InvalidInput, NotFound, StoreError, StoreUnreachable
 from agentark.store import (
     ProgressWriter,
     RunRecord,
@@ -156,12 +163,12 @@ def test_runs_are_listed_newest_first_and_found_by_id_or_name(store: Store) -> N
     runs = [record("student", 1), record("student", 3), record("other", 2), record("elsewhere", 4, namespace="team-a")]
     for run in runs:
         write_run(store, run)
-    assert list_runs(store) == [runs[3], runs[1], runs[2], runs[0]]
-    assert list_runs(store, namespace="default") == [runs[1], runs[2], runs[0]]
+    assert list_runs(store) == ((runs[3], runs[1], runs[2], runs[0]), ())
+    assert list_runs(store, namespace="default").records == (runs[1], runs[2], runs[0])
     assert read_run(store, "student-00000001") == runs[0]
     assert read_run(store, "student") == runs[1]
     assert read_run(store, "elsewhere", namespace="team-a") == runs[3]
-    assert list_runs(store, namespace="nobody") == []
+    assert list_runs(store, namespace="nobody") == ((), ())
 
 
 def test_a_run_that_is_not_there_is_not_found_with_the_nearest_name(folder: Store) -> None:
@@ -178,7 +185,108 @@ def test_names_of_runs_stay_in_their_folder(folder: Store) -> None:
             write_run(folder, record("x", 1).model_copy(update={"name": name}))
 
 
-def test_a_damaged_record_is_named(folder: Store) -> None:
-    folder.write("runs/default/student/student-1.json", b"{}")
-    with pytest.raises(StoreError, match=r"runs/default/student/student-1\.json is no record"):
-        list_runs(folder)
+def damaged(good: bytes) -> dict[str, tuple[bytes, str]]:
+    """Name -> content of a record that cannot be read, and what is said of it."""
+    other = json.loads(good)
+    return {
+        "torn": (good[:40], "is no record of a run .*delete it"),
+        "empty": (b"", "is no record of a run"),
+        "list": (b"[]", "is no record of a run"),
+        "latin": (good.replace(b"student", b"stud\xe9nt"), "is no record of a run"),
+        "deep": (b"[" * 100_000, "is no record of a run"),
+        "types": (json.dumps(other | {"stages": 3}).encode(), r"is no record of a run \(stages: "),
+        "climbing": (good.replace(b'"debate"', b'"../debate"'), r"is no record of a run \(stages\.0\.kind: "),
+        "newer": (
+            json.dumps({"schema_version": 7, "run": 1}).encode(),
+            "schema_version 7, .* up to 1; upgrade agentark",
+        ),
+        "newer-alike": (json.dumps(other | {"schema_version": 7}).encode(), "schema_version 7"),
+    }
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(store: Store) -> None:
+    good = record("student", 1)
+    write_run(store, good)
+    cases = damaged(good.model_dump_json().encode())
+    for name, (data, _) in cases.items():
+        store.write(f"runs/default/student/{name}.json", data)
+    records, unreadable = list_runs(store)
+    assert records == (good,)
+    assert [run.path for run in unreadable] == sorted(f"runs/default/student/{name}.json" for name in cases)
+    for run in unreadable:
+        name = run.path.split("/")[3].removesuffix(".json")
+        assert re.search(cases[name][1], str(run.error)) and run.path in str(run.error)
+        with pytest.raises(StoreError, match=cases[name][1]):
+            read_run(store, name)
+
+
+def test_the_newest_run_of_a_name_that_can_be_read_is_found(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    write_run(store, record("student", 1))
+    write_run(store, record("student", 2))
+    store.write("runs/default/student/student-00000003.json", b"{")
+    assert read_run(store, "student") == record("student", 2)
+    assert "passed over" in caplog.text and "student-00000003.json is no record" in caplog.text
+    store.delete("runs/default/student/student-00000001.json")
+    store.delete("runs/default/student/student-00000002.json")
+    with pytest.raises(StoreError, match=r"student-00000003\.json is no record"):
+        read_run(store, "student")
+
+
+@contextlib.contextmanager
+def without_root() -> Iterator[None]:
+    """As a user whom permissions stop."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_permissions_links_or_folders_keep_from_being_read_hides_no_other() -> None:
+    # Not pytest's folder, which only its user may enter.
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "store"
+        store = open_store(str(folder))
+        write_run(store, record("student", 1))
+        write_run(store, record("student", 2))
+        runs = folder / "runs" / "default" / "student"
+        (runs / "circle.json").symlink_to("circle.json")
+        (runs / "nowhere.json").symlink_to("gone.json")
+        (runs / "folder.json").mkdir()
+        (runs / "student-00000002.json").chmod(0)
+        Path(place).chmod(0o755)
+        with without_root():
+            records, unreadable = list_runs(store)
+            assert records == (record("student", 1),)
+            assert [run.path.rsplit("/", 1)[1] for run in unreadable] == ["circle.json", "student-00000002.json"]
+            assert "Permission denied" in str(unreadable[1].error)
+            assert read_run(store, "student") == record("student", 1)
+        (runs / "student-00000002.json").chmod(0o644)
+        runs.chmod(0)
+        with without_root(), pytest.raises(StoreError, match="cannot list 'runs/default/student/': Permission denied"):
+            list_runs(store)
+        runs.chmod(0o755)
+
+
+def test_a_store_that_does_not_answer_is_no_list_of_unreadable_runs(folder: Store) -> None:
+    class Cut:
+        """The store, whose connection is cut after the listing."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(folder, name)
+
+        def read(self, path: str) -> bytes:
+            raise StoreUnreachable(f"{path}: no connection")
+
+    write_run(folder, record("student", 1))
+    with pytest.raises(StoreUnreachable):
+        list_runs(Cut())
+
+
+def test_a_manifest_of_a_newer_version_is_not_called_damaged(folder: Store) -> None:
+    folder.write(f"stages/debate/{KEY}/manifest.json", b'{"schema_version": 2, "all": "else"}')
+    with pytest.raises(StoreError, match=r"schema_version 2, this version reads up to 1; upgrade agentark"):
+        read_manifest(folder, "debate", KEY)
