@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from agentark.api import DebateRun, DebateSpec, DistillJob, PRMTraining, Resource
+from agentark.api.secrets import NamedKey, named_keys
 from agentark.errors import InvalidInput
 
 
@@ -26,6 +27,19 @@ def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
         isinstance(other, DistillJob) and other.spec.curation.labels == "Consensus" and debates(other)
         for other in others.values()
     )
+
+
+def secret_keys(resource: Resource, others: Mapping[str, Resource]) -> list[NamedKey]:
+    """The Secret keys of a resource and of those that it names, directly or by another: what its stages may read."""
+    references = []
+    if isinstance(resource, PRMTraining | DistillJob):
+        references.append(("DebateRun", resource.spec.debate_ref))
+    if isinstance(resource, DistillJob):
+        references.append(("PRMTraining", resource.spec.prm_ref))
+        references.append(("DebateRun", resource.spec.prm.debate_ref if resource.spec.prm else None))
+    named = (others.get(f"{kind}/{reference.name}") for kind, reference in references if reference is not None)
+    own = named_keys(resource, resource=f"{resource.kind} {resource.metadata.name!r}")
+    return own + [key for other in named if other is not None for key in secret_keys(other, others)]
 
 
 def embedded_name(job: str, part: str) -> str:

@@ -71,7 +71,7 @@ def pod_template(
     args = ["stage", stage.kind, "--plan", f"store:{plan}", "--store", store.uri, "--key", stage.key]
     env = [
         *_store_env(store),
-        *(_secret(_variable(key), key.name, key.key) for key in api_keys(stage.settings)),
+        *(_secret(key.variable, key.name, key.key) for key in api_keys(stage.settings)),
         *_plain({"AGENTARK_WORKERS": workers, "AGENTARK_ATTEMPT": attempt}),
         *_plain({"AGENTARK_TERMINATION_LOG": "/dev/termination-log"}),
         *_plain({"AGENTARK_METRICS_ADDRESS": f"0.0.0.0:{METRICS_PORT}"}),
@@ -174,11 +174,6 @@ def _api_keys(node: object) -> Iterator[SecretKey]:
     elif isinstance(node, list | tuple):
         for one in node:
             yield from _api_keys(one)
-
-
-def _variable(key: SecretKey) -> str:
-    """The variable from which a stage reads a Secret's key, on a laptop too."""
-    return f"AGENTARK_SECRET_{key.name}_{key.key}".upper().replace("-", "_").replace(".", "_")
 
 
 def _plain(values: Mapping[str, object]) -> list[dict[str, Any]]:
