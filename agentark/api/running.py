@@ -20,7 +20,8 @@ class RunPolicy(Spec):
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """Failures of its own work that a stage may have before the run fails."""
     interruption_limit: Annotated[int, Field(ge=0, le=10000)] = 20
-    """Evictions, preemptions and lost nodes that a stage may have; they do not count as failures."""
+    """Evictions, preemptions and lost nodes that a stage may have; they do not count as failures. A pod that is evicted
+    for what it wrote beyond its own limits is a failure."""
     active_deadline_seconds: Seconds | None = None
     """Longest time from the run's start to its end, in seconds; none by default. Time suspended counts."""
     pre_running_deadline_seconds: Seconds | None = None
