@@ -1,10 +1,14 @@
 """Resources of the same manifest that a resource names."""
 
+import hashlib
 from collections.abc import Mapping
 
 from agentark.api import DebateRun, DebateSpec, DistillJob, PRMTraining, Resource
 from agentark.api.secrets import NamedKey, named_keys
 from agentark.errors import InvalidInput
+
+_LONGEST_NAME = 63
+"""Of a resource: it is the value of a label as well."""
 
 
 def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
@@ -43,8 +47,15 @@ def secret_keys(resource: Resource, others: Mapping[str, Resource]) -> list[Name
 
 
 def embedded_name(job: str, part: str) -> str:
-    """The name of the resource that is made, on a cluster, of what a job embeds: `debate` or `prm`."""
-    return f"{job[: 62 - len(part)]}-{part}"
+    """The name of the resource that is made, on a cluster, of what a job embeds: `debate` or `prm`.
+
+    One that would be too long is cut, and a digest of the job's name tells it from those that begin alike.
+    """
+    room = _LONGEST_NAME - len(f"-{part}")
+    if len(job) > room:
+        digest = hashlib.sha256(job.encode()).hexdigest()[:8]
+        job = f"{job[: room - len(digest) - 1].rstrip('-')}-{digest}"
+    return f"{job}-{part}"
 
 
 def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[str, Resource]) -> DebateSpec:
