@@ -1,8 +1,9 @@
 """Pod templates: of a worker that runs a stage, and of a server of a teacher's weights. Pure.
 
-They keep to the restricted pod security standard and run as user 65532, the "nonroot" of distroless images. The number
-stands here so that the kubelet can tell that it is not root whatever the image says; clusters that give users of their
-own (OpenShift) take it away by an overlay with `securityContext: {runAsUser: null, fsGroup: null}`.
+As made here they keep to the restricted pod security standard, which an overlay can leave, and run as user 65532, the
+"nonroot" of distroless images. The number stands here so that the kubelet can tell that it is not root whatever the
+image says; clusters that give users of their own (OpenShift) take it away by an overlay with
+`securityContext: {runAsUser: null, fsGroup: null}`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,8 @@ def pod_template(
         workers: Pods that share the stage's questions.
         gpus: Of each pod.
         offline: It does not ask the Hugging Face hub.
-        overlay: `spec.pods` of the resource: {metadata, spec}. Command, service account token and restart policy stay.
+        overlay: `spec.pods` of the resource: {metadata, spec}. Command, restart policy and
+            `automountServiceAccountToken` stay; a projected volume with a token is taken like any other.
 
     Raises:
         InvalidInput: The overlay is no part of a pod template.
