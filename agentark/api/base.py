@@ -12,6 +12,14 @@ DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?([eE]-?[0-9]{1,2})?$"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
+Location = tuple[str | int, ...]
+"""Path of a field on the wire: names of fields, and places in lists from 0."""
+
+
+def dotted(location: Location) -> str:
+    """A path as people write it, such as spec.methods[0]."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
 
 class Rule(NamedTuple):
     """A condition over several fields, as the API server checks it; a validator of the model says the same."""

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from agentark.api.base import API_VERSION, DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN
+from agentark.api.base import API_VERSION, DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN, Location, dotted
 from agentark.api.resources import KINDS, Resource
+from agentark.api.secrets import NamedKey, clashes, named_keys
 from agentark.api.sources import URI_PATTERN
 from agentark.errors import InvalidInput
 
@@ -33,8 +34,6 @@ _MEANINGS = {
     DECIMAL_PATTERN: 'a decimal number in quotes, such as "0.5" or "5e-4"',
     DIGEST_PATTERN: "a digest is 'sha256:' and 64 hex digits",
 }
-
-Location = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,11 @@ def check_manifest(path: Path) -> tuple[list[Resource], list[Issue]]:
     resources: list[Resource] = []
     issues: list[Issue] = []
     names: dict[tuple[str, str, str], int] = {}
+    secrets: dict[NamedKey, int] = {}
     for document in documents:
-        found = [Issue(file, line, _dotted(location), message) for location, line, message in document.issues]
+        found = [Issue(file, line, dotted(location), message) for location, line, message in document.issues]
         resource, wrong = _check(document)
-        found += [Issue(file, document.line(location), _dotted(location), message) for location, message in wrong]
+        found += [Issue(file, document.line(location), dotted(location), message) for location, message in wrong]
         if resource is not None and not found:
             key = (resource.kind, resource.metadata.namespace, resource.metadata.name)
             line = document.line(("metadata", "name"))
@@ -117,8 +117,14 @@ def check_manifest(path: Path) -> tuple[list[Resource], list[Issue]]:
             else:
                 names[key] = line
                 resources.append(resource)
-        issues += sorted(found, key=lambda issue: issue.line)
-    return resources, issues
+                named = named_keys(resource, resource=f"{key[0]} {key[2]!r}")
+                secrets |= {reference: document.line(reference.location) for reference in named}
+        issues += found
+    # A laptop has one environment for all resources of a file, and each was looked at alone so far.
+    for clash in clashes(secrets):
+        last = clash.keys[-1]
+        issues.append(Issue(file, secrets[last], dotted(last.location), str(clash)))
+    return resources, sorted(issues, key=lambda issue: issue.line)
 
 
 class _ParseError(InvalidInput):
@@ -344,7 +350,3 @@ def _shown(value: object) -> str:
         return f"a list of {len(value)}"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _dotted(location: Location) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")

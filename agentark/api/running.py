@@ -1,10 +1,11 @@
 """How a run is carried out on a cluster: limits, clean-up, the pods. Nothing here is part of a stage's key."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentark.api.base import PodTemplate, Spec
+from agentark.api.secrets import clashes, named_keys
 from agentark.api.sources import StoreSource
 
 Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -19,7 +20,8 @@ class RunPolicy(Spec):
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """Failures of its own work that a stage may have before the run fails."""
     interruption_limit: Annotated[int, Field(ge=0, le=10000)] = 20
-    """Evictions, preemptions and lost nodes that a stage may have; they do not count as failures."""
+    """Evictions, preemptions and lost nodes that a stage may have; they do not count as failures. A pod that is evicted
+    for what it wrote beyond its own limits is a failure."""
     active_deadline_seconds: Seconds | None = None
     """Longest time from the run's start to its end, in seconds; none by default. Time suspended counts."""
     pre_running_deadline_seconds: Seconds | None = None
@@ -45,3 +47,9 @@ class Run(Spec):
     """Limits and clean-up on a cluster."""
     pods: PodTemplate | None = None
     """Laid over the template of the pods that run stages: {metadata, spec}; their container is called "stage"."""
+
+    @model_validator(mode="after")
+    def _secrets_apart(self) -> Self:
+        if wrong := clashes(named_keys(self)):
+            raise ValueError("; ".join(map(str, wrong)))
+        return self

@@ -70,12 +70,18 @@ class Model(Spec):
 
 
 class SecretKey(Spec):
-    """One key of a Secret. On a laptop: the environment variable AGENTARK_SECRET_<NAME>_<KEY>."""
+    """One key of a Secret. On a laptop: the environment variable AGENTARK_SECRET_<NAME>_<KEY>, in capitals and with '_'
+    for '-' and '.'; two keys of a resource that come to one variable are refused."""
 
     name: Name
     """Name of the Secret."""
     key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)] = "apiKey"
     """Key inside the Secret."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable from which a stage reads it, on a laptop and in a pod."""
+        return f"AGENTARK_SECRET_{self.name}_{self.key}".upper().replace("-", "_").replace(".", "_")
 
 
 class Endpoint(Spec):

@@ -115,8 +115,9 @@ def secret(reference: SecretKey) -> str:
     Raises:
         InvalidInput: The environment variable that stands for it is not set.
     """
-    variable = f"AGENTARK_SECRET_{reference.name}_{reference.key}".upper().replace("-", "_").replace(".", "_")
-    value = os.environ.get(variable, "")
+    value = os.environ.get(reference.variable, "")
     if not value:
-        raise InvalidInput(f"the manifest names Secret {reference.name!r}, key {reference.key!r}: set {variable}")
+        raise InvalidInput(
+            f"the manifest names Secret {reference.name!r}, key {reference.key!r}: set {reference.variable}"
+        )
     return value

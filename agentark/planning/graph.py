@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from agentark.api import PAD, DebateRun, DistillJob, PRMTraining, Resource
+from agentark.api.secrets import clashes
 from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, Pins
 from agentark.planning.distilling import distill_job
-from agentark.planning.references import debate_of, needs_gold
+from agentark.planning.references import debate_of, needs_gold, secret_keys
 from agentark.planning.rewarding import reward_model, reward_model_alone, reward_model_of
 from agentark.planning.stage import Plan, run_id
 
@@ -20,8 +21,11 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
         others: "Kind/name" -> further resources of the same manifest, which references may name.
 
     Raises:
-        InvalidInput: A reference names a resource that is not there, or the kind has no stages.
+        InvalidInput: A reference names a resource that is not there, the kind has no stages, or Secret keys of the
+            resource and of those that it names are read from one variable.
     """
+    if wrong := clashes(secret_keys(resource, others or {})):
+        raise InvalidInput("; ".join(map(str, wrong)))
     builder = Builder(pins)
     if isinstance(resource, DebateRun):
         builder.debate(resource.spec, name="debate", needs_gold=needs_gold(resource, others or {}))

@@ -1,9 +1,14 @@
 """Resources of the same manifest that a resource names."""
 
+import hashlib
 from collections.abc import Mapping
 
 from agentark.api import DebateRun, DebateSpec, DistillJob, PRMTraining, Resource
+from agentark.api.secrets import NamedKey, named_keys
 from agentark.errors import InvalidInput
+
+_LONGEST_NAME = 63
+"""Of a resource: it is the value of a label as well."""
 
 
 def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
@@ -28,9 +33,29 @@ def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
     )
 
 
+def secret_keys(resource: Resource, others: Mapping[str, Resource]) -> list[NamedKey]:
+    """The Secret keys of a resource and of those that it names, directly or by another: what its stages may read."""
+    references = []
+    if isinstance(resource, PRMTraining | DistillJob):
+        references.append(("DebateRun", resource.spec.debate_ref))
+    if isinstance(resource, DistillJob):
+        references.append(("PRMTraining", resource.spec.prm_ref))
+        references.append(("DebateRun", resource.spec.prm.debate_ref if resource.spec.prm else None))
+    named = (others.get(f"{kind}/{reference.name}") for kind, reference in references if reference is not None)
+    own = named_keys(resource, resource=f"{resource.kind} {resource.metadata.name!r}")
+    return own + [key for other in named if other is not None for key in secret_keys(other, others)]
+
+
 def embedded_name(job: str, part: str) -> str:
-    """The name of the resource that is made, on a cluster, of what a job embeds: `debate` or `prm`."""
-    return f"{job[: 62 - len(part)]}-{part}"
+    """The name of the resource that is made, on a cluster, of what a job embeds: `debate` or `prm`.
+
+    One that would be too long is cut, and a digest of the job's name tells it from those that begin alike.
+    """
+    room = _LONGEST_NAME - len(f"-{part}")
+    if len(job) > room:
+        digest = hashlib.sha256(job.encode()).hexdigest()[:8]
+        job = f"{job[: room - len(digest) - 1].rstrip('-')}-{digest}"
+    return f"{job}-{part}"
 
 
 def referenced_debate(owner: Resource, field: str, name: str, others: Mapping[str, Resource]) -> DebateSpec:

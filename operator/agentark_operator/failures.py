@@ -23,6 +23,13 @@ _LONGEST_MESSAGE = 1500
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _LOST = frozenset({"ContainerStatusUnknown"})
 _EXIT_CODE = re.compile(r"exit code (\d+)")
+_EVICTED = "Evicted"
+_OWN_LIMIT = re.compile(
+    r'Usage of EmptyDir volume "(?P<volume>[^"]*)" exceeds the limit'
+    r"|Pod ephemeral local storage usage exceeds the total limit of containers"
+    r"|Container \S+ exceeded its local ephemeral storage limit"
+)
+"""How the kubelet's words begin for a pod that wrote more than it may; for others they name the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,8 @@ class _Ending:
 def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: bool = True) -> Failure:
     """The class of a failed attempt.
 
-    What the nodes did comes first, since a pod that is taken away makes the others fail too. Then the main pod decides
-    if it ended by itself, else the first that ended.
+    A pod that filled its own disk comes first, then what the nodes did, since a pod that is taken away makes the others
+    fail too. Then the main pod decides if it ended by itself, else the first that ended.
 
     Args:
         pods: What is left of them.
@@ -95,9 +102,9 @@ def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: 
     main = next((one for one in endings if is_main(one.pod)), None)
     if main is not None and main.code == _INVALID_INPUT:
         return _of_code(main)
-    disrupted = next(_disruptions(endings), None)
-    if disrupted is not None:
-        return disrupted
+    taken = next(_full(endings), None) or next(_disruptions(endings), None)
+    if taken is not None:
+        return taken
     if main is not None and not main.deleted and main.code is not None and main.code not in _KILLED:
         return _of_code(main)
     if endings:
@@ -145,6 +152,19 @@ def _order(ending: _Ending) -> tuple[datetime, bool, str]:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _full(endings: Sequence[_Ending]) -> Iterator[Failure]:
+    """Pods that the kubelet evicted for what they wrote themselves; another node would not help them."""
+    for ending in endings:
+        status = ending.pod.get("status") or {}
+        said = str(status.get("message") or "")[:_LONGEST_MESSAGE].strip().rstrip(".")
+        limit = _OWN_LIMIT.match(said) if status.get("reason") == _EVICTED else None
+        if limit is not None:
+            volume = limit["volume"]
+            field = f"emptyDir.sizeLimit of volume {volume!r}" if volume else "resources.limits.ephemeral-storage"
+            text = f"pod {ending.name}: {said}; raise {field} in spec.pods, or let it do less at once"
+            yield Failure("Application", "StorageLimitExceeded", text, ending.code)
 
 
 def _disruptions(endings: Sequence[_Ending]) -> Iterator[Failure]:

@@ -1,8 +1,9 @@
 """Pod templates: of a worker that runs a stage, and of a server of a teacher's weights. Pure.
 
-They keep to the restricted pod security standard and run as user 65532, the "nonroot" of distroless images. The number
-stands here so that the kubelet can tell that it is not root whatever the image says; clusters that give users of their
-own (OpenShift) take it away by an overlay with `securityContext: {runAsUser: null, fsGroup: null}`.
+As made here they keep to the restricted pod security standard, which an overlay can leave, and run as user 65532, the
+"nonroot" of distroless images. The number stands here so that the kubelet can tell that it is not root whatever the
+image says; clusters that give users of their own (OpenShift) take it away by an overlay with
+`securityContext: {runAsUser: null, fsGroup: null}`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,8 @@ def pod_template(
         workers: Pods that share the stage's questions.
         gpus: Of each pod.
         offline: It does not ask the Hugging Face hub.
-        overlay: `spec.pods` of the resource: {metadata, spec}. Command, service account token and restart policy stay.
+        overlay: `spec.pods` of the resource: {metadata, spec}. Command, restart policy and
+            `automountServiceAccountToken` stay; a projected volume with a token is taken like any other.
 
     Raises:
         InvalidInput: The overlay is no part of a pod template.
@@ -71,7 +73,7 @@ def pod_template(
     args = ["stage", stage.kind, "--plan", f"store:{plan}", "--store", store.uri, "--key", stage.key]
     env = [
         *_store_env(store),
-        *(_secret(_variable(key), key.name, key.key) for key in api_keys(stage.settings)),
+        *(_secret(key.variable, key.name, key.key) for key in api_keys(stage.settings)),
         *_plain({"AGENTARK_WORKERS": workers, "AGENTARK_ATTEMPT": attempt}),
         *_plain({"AGENTARK_TERMINATION_LOG": "/dev/termination-log"}),
         *_plain({"AGENTARK_METRICS_ADDRESS": f"0.0.0.0:{METRICS_PORT}"}),
@@ -174,11 +176,6 @@ def _api_keys(node: object) -> Iterator[SecretKey]:
     elif isinstance(node, list | tuple):
         for one in node:
             yield from _api_keys(one)
-
-
-def _variable(key: SecretKey) -> str:
-    """The variable from which a stage reads a Secret's key, on a laptop too."""
-    return f"AGENTARK_SECRET_{key.name}_{key.key}".upper().replace("-", "_").replace(".", "_")
 
 
 def _plain(values: Mapping[str, object]) -> list[dict[str, Any]]:

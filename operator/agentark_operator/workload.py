@@ -28,6 +28,8 @@ _LONGEST_NAME = 45
 """Of a child. Pods of a TrainJob are called NAME-node-0-1023-abcde, those of a PyTorchJob NAME-worker-1023, and their
 names are host names too, which end at 63 letters."""
 _LONGEST_OWNER = 30
+_DIGITS, _DIGITS_OF_CUT = 6, 12
+"""Of the digest in a child's name: where the resource's name stands in it whole, and where it is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,21 @@ def child_name(owner: Owner, stage_kind: str, key: str, attempt: int) -> str:
 
     A resource that is made anew under the same name has a new uid, so its children have new names.
     """
-    digest = hashlib.sha256(f"{owner.uid}{key}".encode()).hexdigest()[:6]
-    suffix = f"-{stage_kind}-{digest}-{attempt}"
+    digest = hashlib.sha256(f"{owner.uid}{key}".encode()).hexdigest()
     # PyTorchJobs, TrainJobs and Services have to begin with a letter; resources need not.
     name = owner.name if owner.name[0].isalpha() else f"run-{owner.name}"
-    return name[: min(_LONGEST_OWNER, _LONGEST_NAME - len(suffix))].rstrip("-") + suffix
+
+    def suffix(digits: int) -> str:
+        return f"-{stage_kind}-{digest[:digits]}-{attempt}"
+
+    if len(name) <= _longest_owner(suffix(_DIGITS)):
+        return name + suffix(_DIGITS)
+    # The digest alone tells many resources apart whose names begin alike, rather than a few stages of one.
+    return name[: _longest_owner(suffix(_DIGITS_OF_CUT))].rstrip("-") + suffix(_DIGITS_OF_CUT)
+
+
+def _longest_owner(suffix: str) -> int:
+    return min(_LONGEST_OWNER, _LONGEST_NAME - len(suffix))
 
 
 def labels(workload: Workload) -> dict[str, str]:

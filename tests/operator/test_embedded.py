@@ -2,6 +2,7 @@
 
 from agentark_operator.conditions import health
 
+from agentark.planning.references import embedded_name
 from agentark.store import ProgressWriter, open_store
 from tests.operator.asking import OVER, QUEUE, admit, alive, change, hold, only, queued, settled, sound, succeed, until
 from tests.operator.running import Bench, Operators, condition, phase, states
@@ -102,5 +103,30 @@ def test_what_a_job_embeds_follows_its_spec_and_goes_when_it_is_named_instead(
     assert phase(found) == "Succeeded", found["status"]
     bench.gone(debate)
     assert states(found)["debate"] == "Cached" and len(found["status"]["runs"]) == 2
+    until(lambda: not alive(bench))
+    assert sound(player)
+
+
+def test_jobs_whose_long_names_begin_alike_embed_each_its_own(
+    bench: Bench, operator: Operators, player: Player
+) -> None:
+    player.act = hold
+    names = [f"nightly-gsm8k-qwen3-8b-to-qwen3-0-6b-rsft-da-2026-11-30-seed-{seed}" for seed in (1, 2)]
+    jobs = [bench.apply(bench.distill_job(name)) for name in names]
+    made = [bench.path("DebateRun", embedded_name(name, "debate")) for name in names]
+    bodies = [bench.server.awaited(path, settled("Running", "Pending")) for path in made]
+    assert [body["metadata"]["labels"]["agentark.dev/name"] for body in bodies] == names
+    # What an operator before this one made under a name that was only cut goes, and its work is taken over.
+    metadata = {
+        field: bodies[0]["metadata"][field] for field in ("namespace", "labels", "annotations", "ownerReferences")
+    }
+    metadata["name"] = f"{names[0][:56]}-debate"
+    former = bench.apply({**bodies[0], "metadata": metadata, "status": None})
+    bench.gone(former)
+    player.act = succeed
+    player.revisit()
+    for path in jobs:
+        found = bench.server.awaited(path, OVER)
+        assert phase(found) == "Succeeded", found["status"]
     until(lambda: not alive(bench))
     assert sound(player)

@@ -43,6 +43,25 @@ def of(*pods: dict[str, Any], ended: Ended = FAILED, **options: Any) -> Failure:
     return classify(pods, ended, container="stage", **options)
 
 
+OWN_LIMITS = {
+    'Usage of EmptyDir volume "work" exceeds the limit "20Gi". ': "emptyDir.sizeLimit of volume 'work' in spec.pods",
+    "Pod ephemeral local storage usage exceeds the total limit of containers 10Gi. ": (
+        "resources.limits.ephemeral-storage in spec.pods"
+    ),
+    'Container stage exceeded its local ephemeral storage limit "10Gi". ': (
+        "resources.limits.ephemeral-storage in spec.pods"
+    ),
+}
+"""What the kubelet says of a pod that wrote more than it may, and the field that allows it more."""
+
+
+def evicted(message: str, **options: Any) -> dict[str, Any]:
+    """A pod that the kubelet took away."""
+    made = pod(**options)
+    made["status"] |= {"reason": "Evicted", "message": message}
+    return made
+
+
 ALONE: list[tuple[dict[str, Any], FailureKind, str]] = [
     (pod(code=1), "Application", "Error"),
     (pod(code=139), "Application", "Error"),
@@ -62,6 +81,25 @@ ALONE: list[tuple[dict[str, Any], FailureKind, str]] = [
         "Interruption",
         "Evicted",
     ),
+    (evicted("The node was low on resource: ephemeral-storage. "), "Interruption", "Evicted"),
+    (
+        evicted("The node was low on resource: ephemeral-storage. Container stage was using 12Gi, request is 0. "),
+        "Interruption",
+        "Evicted",
+    ),
+    (evicted("The node had condition: [DiskPressure]. "), "Interruption", "Evicted"),
+    (evicted("Pod was rejected: The node had condition: [MemoryPressure]. "), "Interruption", "Evicted"),
+    (
+        evicted("The node was low on resource: memory. ", conditions=disrupted("TerminationByKubelet")),
+        "Interruption",
+        "TerminationByKubelet",
+    ),
+    *((evicted(said), "Application", "StorageLimitExceeded") for said in OWN_LIMITS),
+    *(
+        (evicted(said, code=137, conditions=disrupted("TerminationByKubelet")), "Application", "StorageLimitExceeded")
+        for said in OWN_LIMITS
+    ),
+    (pod(code=1, message=next(iter(OWN_LIMITS))), "Application", "Error"),
     (pod() | {"status": {"phase": "Failed", "reason": "Terminated"}}, "Interruption", "Terminated"),
     (pod() | {"status": {"phase": "Unknown", "reason": "NodeLost"}}, "Interruption", "NodeLost"),
     (pod(deleted="2026-01-01T00:08:00Z", phase="Running"), "Interruption", "PodDeleted"),
@@ -90,6 +128,20 @@ def test_memory_names_the_limit_and_the_mend() -> None:
     assert "memory limit of 4Gi; raise resources.limits.memory" in of(pod(code=137, reason="OOMKilled")).message
     bare = of(pod(code=137, reason="OOMKilled", container="bare"))
     assert "requests.memory" in bare.message
+
+
+@pytest.mark.parametrize(("said", "field"), OWN_LIMITS.items())
+def test_storage_names_the_limit_and_the_field_that_raises_it(said: str, field: str) -> None:
+    failure = of(evicted(said))
+    assert failure.message == f"pod main: {said.strip().rstrip('.')}; raise {field}, or let it do less at once"
+    assert len(of(evicted(said + "x" * 10_000)).message) < 1700
+
+
+def test_a_full_disk_explains_why_the_others_were_taken_away() -> None:
+    full = evicted(next(iter(OWN_LIMITS)), name="worker", index="1")
+    gone = pod("other", 143, index="2", conditions=disrupted("EvictionByEvictionAPI"), at="2026-01-01T00:01:00Z")
+    assert of(gone, pod(code=1, message="connection reset"), full).reason == "StorageLimitExceeded"
+    assert of(pod(code=2), full).kind == "InvalidInput", "unless it would never have worked"
 
 
 def test_the_main_pod_decides_if_it_ended_by_itself() -> None:

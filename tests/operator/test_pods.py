@@ -1,5 +1,6 @@
 """Pod templates: the command, what a container gets, and what an overlay may say."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +169,23 @@ def test_an_overlay_that_is_no_part_of_a_pod_template_is_refused(overlay: dict[s
     with pytest.raises(InvalidInput, match=r"spec\.pods") as error:
         made(overlay=overlay)
     assert named in str(error.value)
+
+
+def test_security_md_says_what_an_overlay_and_arguments_can_still_do() -> None:
+    token = {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    root = {"runAsNonRoot": False, "runAsUser": 0}
+    overlay = {"spec": {"serviceAccountName": "strong", "volumes": [token], "securityContext": root}}
+    spec = made(overlay=overlay)["spec"]
+    assert token in spec["volumes"] and spec["serviceAccountName"] == "strong"
+    assert spec["automountServiceAccountToken"] is False and spec["securityContext"].items() >= root.items()
+    serving = Serving(args=["--trust-remote-code"], pods={"spec": {"securityContext": root}})
+    served = vllm_template(
+        uri="hf://o/m", identity="commit:1", served_name="m", serving=serving, image=IMAGE, worker=IMAGE, store=STORE
+    )
+    assert "--trust-remote-code" in container(served, "vllm")["args"]
+    assert served["spec"]["securityContext"].items() >= root.items()
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    assert "projected volume" in page and "`--trust-remote-code`" in page and "`serving.pods`" in page
 
 
 def test_merging_leaves_both_sides_as_they_were() -> None:

@@ -45,6 +45,21 @@ def test_names_differ_by_resource_stage_and_attempt_and_are_the_same_again() -> 
     assert re.fullmatch(r"student-distill-[0-9a-f]{6}-1", name())
 
 
+def test_cut_names_are_told_apart_by_more_digits_and_whole_ones_stay() -> None:
+    first, second = (f"nightly-gsm8k-qwen3-8b-to-qwen3-0-6b-rsft-da-2026-11-30-seed-{seed}" for seed in (1, 2))
+    names = [child_name(replace(OWNER, name=name, uid=name), "distill", KEY, 1) for name in (first, second)]
+    assert names[0] != names[1]
+    assert all(re.fullmatch(r"nightly-gsm8k-qwen3-8b-distill-[0-9a-f]{12}-1", name) for name in names)
+    whole = child_name(replace(OWNER, name="a" * 28), "distill", KEY, 1)
+    assert re.fullmatch(r"a{28}-distill-[0-9a-f]{6}-1", whole), "as before"
+
+
+def test_a_thousand_resources_whose_names_begin_alike_make_ten_thousand_children() -> None:
+    owners = [replace(OWNER, name=f"{'nightly-' * 6}{number}", uid=f"uid-{number}") for number in range(1000)]
+    names = {child_name(owner, "evaluate", f"{stage:016x}", 1) for owner in owners for stage in range(10)}
+    assert len(names) == 10_000
+
+
 def test_children_say_whose_they_are_and_queue_where_their_resource_does() -> None:
     metadata = child_metadata(WORKLOAD)
     assert metadata["labels"] == labels(WORKLOAD) | {"kueue.x-k8s.io/queue-name": "gpus"}

@@ -11,6 +11,7 @@
 {{- $wrong = concat $wrong (include "agentark-inference.wrongSource" $said | fromJsonArray) -}}
 {{- $wrong = concat $wrong (include "agentark-inference.wrongCache" $said | fromJsonArray) -}}
 {{- $wrong = concat $wrong (include "agentark-inference.wrongServer" $said | fromJsonArray) -}}
+{{- $wrong = concat $wrong (include "agentark-inference.wrongLabels" (dict "what" (printf "%s.podLabels" $model.what) "labels" $model.podLabels) | fromJsonArray) -}}
 {{- end -}}
 {{- end -}}
 {{- range $key, $route := .Values.routes -}}
@@ -19,6 +20,7 @@
 {{- $wrong = concat $wrong (include "agentark-inference.wrongName" (dict "name" $name "what" $what) | fromJsonArray) -}}
 {{- $wrong = concat $wrong (include "agentark-inference.wrongRoute" (dict "what" $what "route" $route "served" $served) | fromJsonArray) -}}
 {{- end -}}
+{{- $wrong = concat $wrong (include "agentark-inference.wrongLabels" (dict "what" "commonLabels" "labels" .Values.commonLabels) | fromJsonArray) -}}
 {{- with .Values.networkPolicy -}}
 {{- if and .from (not .enabled) -}}
 {{- $wrong = append $wrong "networkPolicy.from: is given, but networkPolicy.enabled is false; set enabled: true, or leave from out" -}}
@@ -32,6 +34,17 @@
 {{- end -}}
 {{- end -}}
 {{- with uniq $wrong }}{{ fail (printf "wrong values:\n- %s" (join "\n- " .)) }}{{ end -}}
+{{- end -}}
+
+{{/* Labels that are put on pods. (dict "what" PATH "labels" LABELS) */}}
+{{- define "agentark-inference.wrongLabels" -}}
+{{- $wrong := list -}}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "agentark.dev/model" -}}
+{{- if hasKey ($.labels | default dict) $label -}}
+{{- $wrong = append $wrong (printf "%s: holds %s, by which the chart's selectors find its pods; leave it out, and give what you want to say in a label of your own or in app.kubernetes.io/part-of" $.what $label) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wrong -}}
 {{- end -}}
 
 {{/* (dict "name" NAME "what" PATH) */}}

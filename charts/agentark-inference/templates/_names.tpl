@@ -3,29 +3,41 @@
 {{- ternary .root.Release.Name (printf "%s-%s" .root.Release.Name .key) (eq .key .root.Release.Name) -}}
 {{- end -}}
 
-{{/* Labels of every object; (dict "root" $ "component" COMPONENT "model" KEY-or-nothing) */}}
+{{/* Labels, each once; of what is given twice the last counts, an empty value too. (list LABELS LABELS …) */}}
+{{- define "agentark-inference.once" -}}
+{{- $all := dict -}}
+{{- range . }}{{ range $key, $value := . }}{{ $_ := set $all $key $value }}{{ end }}{{ end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* Labels of an object: of what is given twice, "more" (its own) counts, then commonLabels. (dict "root" $ "component" COMPONENT "model" KEY-or-nothing "more" LABELS-or-nothing) */}}
 {{- define "agentark-inference.labels" -}}
-{{- $own := dict
+{{- $chart := dict
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_")
   "app.kubernetes.io/version" .root.Chart.AppVersion
   "app.kubernetes.io/managed-by" .root.Release.Service -}}
-{{- toYaml (merge (include "agentark-inference.podLabels" . | fromYaml) $own .root.Values.commonLabels) -}}
+{{- include "agentark-inference.once" (list $chart (include "agentark-inference.podLabels" . | fromYaml)) -}}
 {{- end -}}
 
-{{/* Labels of pods: those that no new version of the chart changes. */}}
+{{/* Labels of pods: those that no new version of the chart changes. As for labels. */}}
 {{- define "agentark-inference.podLabels" -}}
+{{- $part := dict "app.kubernetes.io/part-of" "agentark" -}}
+{{- include "agentark-inference.once" (list $part (include "agentark-inference.selecting" . | fromYaml) .root.Values.commonLabels (.more | default dict)) -}}
+{{- end -}}
+
+{{/* Labels by which pods are found, with which no value goes together: see the checks. (dict "root" $ "component" COMPONENT "model" KEY-or-nothing) */}}
+{{- define "agentark-inference.selecting" -}}
 {{- $own := dict
   "app.kubernetes.io/name" .root.Chart.Name
   "app.kubernetes.io/instance" .root.Release.Name
-  "app.kubernetes.io/component" .component
-  "app.kubernetes.io/part-of" "agentark" -}}
+  "app.kubernetes.io/component" .component -}}
 {{- if .model }}{{ $_ := set $own "agentark.dev/model" .model }}{{ end -}}
 {{- toYaml $own -}}
 {{- end -}}
 
 {{/* What selects the servers' pods: of one model, or of all. (dict "root" $ "model" KEY-or-nothing) */}}
 {{- define "agentark-inference.selector" -}}
-{{- toYaml (omit (include "agentark-inference.podLabels" (merge (dict "component" "server") .) | fromYaml) "app.kubernetes.io/part-of") -}}
+{{- include "agentark-inference.selecting" (merge (dict "component" "server") .) -}}
 {{- end -}}
 
 {{/* An image: registry, repository, and the digest if there is one, else the tag. (dict "root" $ "image" IMAGE) */}}

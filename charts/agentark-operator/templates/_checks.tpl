@@ -44,6 +44,13 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $place := list "commonLabels" "podLabels" -}}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- if hasKey (index $.Values $place | default dict) $label -}}
+{{- $wrong = append $wrong (printf "%s: holds %s, by which the chart's selectors find its pods; leave it out, and give what you want to say in a label of your own or in app.kubernetes.io/part-of" $place $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $own := keys (include "agentark-operator.settings" . | fromYaml) -}}
 {{- range $place, $variable := .Values.extraEnv -}}
 {{- if or (has $variable.name $own) (has $variable.name (list "HOME" "XDG_CACHE_HOME")) -}}
