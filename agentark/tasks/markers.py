@@ -67,6 +67,8 @@ ANSWER: Final = re.compile(
 """English. The end of a match is where the answer may begin."""
 ANSWER_ANYWHERE: Final = re.compile(rf"{ANSWER.pattern}|{_OTHER}", re.MULTILINE | re.IGNORECASE)
 """And the languages of the table; slower, for texts that are not ASCII alone or have no English marker."""
+MAX_MARKERS: Final = 64
+"""A text that says more often what its answer is goes round in circles."""
 MAX_OTHER: Final = 20_000
 """Characters at the end of a text that are searched for the table's markers."""
 TAGGED: Final = re.compile(r"<answer>((?:(?!</?answer>)[\s\S]){1,4000})(?:</answer>|\Z)", re.IGNORECASE)
@@ -94,17 +96,19 @@ WITHDRAWN: Final = re.compile(
 
 
 def answer_markers(text: str) -> list[re.Match[str]]:
-    """Find every place where an answer may be stated, in order."""
+    """Find the places where an answer may be stated, in order: the last `MAX_MARKERS` of them."""
     matches = list(ANSWER.finditer(text)) if "ans" in text.casefold() else list(_LABEL_A.finditer(text))
-    if matches and text.isascii():
-        return matches
-    return list(ANSWER_ANYWHERE.finditer(text, max(0, len(text) - MAX_OTHER)))
+    if not matches or not text.isascii():
+        matches = list(ANSWER_ANYWHERE.finditer(text, max(0, len(text) - MAX_OTHER)))
+    return matches[-MAX_MARKERS:]
 
 
 def one_reply(text: str) -> str:
     """Cut off the next question that a base model asks itself after its answer."""
-    for question in NEXT_QUESTION.finditer(text):
-        before = text[: question.start()]
-        if "\\boxed" in before or "####" in before or ANSWER.search(before):
-            return before
-    return text
+    if NEXT_QUESTION.search(text) is None:
+        return text
+    marker = ANSWER.search(text)
+    places = [marker.end() if marker else -1, text.find("\\boxed"), text.find("####")]
+    first = min((place for place in places if place >= 0), default=None)
+    question = NEXT_QUESTION.search(text, first) if first is not None else None
+    return text[: question.start()] if question else text
