@@ -73,7 +73,12 @@ def _line(status: StageStatus) -> str:
         parts += [f"{status.progress.percent:.0f} %", _rate(status)]
     if status.state in ("Failed", "Interrupted"):
         parts.append(status.message.splitlines()[-1] if status.message else "")
-    return "  ".join(part for part in parts if part)
+    lines = ["  ".join(part for part in parts if part), *_outcome(status)]
+    return "\n".join(lines)
+
+
+def _outcome(status: StageStatus) -> list[str]:
+    return [f"  {status.stage.name}: {line}" for line in status.outcome]
 
 
 def _rate(status: StageStatus) -> str:
@@ -99,7 +104,10 @@ def _table(plan: Plan, statuses: Mapping[str, StageStatus]) -> RenderableType:
             _rate(status) if running else status.message.splitlines()[-1][:60] if status.message else "",
             duration(status.seconds) if status.seconds else "",
         )
-    return Group(Text(f"{plan.kind} {plan.name}: run {plan.run_id}", style="bold"), table)
+    outcomes = [
+        Text(line, style="yellow" if "WARNING" in line else "") for one in statuses.values() for line in _outcome(one)
+    ]
+    return Group(Text(f"{plan.kind} {plan.name}: run {plan.run_id}", style="bold"), table, *outcomes)
 
 
 def _bar(percent: float, width: int = 16) -> str:

@@ -115,6 +115,7 @@ def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dic
                 "key": key,
                 "state": status.state,
                 "seconds": status.seconds,
+                "outcome": list(status.outcome),
             }
             for key, status in statuses.items()
         ],

@@ -10,7 +10,7 @@ from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.execution.curves import read_courses
-from agentark.execution.results import places, read_decision, read_gates, read_results, read_table
+from agentark.execution.results import debate_lines, places, read_decision, read_gates, read_results, read_table
 from agentark.store import read_manifest, read_run
 
 
@@ -52,6 +52,9 @@ def show(
             )
         )
     typer.echo(columns(rows, right_from=3))
+    for stage in record.stages:
+        for line in debate_lines(found) if (found := manifests[stage.key]) else ():
+            typer.echo(f"  {stage.name}: {line}")
     for course in read_courses(opened, record.stages):
         typer.echo(f"\n{render_course(course)}")
     if gates := read_gates(opened, record.stages):

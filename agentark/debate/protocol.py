@@ -231,7 +231,9 @@ class _Sender:
     def _turn(self, request: _Request, sample: int, reply: Reply, seed: int) -> Turn:
         completion = reply.completions[sample]
         text = clean(completion.text)
-        critique, solution = split_reply(text, self._protocol.prompts.solution_marker)
+        # What a filter left, or a refusal, is no solution to be shown to the others, graded or trained on.
+        filtered = completion.finish_reason == "filtered"
+        critique, solution = split_reply("" if filtered else text, self._protocol.prompts.solution_marker)
         sampling = self._protocol.sampling
         return Turn(
             agent=request.agents[sample],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
+from agentark.execution.results import debate_lines
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
 from agentark.store import Progress, Store, read_manifest, read_progress
@@ -30,6 +31,8 @@ class StageStatus:
     progress: Progress | None = None
     message: str = ""
     """Why it failed."""
+    outcome: tuple[str, ...] = ()
+    """Lines that say what it came to, of a debate that is done."""
     exit_code: int = 0
     """Of the stage, as documented for the command line."""
 
@@ -98,8 +101,9 @@ class _Executor:
 
     def _find_cached(self) -> None:
         for key, status in self.statuses.items():
-            if read_manifest(self.store, status.stage.kind, key) is not None:
-                self.statuses[key] = StageStatus(status.stage, "Cached")
+            manifest = read_manifest(self.store, status.stage.kind, key)
+            if manifest is not None:
+                self.statuses[key] = StageStatus(status.stage, "Cached", outcome=debate_lines(manifest))
 
     def _pending(self) -> bool:
         if self.stopping:
@@ -154,8 +158,9 @@ class _Executor:
             self.statuses[key] = self._finished(stage, child.process.returncode, seconds)
 
     def _finished(self, stage: Stage, returncode: int, seconds: float) -> StageStatus:
-        if returncode == 0 and read_manifest(self.store, stage.kind, stage.key) is not None:
-            return StageStatus(stage, "Done", seconds)
+        manifest = read_manifest(self.store, stage.kind, stage.key) if returncode == 0 else None
+        if manifest is not None:
+            return StageStatus(stage, "Done", seconds, outcome=debate_lines(manifest))
         work = work_folder(self.store, stage)
         outcome = read_outcome(work)
         code, message = outcome or (returncode, _last_line(work / "log.txt"))

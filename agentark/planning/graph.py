@@ -6,9 +6,9 @@ from agentark.api import PAD, DebateRun, DistillJob, PRMTraining, Resource
 from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, Pins
 from agentark.planning.distilling import distill_job
-from agentark.planning.references import debate_of, needs_gold
+from agentark.planning.references import debate_field, debate_of, needs_gold
 from agentark.planning.rewarding import reward_model, reward_model_alone, reward_model_of
-from agentark.planning.stage import Plan, run_id
+from agentark.planning.stage import Plan, Stage, run_id
 
 
 def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | None = None) -> Plan:
@@ -33,7 +33,7 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
         reward_model(builder, reward_model_alone(resource, others or {}))
     else:
         raise InvalidInput(f"{resource.kind} {resource.metadata.name!r} has nothing to run; only its releases are kept")
-    stages = tuple(builder.stages)
+    stages = tuple(_placed(stage, resource) for stage in builder.stages)
     used = {uri: pin for uri, pin in pins.items() if uri in builder.used}
     return Plan(
         kind=resource.kind,
@@ -44,3 +44,10 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
         pins=used,
         stages=stages,
     )
+
+
+def _placed(stage: Stage, resource: Resource) -> Stage:
+    """A debate that can say where in the manifest it stands."""
+    if stage.kind != "debate":
+        return stage
+    return stage.model_copy(update={"settings": stage.settings | {"field": debate_field(resource, stage.name)}})

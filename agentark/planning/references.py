@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agentark.api import DebateRun, DebateSpec, DistillJob, PRMTraining, Resource
+from agentark.api import DebateRun, DebateSpec, DistillJob, DistillJobSpec, PRMTraining, PRMTrainingSpec, Resource
 from agentark.errors import InvalidInput
 
 
@@ -12,6 +12,24 @@ def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
         return job.spec.debate
     assert job.spec.debate_ref is not None  # checked by the model
     return referenced_debate(job, "debateRef", job.spec.debate_ref.name, others)
+
+
+def debate_field(resource: Resource, stage: str) -> str:
+    """Where a user finds the debate of a resource's stage: ``spec.debate``, or ``DebateRun 'name': spec``.
+
+    Args:
+        resource: Whose plan has the stage.
+        stage: Its name.
+    """
+    spec = resource.spec
+    if isinstance(spec, DistillJobSpec) and stage.startswith("prm/"):
+        if spec.prm_ref is not None:
+            return f"PRMTraining {spec.prm_ref.name!r}: spec.debate"
+        assert spec.prm is not None  # without one the reward model takes the job's own debate
+        return f"DebateRun {spec.prm.debate_ref.name!r}: spec" if spec.prm.debate_ref else "spec.prm.debate"
+    if isinstance(spec, DistillJobSpec | PRMTrainingSpec):
+        return f"DebateRun {spec.debate_ref.name!r}: spec" if spec.debate_ref else "spec.debate"
+    return "spec"
 
 
 def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:

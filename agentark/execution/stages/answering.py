@@ -4,13 +4,24 @@ import asyncio
 import functools
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from agentark.debate import DebateProtocol, Prompts, Summary, questions_of, run_questions, whole_summary
+from agentark.debate import (
+    DebateProtocol,
+    Prompts,
+    Summary,
+    outcome_of,
+    questions_of,
+    read_records,
+    run_questions,
+    warning_of,
+    whole_summary,
+)
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import build_engines, check_engines
@@ -21,6 +32,7 @@ from agentark.store import Output
 from agentark.store.outputs import put_bytes
 from agentark.tasks import Policy, Question, task
 
+_log = logging.getLogger(__name__)
 MAX_EQUAL_TOKENS_SAMPLES = 64
 _STOP_POLL_S = 0.2
 
@@ -62,6 +74,8 @@ def run(context: StageContext) -> StageResult | None:
         "seconds": seconds,
     }
     metrics: dict[str, Any] = {"questions": summary.questions, "failed": summary.failed, "agents": protocol.agents}
+    if context.stage.kind == "debate":
+        metrics |= _outcome(context, protocol, policy)
     return StageResult(outputs, metrics=metrics, usage=usage)
 
 
@@ -79,6 +93,24 @@ class _Clock:
     def __exit__(self, *error: object) -> None:
         self.seconds += time.monotonic() - self._started
         self._memory.write_text(f"{self.seconds:.3f}")
+
+
+def _outcome(context: StageContext, protocol: DebateProtocol, policy: Policy) -> dict[str, Any]:
+    """What the debate came to, as metrics; `warning` is there where many of its replies could not count."""
+    outcome = outcome_of(read_records(context.store, context.shared_path("records")), policy)
+    metrics = {name: value for name, value in asdict(outcome).items() if value is not None}
+    settings = context.stage.settings
+    field = settings.get("field", "spec")
+    warning = warning_of(
+        outcome,
+        max_tokens=protocol.sampling.max_tokens,
+        field=field,
+        model_field="spec.student" if "model" in context.stage.inputs else f"{field}.teacher",
+    )
+    if warning:
+        _log.warning("stage %s: %s", context.stage.name, warning)
+        metrics["warning"] = warning
+    return metrics
 
 
 async def _ask(
