@@ -7,6 +7,7 @@ from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, Pins
 from agentark.planning.distilling import distill_job
 from agentark.planning.references import debate_field, debate_of, needs_gold
+from agentark.planning.rehearsing import rehearsals
 from agentark.planning.rewarding import reward_model, reward_model_alone, reward_model_of
 from agentark.planning.stage import Plan, Stage, run_id
 
@@ -33,7 +34,7 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
         reward_model(builder, reward_model_alone(resource, others or {}))
     else:
         raise InvalidInput(f"{resource.kind} {resource.metadata.name!r} has nothing to run; only its releases are kept")
-    stages = tuple(_placed(stage, resource) for stage in builder.stages)
+    stages = tuple(_prepared(stage, resource, others or {}, builder) for stage in builder.stages)
     used = {uri: pin for uri, pin in pins.items() if uri in builder.used}
     return Plan(
         kind=resource.kind,
@@ -46,8 +47,13 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
     )
 
 
-def _placed(stage: Stage, resource: Resource) -> Stage:
-    """A debate that can say where in the manifest it stands."""
+def _prepared(stage: Stage, resource: Resource, others: Mapping[str, Resource], builder: Builder) -> Stage:
+    """A debate that can say where in the manifest it stands, and tries beforehand the models that live on it."""
     if stage.kind != "debate":
         return stage
-    return stage.model_copy(update={"settings": stage.settings | {"field": debate_field(resource, stage.name)}})
+    # Of what another resource names, some addresses may not be known.
+    tried = [one for one in rehearsals(stage, resource, others) if one.uri in builder.pins]
+    for one in tried:
+        builder.pin(one.uri)
+    settings = {"field": debate_field(resource, stage.name), "rehearsals": [one.model_dump() for one in tried]}
+    return stage.model_copy(update={"settings": stage.settings | settings})

@@ -34,16 +34,23 @@ def debate_field(resource: Resource, stage: str) -> str:
 
 def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
     """Whether a debate's questions need gold answers: not where a job of the manifest labels them by consensus."""
+    return not any(job.spec.curation.labels == "Consensus" for job in debating(run, others))
 
-    def debates(job: DistillJob) -> bool:
+
+def debating(run: DebateRun, others: Mapping[str, Resource]) -> list[DistillJob]:
+    """The jobs that learn from a debate: those that refer to it, and the one that embeds it."""
+
+    def learns(job: DistillJob) -> bool:
         if job.spec.debate_ref is not None:
             return job.spec.debate_ref.name == run.metadata.name
-        return embedded_name(job.metadata.name, "debate") == run.metadata.name
+        return embeds(job, run)
 
-    return not any(
-        isinstance(other, DistillJob) and other.spec.curation.labels == "Consensus" and debates(other)
-        for other in others.values()
-    )
+    return [other for other in others.values() if isinstance(other, DistillJob) and learns(other)]
+
+
+def embeds(job: DistillJob, run: DebateRun) -> bool:
+    """Whether a debate is the one that was made of what a job embeds."""
+    return job.spec.debate is not None and embedded_name(job.metadata.name, "debate") == run.metadata.name
 
 
 def embedded_name(job: str, part: str) -> str:

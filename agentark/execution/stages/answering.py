@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from agentark.debate import (
     DebateProtocol,
-    Prompts,
     Summary,
     outcome_of,
     questions_of,
@@ -25,9 +24,11 @@ from agentark.debate import (
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import build_engines, check_engines
+from agentark.execution.protocols import protocol_from
 from agentark.execution.questions import stage_questions
+from agentark.execution.rehearsing import rehearse
 from agentark.execution.shares import longest_s
-from agentark.llm import Engine, Sampling
+from agentark.llm import Engine
 from agentark.store import Output
 from agentark.store.outputs import put_bytes
 from agentark.tasks import Policy, Question, task
@@ -55,6 +56,8 @@ def run(context: StageContext) -> StageResult | None:
         needs_gold=context.stage.settings["needsGold"],
     )
     total = _count(read())
+    if "model" not in context.stage.inputs:
+        rehearse(context, next(read()))
     clock = _Clock(context.work / "seconds")
     with clock:
         summary = asyncio.run(_ask(context, read(), total, protocol, policy, int(params["protocol"].get("seed", 0))))
@@ -158,34 +161,6 @@ async def _ask(
         watching.cancel()
         for engine in engines:
             await engine.aclose()
-
-
-def protocol_from(params: dict[str, Any]) -> DebateProtocol:
-    """A protocol from a stage's parameters."""
-    sampling = params["sampling"]
-    return DebateProtocol(
-        type=params["type"],
-        agents=params["agents"],
-        rounds=params["rounds"],
-        stop_on_consensus=params.get("stopOnConsensus", True),
-        peers=params.get("peers", "Others"),
-        tie=params.get("tie", "First"),
-        sampling=Sampling(
-            temperature=float(sampling["temperature"]),
-            top_p=float(sampling["topP"]),
-            top_k=sampling["topK"],
-            max_tokens=sampling["maxTokens"],
-        ),
-        prompts=prompts_from(params["prompts"]),
-        roles=tuple(params.get("roles", ())),
-        engines=tuple(params.get("engines", ())),
-    )
-
-
-def prompts_from(params: dict[str, str]) -> Prompts:
-    """Prompts from a stage's parameters; what is left out has its default."""
-    names = {"solutionMarker": "solution_marker"}
-    return Prompts(**{names.get(name, name): text for name, text in params.items()})
 
 
 def _sized(context: StageContext, params: dict[str, Any]) -> dict[str, Any]:
