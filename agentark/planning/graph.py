@@ -55,5 +55,6 @@ def _prepared(stage: Stage, resource: Resource, others: Mapping[str, Resource], 
     tried = [one for one in rehearsals(stage, resource, others) if one.uri in builder.pins]
     for one in tried:
         builder.pin(one.uri)
-    settings = {"field": debate_field(resource, stage.name), "rehearsals": [one.model_dump() for one in tried]}
+    field = debate_field(resource, stage.name, others)
+    settings = {"field": field, "rehearsals": [one.model_dump() for one in tried]}
     return stage.model_copy(update={"settings": stage.settings | settings})

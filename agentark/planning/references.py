@@ -14,14 +14,19 @@ def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
     return referenced_debate(job, "debateRef", job.spec.debate_ref.name, others)
 
 
-def debate_field(resource: Resource, stage: str) -> str:
+def debate_field(resource: Resource, stage: str, others: Mapping[str, Resource]) -> str:
     """Where a user finds the debate of a resource's stage: ``spec.debate``, or ``DebateRun 'name': spec``.
 
     Args:
         resource: Whose plan has the stage.
         stage: Its name.
+        others: "Kind/name" -> resources that it refers to, or that refer to it.
     """
     spec = resource.spec
+    if isinstance(resource, DebateRun):
+        # What is made of a job is not what its user wrote.
+        jobs = [job.metadata.name for job in debating(resource, others) if embeds(job, resource)]
+        return f"DistillJob {jobs[0]!r}: spec.debate" if jobs else "spec"
     if isinstance(spec, DistillJobSpec) and stage.startswith("prm/"):
         if spec.prm_ref is not None:
             return f"PRMTraining {spec.prm_ref.name!r}: spec.debate"

@@ -42,7 +42,7 @@ def rehearsals(stage: Stage, resource: Resource, others: Mapping[str, Resource])
     """
     if stage.kind != "debate" or "model" in stage.inputs:
         return []
-    found = [*_debaters(stage, debate_field(resource, stage.name)), *_living_on(stage, resource, others)]
+    found = [*_debaters(stage, debate_field(resource, stage.name, others)), *_living_on(stage, resource, others)]
     return list({(one.uri, one.use, one.engine): one for one in reversed(found)}.values())[::-1]
 
 
@@ -103,7 +103,7 @@ def _of_reward_model(
 def _of_prm_training(stage: Stage, resource: PRMTraining, owner: str) -> Iterator[Rehearsal]:
     backbone, field = resource.spec.model, f"{owner}spec.model"
     if backbone is None:
-        backbone, field = _teachers(stage)[0].model, f"{debate_field(resource, stage.name)}.teacher.model"
+        backbone, field = _teachers(stage)[0].model, f"{debate_field(resource, stage.name, {})}.teacher.model"
     if backbone is not None:
         yield Rehearsal(uri=backbone.uri, field=field, use="RewardModel")
     yield from _completers(stage, resource.spec, f"{owner}spec.labels")

@@ -210,9 +210,12 @@ def test_a_debate_that_jobs_refer_to_tries_their_models(bench: Bench) -> None:
 
 def test_a_debate_that_a_cluster_makes_of_a_job_tries_its_student(bench: Bench) -> None:
     bench.model("student", THINKS)
-    job = distill_job()
-    made = debate_run("http://127.0.0.1:9/v1") | {"metadata": {"name": "job-debate"}}
-    assert "DistillJob 'job': spec.student.model (file:student): " in bench.refused(made, job)
+    bench.model("teacher", PARTS)
+    job = distill_job(teacher={"model": {"uri": "file:teacher"}})
+    made = debate_run("http://127.0.0.1:9/v1", teacher=job["spec"]["debate"]["teacher"])
+    message = bench.refused(made | {"metadata": {"name": "job-debate"}}, job)
+    assert "DistillJob 'job': spec.student.model (file:student): " in message
+    assert "DistillJob 'job': spec.debate.teacher.model (file:teacher): " in message
 
 
 def test_models_that_a_server_runs_are_not_tried(bench: Bench) -> None:
