@@ -73,7 +73,12 @@ def _line(status: StageStatus) -> str:
         parts += [f"{status.progress.percent:.0f} %", _rate(status)]
     if status.state in ("Failed", "Interrupted"):
         parts.append(_last_line(status))
-    return "  ".join(part for part in parts if part)
+    lines = ["  ".join(part for part in parts if part), *_outcome(status)]
+    return "\n".join(lines)
+
+
+def _outcome(status: StageStatus) -> list[str]:
+    return [f"  {status.stage.name}: {line}" for line in status.outcome]
 
 
 def _last_line(status: StageStatus) -> str:
@@ -103,7 +108,12 @@ def _table(plan: Plan, statuses: Mapping[str, StageStatus]) -> RenderableType:
             _rate(status) if running else _last_line(status)[:60],
             duration(status.seconds) if status.seconds else "",
         )
-    return Group(styled((f"{plan.kind} {plan.name}: run {plan.run_id}", "bold")), table)
+    outcomes = [
+        styled((line, "yellow" if "WARNING" in line else ""))
+        for status in statuses.values()
+        for line in _outcome(status)
+    ]
+    return Group(styled((f"{plan.kind} {plan.name}: run {plan.run_id}", "bold")), table, *outcomes)
 
 
 def _bar(percent: float, width: int = 16) -> str:

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from agentark.api import Resource, StoreSource, read_manifest
+from agentark.api import DebateRun, Resource, StoreSource, read_manifest
 from agentark.errors import InvalidInput
 from agentark.planning import Plan, pin_addresses
 from agentark.planning import plan as lay_out
+from agentark.planning.references import debating
 from agentark.store import Store, open_store
 
 ManifestOption = Annotated[Path, typer.Option("--file", "-f", help="Manifest: one or more YAML documents.")]
@@ -61,6 +62,7 @@ def plans_of(file: Path, store_option: str) -> list[tuple[Plan, Store]]:
             continue
         store, source = store_of(resource, store_option)
         needed = [resource, *(other for other in resources if other.kind in ("DebateRun", "PRMTraining"))]
+        needed += debating(resource, others) if isinstance(resource, DebateRun) else []
         pins = pin_addresses(needed, base=file.parent, store=store, source=source)
         planned.append((lay_out(resource, pins, others=others), store))
     return planned

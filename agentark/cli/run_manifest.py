@@ -75,7 +75,11 @@ def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, St
         raise Interrupted("interrupted; run the same command again to go on from here")
     failed = [status for status in statuses.values() if status.state in ("Failed", "Interrupted")]
     if failed:
-        text = "\n".join(f"stage {status.stage.name}: {status.message}" for status in failed)
+        # Stages that nothing else had to come before may be refused for one and the same.
+        stages: dict[str, list[str]] = {}
+        for status in failed:
+            stages.setdefault(status.message, []).append(status.stage.name)
+        text = "\n".join(f"stage {', '.join(names)}: {message}" for message, names in stages.items())
         # Of one kind if all are: whoever started this needs to know whether to change something, to wait, or to look.
         codes = {status.exit_code for status in failed}
         kind = next((one for one in (InvalidInput, Unavailable) if codes == {one.exit_code}), AgentArkError)
@@ -113,6 +117,7 @@ def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dic
                 "key": key,
                 "state": status.state,
                 "seconds": status.seconds,
+                "outcome": list(status.outcome),
             }
             for key, status in statuses.items()
         ],

@@ -13,7 +13,7 @@ from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.errors import StoreError
 from agentark.execution.curves import Course, read_courses
-from agentark.execution.results import places, read_decision, read_gates, read_results, read_table
+from agentark.execution.results import debate_lines, places, read_decision, read_gates, read_results, read_table
 from agentark.store import RunRecord, RunStage, StageManifest, Store, read_manifest, read_run, readable
 
 _Read = TypeVar("_Read")
@@ -44,6 +44,10 @@ def show(
         return
     say(f"Run {record.run_id}, created {record.created_at}\n")
     say(columns([("STAGE", "KEY", "STATE", "SECONDS", "TOKENS"), *_rows(record, manifests)], right_from=3))
+    for stage in stages:
+        manifest = manifests[stage.key]
+        for line in debate_lines(manifest) if isinstance(manifest, StageManifest) else ():
+            say(f"  {stage.name}: {line}")
     for course in _courses(opened, stages):
         say(f"\n{render_course(course)}")
     if gates := read_gates(opened, stages):

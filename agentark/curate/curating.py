@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agentark.curate.card import QUESTION_FILTERS, Counts, DataCard, Examples, describe_lengths
 from agentark.curate.contamination import EvaluationIndex
 from agentark.curate.labels import LabelTally, leading
+from agentark.curate.misses import SHOWN_MISSES, advice, miss
 from agentark.curate.params import CurationParams, Form
 from agentark.curate.rows import (
     HeldOut,
@@ -103,6 +104,7 @@ class _Curation:
         self._rows: list[Row] = []
         self._held_out: list[HeldOut] = []
         self._unanswered: list[_Unanswered] = []
+        self._misses: list[str] = []
 
     def add(self, record: Record) -> None:
         if record.id in self._ids:
@@ -132,9 +134,15 @@ class _Curation:
             raise InvalidInput(
                 f"no row is left to train on: {len(self._ids)} questions ({_listed(self._questions)}), "
                 f"{self._traces['read']} traces ({_listed(self._traces - Counter(read=self._traces['read']))}); "
-                "debate more questions, or loosen the filter that took most"
+                f"{self._advice()}"
             )
         return Curated(tuple(self._rows), tuple(self._held_out), self._card())
+
+    def _advice(self) -> str:
+        read = self._traces["read"]
+        if read and read == sum(self._traces[name] for name in ("filtered", "truncated", "wrong")):
+            return advice(self._misses, cut=self._traces["truncated"], traces=read)
+        return "debate more questions, or loosen the filter that took most"
 
     def _labelled(self, record: Record) -> Record:
         """Put the consensus, or nothing, in the place of the gold answer, which no later step gets to see."""
@@ -176,6 +184,8 @@ class _Curation:
         self._traces["read"] += len(traces)
         self._traces["selected"] += len(chosen)
         self._traces.update(removed)
+        if len(self._misses) < SHOWN_MISSES and not any(trace.correct for trace in traces):
+            self._misses.append(miss(record))
         corrective = [trace for trace in traces if trace.corrective]
         self._corrective["found"] += len(corrective)
         self._corrective["with_critique"] += sum(bool(trace.critique) for trace in corrective)

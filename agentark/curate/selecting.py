@@ -15,6 +15,7 @@ from agentark.tasks.critiques import PeerNames
 from agentark.tasks.operations import distance, operations
 
 TRACE_FILTERS = {
+    "filtered": "ended by a content filter, or refused",
     "truncated": "cut off at the token limit",
     "wrong": "the grader does not find the gold answer",
     "too_few_correct_agents": "DA only: fewer than two agents of the question ended with the right answer",
@@ -73,6 +74,8 @@ def select(traces: Sequence[Trace], *, question_id: str, params: CurationParams,
 
 
 def _reason(trace: Trace, params: CurationParams, names: PeerNames, dropped: bool) -> str:
+    if trace.filtered:
+        return "filtered"
     if trace.truncated:
         return "truncated"
     if not trace.correct:

@@ -18,6 +18,8 @@ class Trace:
     round: int
     solution: str
     truncated: bool
+    filtered: bool
+    """A content filter ended the reply, or it is a refusal; `solution` is empty then."""
     correct: bool
     """The grader finds the gold answer in `solution`, and the reply was not cut off."""
     final: bool
@@ -80,6 +82,7 @@ class Verifier:
             round=index,
             solution=turn.solution,
             truncated=turn.truncated,
+            filtered=turn.finish_reason == "filtered",
             correct=right[index][agent],
             final=index == len(rounds) - 1,
             corrective=corrective,

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from agentark.debate.prompts import Prompts, split_reply
 from agentark.debate.transcript import DecidedBy, MessageRef, Record, Strategy, Template, Turn, messages_of, turn_ref
 from agentark.errors import EngineError, InvalidInput
-from agentark.llm.chat import Engine, Reply, Role, Sampling
+from agentark.llm.chat import Engine, Message, Reply, Role, Sampling
 from agentark.tasks import Policy, Question, equal, extract, partition
 
 
@@ -140,6 +140,38 @@ async def discuss(
     )
 
 
+def conversations(question: str, protocol: DebateProtocol, *, solution: str) -> list[tuple[int, list[Message]]]:
+    """Write what a debate may send, one conversation of each kind.
+
+    Args:
+        question: Text of the question.
+        protocol: The debate.
+        solution: Stands for the agents' solutions.
+
+    Returns:
+        The engine's index, and the messages.
+    """
+    team = _team(protocol, max(protocol.engines, default=0) + 1)
+    requests = _first_requests(team)
+    if protocol.type == "Debate" and protocol.rounds > 1:
+        requests += _review_requests(team, 1, protocol.peers)
+    if protocol.type == "Debate" and protocol.tie == "Summariser":
+        requests.append(_summary_request(team, 1, protocol))
+    solutions = {turn_ref(0, agent): solution for agent in range(len(team))}
+    written: list[tuple[int, list[Message]]] = []
+    for request in requests:
+        messages = messages_of(
+            request.refs,
+            question=clean(question),
+            system=request.reader.system,
+            solutions=solutions,
+            prompts=protocol.prompts,
+        )
+        if (request.reader.engine, messages) not in written:
+            written.append((request.reader.engine, messages))
+    return written
+
+
 def vote(turns: Sequence[Turn], policy: Policy) -> list[list[Turn]]:
     """Group complete turns by equal answers, the largest group first, equally large ones by their first agent.
 
@@ -228,7 +260,9 @@ class _Sender:
     def _turn(self, request: _Request, sample: int, reply: Reply, seed: int) -> Turn:
         completion = reply.completions[sample]
         text = clean(completion.text)
-        critique, solution = split_reply(text, self._protocol.prompts.solution_marker)
+        # What a filter left, or a refusal, is no solution to be shown to the others, graded or trained on.
+        filtered = completion.finish_reason == "filtered"
+        critique, solution = split_reply("" if filtered else text, self._protocol.prompts.solution_marker)
         sampling = self._protocol.sampling
         return Turn(
             agent=request.agents[sample],

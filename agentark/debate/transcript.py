@@ -61,15 +61,15 @@ class Turn(BaseModel):
     messages: tuple[MessageRef, ...]
     """What the model was sent; see `render_messages`."""
     text: str
-    """The visible reply."""
+    """The visible reply; of a filtered one what the filter left, or the refusal."""
     reasoning: str
     """Hidden thinking; never shown to other agents."""
     critique: str
-    """What stands before the solution marker."""
+    """What stands before the solution marker; empty if the reply was filtered."""
     solution: str
-    """The reply from the solution marker on; the whole text where there is no marker."""
+    """The reply from the solution marker on; the whole text where there is no marker; empty if it was filtered."""
     answer: str
-    """Final answer as the grader reads it from the solution; empty for none. Does not count if `truncated`."""
+    """Final answer as the grader reads it from the solution; empty for none. Counts only if the turn is `complete`."""
     finish_reason: FinishReason
     truncated: bool
     """The token limit cut the reply; its answer counts in no vote."""
@@ -95,9 +95,14 @@ class Turn(BaseModel):
         return turn_ref(self.round, self.agent)
 
     @property
+    def complete(self) -> bool:
+        """Whether the model ended the reply by itself: neither a token limit nor a filter did."""
+        return self.finish_reason == "stop" and not self.truncated
+
+    @property
     def vote(self) -> str:
-        """The answer as it counts in votes: empty where there is none or the turn was truncated."""
-        return "" if self.truncated else self.answer
+        """The answer as it counts in votes: empty where there is none or the turn is not complete."""
+        return self.answer if self.complete else ""
 
 
 class Record(BaseModel):
@@ -263,13 +268,16 @@ def format_record(record: Record) -> str:
 def _formatted_turn(turn: Turn) -> str:
     who = "Summariser" if turn.role == "summariser" else f"Round {turn.round}, agent {turn.agent}"
     answer = f"answer {turn.answer}" if turn.answer else "no answer"
-    cut = ", cut at the token limit: does not count" if turn.truncated else ""
-    parts = [f"== {who} ({turn.model}): {answer}{cut} [{turn.completion_tokens} tokens, {turn.latency_s:.2f} s]"]
+    ended = {"stop": "", "length": ", cut at the token limit: does not count", "filtered": ", filtered: does not count"}
+    parts = [
+        f"== {who} ({turn.model}): {answer}{ended[turn.finish_reason]} "
+        f"[{turn.completion_tokens} tokens, {turn.latency_s:.2f} s]"
+    ]
     if turn.reasoning:
         parts.append(f"  (thinking, {len(turn.reasoning):,} characters, hidden from the other agents)")
     if turn.critique:
         parts.append(_indented(turn.critique) + "\n")
-    parts.append(_indented(turn.solution or "(nothing)"))
+    parts.append(_indented(turn.solution or turn.text or "(nothing)"))
     return "\n".join(parts)
 
 

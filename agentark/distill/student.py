@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM
 
 from agentark import pretrained
 from agentark.devices import Purpose
 from agentark.errors import AgentArkError, InvalidInput
+from agentark.training.generation import saveable_generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Base:
     config: Any
     tokenizer: Any
     generation: Any
-    """Its generation settings, or None."""
+    """Its generation settings, as far as they can be saved with a checkpoint."""
 
     @property
     def context(self) -> int:
@@ -37,7 +38,7 @@ class Base:
     @property
     def ends(self) -> frozenset[int]:
         """Token ids that end an answer."""
-        named = self.generation.eos_token_id if self.generation is not None else None
+        named = self.generation.eos_token_id
         named = named if isinstance(named, list) else [named]
         return frozenset(one for one in [*named, self.tokenizer.eos_token_id] if one is not None)
 
@@ -57,8 +58,7 @@ def read_base(folder: Path) -> Base:
     with _loading(folder):
         config = pretrained.read_config(folder)
         tokenizer = pretrained.read_tokenizer(folder)
-        has_generation = (folder / "generation_config.json").is_file()
-        generation = GenerationConfig.from_pretrained(folder) if has_generation else None
+        generation = saveable_generation(folder)
     return Base(folder, config, tokenizer, generation)
 
 
@@ -69,7 +69,9 @@ def load_weights(base: Base, purpose: Purpose, folder: Path | None = None) -> An
         InvalidInput: If it cannot be loaded.
     """
     with _loading(folder or base.folder):
-        return pretrained.load_weights(AutoModelForCausalLM, folder or base.folder, purpose, config=base.config)
+        return pretrained.load_weights(
+            AutoModelForCausalLM, folder or base.folder, purpose, config=base.config, generation_config=base.generation
+        )
 
 
 def adapters(rank: int, alpha: int) -> LoraConfig | None:
@@ -96,8 +98,6 @@ def write_student(base: Base, checkpoint: Path, out: Path, *, lora: bool) -> Non
     else:
         model = load_weights(base, "writing", checkpoint)
     model = model.to(base.config.dtype or torch.float32)
-    if base.generation is not None:
-        model.generation_config = base.generation
     partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

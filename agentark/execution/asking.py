@@ -9,8 +9,8 @@ from agentark.api import Execution
 from agentark.debate.prompts import solve_text
 from agentark.errors import InvalidInput
 from agentark.execution.engines import weights_engine
+from agentark.execution.protocols import prompts_from
 from agentark.execution.results import distill_spec, student_stage
-from agentark.execution.stages.answering import prompts_from
 from agentark.llm import Message, Sampling
 from agentark.store import RunRecord, Store, read_manifest
 from agentark.store.outputs import fetch

@@ -13,6 +13,7 @@ from typing import IO, Literal
 
 from agentark.errors import StoreError
 from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
+from agentark.execution.results import debate_lines
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
 from agentark.store import Progress, Store, read_manifest, read_progress, readable
@@ -32,6 +33,8 @@ class StageStatus:
     progress: Progress | None = None
     message: str = ""
     """Why it failed."""
+    outcome: tuple[str, ...] = ()
+    """Lines that say what it came to, of a debate that is done."""
     exit_code: int = 0
     """Of the stage, as documented for the command line."""
 
@@ -105,7 +108,7 @@ class _Executor:
             if isinstance(manifest, StoreError):
                 unreadable.append(manifest)
             elif manifest is not None:
-                self.statuses[key] = StageStatus(status.stage, "Cached")
+                self.statuses[key] = StageStatus(status.stage, "Cached", outcome=debate_lines(manifest))
         if len(unreadable) == 1:
             raise unreadable[0]
         if unreadable:
@@ -166,8 +169,9 @@ class _Executor:
             self.statuses[key] = self._finished(stage, child.process.returncode, seconds)
 
     def _finished(self, stage: Stage, returncode: int, seconds: float) -> StageStatus:
-        if returncode == 0 and read_manifest(self.store, stage.kind, stage.key) is not None:
-            return StageStatus(stage, "Done", seconds)
+        manifest = read_manifest(self.store, stage.kind, stage.key) if returncode == 0 else None
+        if manifest is not None:
+            return StageStatus(stage, "Done", seconds, outcome=debate_lines(manifest))
         work = work_folder(self.store, stage)
         outcome = read_outcome(work)
         code, message = outcome or (returncode, _last_line(work / "log.txt"))

@@ -1,6 +1,7 @@
 """What a run leaves for people: its record, its table, and where everything lies."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -118,6 +119,25 @@ def _damaged(store: Store, manifest: StageManifest, output: str, why: str) -> St
     return StoreError(
         f"store {store.uri}: output {output!r} of {folder} cannot be read ({why}); delete {folder} to run it again"
     )
+
+
+def debate_lines(manifest: StageManifest) -> tuple[str, ...]:
+    """What a debate came to, a line, and a second one that warns where many of its replies could not count.
+
+    Empty for other stages, and for debates of versions that did not add it up.
+    """
+    found: Mapping[str, Any] = manifest.metrics
+    if "replies" not in found:
+        return ()
+    parts = [f"{found['questions']:,} questions"]
+    if found["with_gold"]:
+        parts.append(f"agents right {found['agents_right']:.1%}, vote right {found['vote_right']:.1%}")
+    parts.append(f"all agree {found['agreement']:.1%}")
+    ends = ", ".join(f"{found[end]:,} {end}" for end in ("cut", "empty", "filtered"))
+    parts.append(f"{found['replies']:,} replies, of them {ends}")
+    tokens = manifest.usage["prompt_tokens"] + manifest.usage["completion_tokens"]
+    lines = ["; ".join([*parts, f"{tokens:,.0f} tokens"])]
+    return (*lines, f"WARNING: {found['warning']}") if "warning" in found else tuple(lines)
 
 
 def student_stage(stages: tuple[RunStage, ...]) -> RunStage | None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from agentark.errors import InvalidInput
 
 Role = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "filtered"]
 
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
 
@@ -63,7 +63,8 @@ class Completion:
     reasoning: str
     """Hidden thinking: what the server reports as such, or the ``<think>`` block; empty where there is none."""
     finish_reason: FinishReason
-    """``length`` means truncated: the text ends where `Sampling.max_tokens` cut it."""
+    """``length`` means truncated: the text ends where `Sampling.max_tokens` cut it. ``filtered``: the server's content
+    filter ended it, or the model refused; the text is what is left, or the refusal."""
     completion_tokens: int
     """Tokens generated, reasoning included."""
 

@@ -40,3 +40,20 @@ def render(tokenizer: Any, messages: Sequence[Message]) -> str:
             f"{text[-40:]!r}, the message with {messages[-1].content[-40:]!r}"
         )
     return text
+
+
+def lost_role(text: str, messages: Sequence[Message]) -> str:
+    """Name the role of the first message that a rendered conversation does not show; empty if it shows all.
+
+    White space does not count, nor where a system message stands: some templates write it into a user's turn. One that
+    expects content in parts renders without an error and shows nothing.
+    """
+    whole, begin = " ".join(text.split()), 0
+    for message in messages:
+        content = " ".join(message.content.split())
+        found = whole.find(content, 0 if message.role == "system" else begin)
+        if found < 0:
+            return message.role
+        if message.role != "system":
+            begin = found + len(content)
+    return ""

@@ -12,6 +12,10 @@ from agentark.llm.chat import Completion, FinishReason, Message, Sampling, split
 from agentark.llm.rendering import continues
 
 _CHARACTERS_PER_TOKEN = 4  # Estimate for servers that report no usage.
+_CUT = {"length", "max_tokens", "model_length"}
+_FILTERED = {"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content", "spii"}
+_ABORTED = {"abort", "error", "insufficient_system_resource"}
+"""Words of OpenAI's format, and those that gateways pass on from other vendors' formats."""
 
 
 class Malformed(ValueError):
@@ -64,7 +68,7 @@ def parse_reply(body: bytes, messages: Sequence[Message]) -> Answer:
         choices = sorted(reply["choices"], key=lambda choice: int(choice.get("index", 0)))
         usage: Mapping[str, Any] = reply.get("usage") or {}
         prompt_tokens = int(usage.get("prompt_tokens") or _estimate(sum(len(m.content) for m in messages)))
-        texts = [_text(choice) for choice in choices]
+        texts = [_text(choice["message"]) for choice in choices]
         reasons = [_reason(choice) for choice in choices]
         lengths = [len(text) + len(reasoning) for text, reasoning in texts]
         counts = _spread(int(usage.get("completion_tokens") or _estimate(sum(lengths))), lengths)
@@ -83,21 +87,44 @@ def parse_reply(body: bytes, messages: Sequence[Message]) -> Answer:
     )
 
 
-def _text(choice: Mapping[str, Any]) -> tuple[str, str]:
-    message = choice["message"]
-    content = message.get("content") or ""
+def _text(message: Mapping[str, Any]) -> tuple[str, str]:
+    """The visible text of a message, a refusal where there is nothing else, and its reasoning."""
+    content = message.get("content") or message.get("refusal") or ""
     reported = message.get("reasoning_content") or message.get("reasoning") or ""
+    if isinstance(content, list):
+        thoughts = "\n".join(_texts([inner for part in content for inner in _listed(part.get("thinking"))]))
+        content, reported = "".join(_texts(content)), reported or thoughts
     if not isinstance(content, str) or not isinstance(reported, str):
         raise Malformed("a choice's content is not a text")
     text, found = split_reasoning(content)
     return text, "\n".join(part for part in (reported, found) if part)
 
 
+def _texts(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The texts of a content that comes in parts, refusals among them."""
+    texts = [part.get("text") or part.get("refusal") or "" for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise Malformed("a part of a choice's content is not a text")
+    return texts
+
+
+def _listed(thinking: object) -> list[dict[str, Any]]:
+    return thinking if isinstance(thinking, list) else [{"text": thinking}] if thinking else []
+
+
+def _refuses(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return bool(message.get("refusal")) or any(part.get("refusal") for part in parts)
+
+
 def _reason(choice: Mapping[str, Any]) -> FinishReason:
-    reason = choice.get("finish_reason")
-    if reason in ("abort", "error"):
+    reason = str(choice.get("finish_reason")).lower()
+    if reason in _ABORTED:
         raise Malformed(f"the server ended a choice with finish_reason {reason!r}")
-    return "length" if reason == "length" else "stop"
+    if reason in _FILTERED or _refuses(choice["message"]):
+        return "filtered"
+    return "length" if reason in _CUT else "stop"
 
 
 def _spread(total: int, lengths: Sequence[int]) -> list[int]:

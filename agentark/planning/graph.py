@@ -7,9 +7,10 @@ from agentark.api.secrets import clashes
 from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, Pins
 from agentark.planning.distilling import distill_job
-from agentark.planning.references import debate_of, needs_gold, secret_keys
+from agentark.planning.references import debate_field, debate_of, needs_gold, secret_keys
+from agentark.planning.rehearsing import rehearsals
 from agentark.planning.rewarding import reward_model, reward_model_alone, reward_model_of
-from agentark.planning.stage import Plan, run_id
+from agentark.planning.stage import Plan, Stage, run_id
 
 
 def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | None = None) -> Plan:
@@ -37,7 +38,7 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
         reward_model(builder, reward_model_alone(resource, others or {}))
     else:
         raise InvalidInput(f"{resource.kind} {resource.metadata.name!r} has nothing to run; only its releases are kept")
-    stages = tuple(builder.stages)
+    stages = tuple(_prepared(stage, resource, others or {}, builder) for stage in builder.stages)
     used = {uri: pin for uri, pin in pins.items() if uri in builder.used}
     return Plan(
         kind=resource.kind,
@@ -48,3 +49,16 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
         pins=used,
         stages=stages,
     )
+
+
+def _prepared(stage: Stage, resource: Resource, others: Mapping[str, Resource], builder: Builder) -> Stage:
+    """A debate that can say where in the manifest it stands, and tries beforehand the models that live on it."""
+    if stage.kind != "debate":
+        return stage
+    # Of what another resource names, some addresses may not be known.
+    tried = [one for one in rehearsals(stage, resource, others) if one.uri in builder.pins]
+    for one in tried:
+        builder.pin(one.uri)
+    field = debate_field(resource, stage.name, others)
+    settings = {"field": field, "rehearsals": [one.model_dump() for one in tried]}
+    return stage.model_copy(update={"settings": stage.settings | settings})

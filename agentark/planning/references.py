@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 
-from agentark.api import DebateRun, DebateSpec, DistillJob, PRMTraining, Resource
+from agentark.api import DebateRun, DebateSpec, DistillJob, DistillJobSpec, PRMTraining, PRMTrainingSpec, Resource
 from agentark.api.secrets import NamedKey, named_keys
 from agentark.errors import InvalidInput
 
@@ -19,18 +19,48 @@ def debate_of(job: DistillJob, others: Mapping[str, Resource]) -> DebateSpec:
     return referenced_debate(job, "debateRef", job.spec.debate_ref.name, others)
 
 
+def debate_field(resource: Resource, stage: str, others: Mapping[str, Resource]) -> str:
+    """Where a user finds the debate of a resource's stage: ``spec.debate``, or ``DebateRun 'name': spec``.
+
+    Args:
+        resource: Whose plan has the stage.
+        stage: Its name.
+        others: "Kind/name" -> resources that it refers to, or that refer to it.
+    """
+    spec = resource.spec
+    if isinstance(resource, DebateRun):
+        # What is made of a job is not what its user wrote.
+        jobs = [job.metadata.name for job in debating(resource, others) if embeds(job, resource)]
+        return f"DistillJob {jobs[0]!r}: spec.debate" if jobs else "spec"
+    if isinstance(spec, DistillJobSpec) and stage.startswith("prm/"):
+        if spec.prm_ref is not None:
+            return f"PRMTraining {spec.prm_ref.name!r}: spec.debate"
+        assert spec.prm is not None  # without one the reward model takes the job's own debate
+        return f"DebateRun {spec.prm.debate_ref.name!r}: spec" if spec.prm.debate_ref else "spec.prm.debate"
+    if isinstance(spec, DistillJobSpec | PRMTrainingSpec):
+        return f"DebateRun {spec.debate_ref.name!r}: spec" if spec.debate_ref else "spec.debate"
+    return "spec"
+
+
 def needs_gold(run: DebateRun, others: Mapping[str, Resource]) -> bool:
     """Whether a debate's questions need gold answers: not where a job of the manifest labels them by consensus."""
+    return not any(job.spec.curation.labels == "Consensus" for job in debating(run, others))
 
-    def debates(job: DistillJob) -> bool:
+
+def debating(run: DebateRun, others: Mapping[str, Resource]) -> list[DistillJob]:
+    """The jobs that learn from a debate: those that refer to it, and the one that embeds it."""
+
+    def learns(job: DistillJob) -> bool:
         if job.spec.debate_ref is not None:
             return job.spec.debate_ref.name == run.metadata.name
-        return embedded_name(job.metadata.name, "debate") == run.metadata.name
+        return embeds(job, run)
 
-    return not any(
-        isinstance(other, DistillJob) and other.spec.curation.labels == "Consensus" and debates(other)
-        for other in others.values()
-    )
+    return [other for other in others.values() if isinstance(other, DistillJob) and learns(other)]
+
+
+def embeds(job: DistillJob, run: DebateRun) -> bool:
+    """Whether a debate is the one that was made of what a job embeds."""
+    return job.spec.debate is not None and embedded_name(job.metadata.name, "debate") == run.metadata.name
 
 
 def secret_keys(resource: Resource, others: Mapping[str, Resource]) -> list[NamedKey]:

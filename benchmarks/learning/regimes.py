@@ -20,7 +20,7 @@ import yaml
 from agentark.curate import CurationParams, curate
 from agentark.debate import Record, read_records
 from agentark.distill.pad.guards import Guards
-from agentark.execution.stages.answering import prompts_from
+from agentark.execution.protocols import prompts_from
 from agentark.store import open_store, stage_path
 from agentark.tasks import equal, task
 

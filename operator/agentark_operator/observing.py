@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentark.api import Resource
+from agentark.api import DebateRun, DistillJob, Resource
 from agentark.errors import InvalidInput, NotFound, StoreError
 from agentark.planning import Pin, Plan, pin_addresses, run_record
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
+from agentark.planning.references import embeds
 from agentark.store import StageManifest, read_progress, read_run_of, write_run
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import alive, attempt_number, stage_key
@@ -52,6 +53,9 @@ def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place,
         except KeyError:
             pass  # another spec may name other addresses
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
+    if isinstance(resource, DebateRun):
+        # The job that embeds it has been planned; one that only refers to it must not hold it up.
+        needed += [one for one in others.values() if isinstance(one, DistillJob) and embeds(one, resource)]
     _refuse_files(needed)
     try:
         pins = pin_addresses(

@@ -204,6 +204,49 @@ def test_a_truncated_right_solution_is_not_right(make_record: MakeRecord) -> Non
         run([make_record("q", "6", [[RIGHT + "<cut>", WRONG]])])
 
 
+def refusal(records: list[Record], **params: object) -> str:
+    with pytest.raises(InvalidInput) as raised:
+        run(records, **params)
+    return str(raised.value)
+
+
+def test_where_no_trace_was_right_their_answers_are_shown_and_more_questions_are_not_asked_for(
+    make_record: MakeRecord,
+) -> None:
+    steering = "\x1b[m so it is \u202ebold " + "very " * 500 + "\x1b]x\x07 __six__"
+    records = [make_record(f"q{i}", "6", [[WRONG, steering]]) for i in range(9)]
+    records[0] = make_record("q0", "6", [[WRONG, WRONG]])
+    message = refusal(records)
+    assert "debate more" not in message and "more questions alone would not help" in message
+    assert "question 'q0': answer '" in message and ", gold '6'" in message
+    assert "question 'q1': no answer read from '…" in message and "__six__'" in message
+    assert "question 'q3'" not in message, "a few are enough"
+    assert "dataset.task" in message and "protocol.prompts.solve" in message
+    assert message.isprintable() and len(message) < 1500
+
+
+def test_traces_that_were_cut_are_to_be_longer(make_record: MakeRecord) -> None:
+    message = refusal([make_record("q", "6", [[RIGHT + "<cut>", RIGHT + "<cut>", WRONG]])])
+    assert "protocol.sampling.maxTokens" in message and "debate more" not in message
+    assert "question 'q': cut after '" in refusal([make_record("q", "6", [[RIGHT + "<cut>"]])])
+
+
+def test_filtered_and_empty_replies_are_said_to_be_so(make_record: MakeRecord) -> None:
+    record = make_record("q", "6", [[WRONG]])
+    turn = record.turns[0].model_copy(
+        update={"finish_reason": "filtered", "text": "I cannot.", "solution": "", "answer": "", "critique": ""}
+    )
+    message = refusal([record.model_copy(update={"turns": (turn,)})])
+    assert "1 traces (filtered 1)" in message and "filtered or refused 'I cannot.'" in message
+    empty = turn.model_copy(update={"finish_reason": "stop", "text": " "})
+    assert "question 'q': an empty reply, gold '6'" in refusal([record.model_copy(update={"turns": (empty,)})])
+
+
+def test_where_a_trace_was_right_more_questions_may_help(make_record: MakeRecord) -> None:
+    assert "debate more questions" in refusal([make_record("q", "6", [[RIGHT, WRONG, WRONG]])], method="DA")
+    assert "debate more questions" in refusal([make_record("q", "6", [[RIGHT]])], max_chars=5)
+
+
 def test_bad_records_and_parameters_are_refused_by_name(make_record: MakeRecord) -> None:
     record = make_record("q", "6", [[RIGHT]])
     with pytest.raises(InvalidInput, match="'q' comes twice"):

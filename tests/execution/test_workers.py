@@ -71,7 +71,9 @@ def test_workers_leave_what_one_would_have_left(make: Make) -> None:
     assert digests(found[2]) == digests(alone)
     assert paid(found[2]) == paid(alone)
     assert found[2] is not None and alone is not None
-    assert found[2].metrics == alone.metrics == {"questions": QUESTIONS, "failed": 0, "agents": 3}
+    assert found[2].metrics == alone.metrics
+    counts = {"questions": QUESTIONS, "failed": 0, "agents": 3, "with_gold": QUESTIONS, "cut": 0, "empty": 0}
+    assert {name: alone.metrics[name] for name in counts} == counts
     key = alone.key
     times = [json.loads(shared[1].read(path)) for path in paths(shared[1], stage_path("debate", key, "shares"))]
     assert found[2].usage["seconds"] == max(one["seconds"] for one in times)

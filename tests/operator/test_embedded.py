@@ -2,6 +2,7 @@
 
 from agentark_operator.conditions import health
 
+from agentark.planning import read_plan
 from agentark.planning.references import embedded_name
 from agentark.store import ProgressWriter, open_store
 from tests.operator.asking import OVER, QUEUE, admit, alive, change, hold, only, queued, settled, sound, succeed, until
@@ -52,6 +53,24 @@ def test_a_job_shows_how_far_the_debate_is_that_it_embeds(bench: Bench, operator
         "total": 8,
         "remainingSeconds": 0,
     }
+
+
+def test_the_debate_that_is_made_of_a_job_tries_the_job_s_student_beforehand(
+    bench: Bench, operator: Operators, player: Player
+) -> None:
+    player.act = hold
+    made = bench.distill_job("student")
+    path = bench.apply(made)
+    bench.server.awaited(path, settled("Running"))
+    keys = {"access_key": bench.s3.access_key, "secret_key": bench.s3.secret_key}
+    store = open_store(bench.store["uri"], endpoint=bench.s3.endpoint, **keys)
+    (kept,) = store.entries(f"plans/{bench.namespace}/student-debate")
+    plan = read_plan(store, kept.path)
+    (debate,) = plan.stages
+    tried = {one["field"]: one for one in debate.settings["rehearsals"]}
+    student = tried["DistillJob 'student': spec.student.model"]
+    assert (student["uri"], student["use"]) == (bench.model["uri"], "Student")
+    assert bench.model["uri"] in plan.pins
 
 
 def test_a_job_ends_what_it_embeds_when_its_own_time_is_over(bench: Bench, operator: Operators, player: Player) -> None:

@@ -4,23 +4,36 @@ import asyncio
 import functools
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from agentark.debate import DebateProtocol, Prompts, Summary, questions_of, run_questions, whole_summary
+from agentark.debate import (
+    DebateProtocol,
+    Summary,
+    outcome_of,
+    questions_of,
+    read_records,
+    run_questions,
+    warning_of,
+    whole_summary,
+)
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import build_engines, check_engines
+from agentark.execution.protocols import protocol_from
 from agentark.execution.questions import stage_questions
+from agentark.execution.rehearsing import rehearse
 from agentark.execution.shares import longest_s
-from agentark.llm import Engine, Sampling
+from agentark.llm import Engine
 from agentark.store import Output
 from agentark.store.outputs import put_bytes
 from agentark.tasks import Policy, Question, policy_of
 
+_log = logging.getLogger(__name__)
 MAX_EQUAL_TOKENS_SAMPLES = 64
 _STOP_POLL_S = 0.2
 
@@ -43,6 +56,8 @@ def run(context: StageContext) -> StageResult | None:
         needs_gold=context.stage.settings["needsGold"],
     )
     total = _count(read())
+    if "model" not in context.stage.inputs:
+        rehearse(context, next(read()))
     clock = _Clock(context.work / "seconds")
     with clock:
         summary = asyncio.run(_ask(context, read(), total, protocol, policy, int(params["protocol"].get("seed", 0))))
@@ -62,6 +77,8 @@ def run(context: StageContext) -> StageResult | None:
         "seconds": seconds,
     }
     metrics: dict[str, Any] = {"questions": summary.questions, "failed": summary.failed, "agents": protocol.agents}
+    if context.stage.kind == "debate":
+        metrics |= _outcome(context, protocol, policy)
     return StageResult(outputs, metrics=metrics, usage=usage)
 
 
@@ -79,6 +96,24 @@ class _Clock:
     def __exit__(self, *error: object) -> None:
         self.seconds += time.monotonic() - self._started
         self._memory.write_text(f"{self.seconds:.3f}")
+
+
+def _outcome(context: StageContext, protocol: DebateProtocol, policy: Policy) -> dict[str, Any]:
+    """What the debate came to, as metrics; `warning` is there where many of its replies could not count."""
+    outcome = outcome_of(read_records(context.store, context.shared_path("records")), policy)
+    metrics = {name: value for name, value in asdict(outcome).items() if value is not None}
+    settings = context.stage.settings
+    field = settings.get("field", "spec")
+    warning = warning_of(
+        outcome,
+        max_tokens=protocol.sampling.max_tokens,
+        field=field,
+        model_field="spec.student" if "model" in context.stage.inputs else f"{field}.teacher",
+    )
+    if warning:
+        _log.warning("stage %s: %s", context.stage.name, warning)
+        metrics["warning"] = warning
+    return metrics
 
 
 async def _ask(
@@ -126,34 +161,6 @@ async def _ask(
         watching.cancel()
         for engine in engines:
             await engine.aclose()
-
-
-def protocol_from(params: dict[str, Any]) -> DebateProtocol:
-    """A protocol from a stage's parameters."""
-    sampling = params["sampling"]
-    return DebateProtocol(
-        type=params["type"],
-        agents=params["agents"],
-        rounds=params["rounds"],
-        stop_on_consensus=params.get("stopOnConsensus", True),
-        peers=params.get("peers", "Others"),
-        tie=params.get("tie", "First"),
-        sampling=Sampling(
-            temperature=float(sampling["temperature"]),
-            top_p=float(sampling["topP"]),
-            top_k=sampling["topK"],
-            max_tokens=sampling["maxTokens"],
-        ),
-        prompts=prompts_from(params["prompts"]),
-        roles=tuple(params.get("roles", ())),
-        engines=tuple(params.get("engines", ())),
-    )
-
-
-def prompts_from(params: dict[str, str]) -> Prompts:
-    """Prompts from a stage's parameters; what is left out has its default."""
-    names = {"solutionMarker": "solution_marker"}
-    return Prompts(**{names.get(name, name): text for name, text in params.items()})
 
 
 def _sized(context: StageContext, params: dict[str, Any]) -> dict[str, Any]:

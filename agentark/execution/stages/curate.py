@@ -7,8 +7,8 @@ from typing import Any
 from agentark.curate import CurationParams, curate
 from agentark.debate import read_records
 from agentark.execution.context import StageContext, StageResult
+from agentark.execution.protocols import prompts_from
 from agentark.execution.questions import stage_questions
-from agentark.execution.stages.answering import prompts_from
 from agentark.store import stage_path
 from agentark.store.outputs import put_bytes
 from agentark.tasks import policy_of

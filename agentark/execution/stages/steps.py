@@ -11,7 +11,7 @@ from agentark.debate.rounds import agent_rounds
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.labelling import ask_labels
-from agentark.execution.stages.answering import prompts_from
+from agentark.execution.protocols import prompts_from
 from agentark.llm.chat import Message
 from agentark.reward.labels import Discussion, Turn, label_discussions
 from agentark.reward.rows import write_rows

@@ -103,7 +103,8 @@ async def roll_out(
         beginning = query.messages[-1].content
         ended = [found for found in reply.completions if found.finish_reason == "stop"]
         right = sum(is_right(beginning + found.text, query.gold) for found in ended)
-        return {"right": right, "of": len(reply.completions), "truncated": len(reply.completions) - len(ended)}
+        truncated = sum(found.finish_reason == "length" for found in reply.completions)
+        return {"right": right, "of": len(reply.completions), "truncated": truncated}
 
     texts = {one.id: texts_of(one, rule=rule, sources=sources) for one in discussions}
     gold = {one.id: one.gold for one in discussions}
