@@ -49,8 +49,6 @@ CLOSE: Final = replace(MATH, absolute_tolerance=Fraction(1, 10**10))
 """inspect_ai's tolerance."""
 NEAR: Final = replace(MATH, relative_tolerance=Fraction(1, 10**4))
 """SkyThought's tolerance."""
-TEN_LETTERS: Final = replace(CHOICE, letters="ABCDEFGHIJ")
-"""slime's letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +243,9 @@ def _skythought(call: Call, claim: Claim) -> Reading:
     if not call.name.endswith(".check_correctness") or not isinstance(problem, dict):
         return NOT_GRADING
     gold, letters = problem.get("answer"), "MMLU" in call.name
-    if letters and isinstance(gold, int) and 0 <= gold < len(TEN_LETTERS.letters):
-        gold = TEN_LETTERS.letters[gold]
-    return (call.keywords.get("generation"), gold), claim.expected, TEN_LETTERS if letters else NEAR
+    if letters and isinstance(gold, int) and 0 <= gold < len(CHOICE.letters):
+        gold = CHOICE.letters[gold]
+    return (call.keywords.get("generation"), gold), claim.expected, CHOICE if letters else NEAR
 
 
 def _letter_read(call: Call, claim: Claim, policy: Policy) -> Reading:
@@ -261,13 +259,13 @@ def _slime(call: Call, claim: Claim) -> Reading:
     """Graders called with the reply and the label first; some return the verdict as a part of the result."""
     if call.name == "_extract_letter_from_response":
         valid = _argument(call, 1)
-        letters = "".join(map(str, valid)) if isinstance(valid, tuple) else TEN_LETTERS.letters
+        letters = "".join(map(str, valid)) if isinstance(valid, tuple) else CHOICE.letters
         return _letter_read(call, claim, replace(CHOICE, letters=letters))
     if call.name == "compute_gpqa_reward" and "metadata" in call.keywords:
         return "the letter is looked up in the options' texts"
     if SLIME_VERDICTS.get(call.name) != call.part:
         return NOT_GRADING
-    policy = TEN_LETTERS if call.name == "compute_gpqa_reward" else MATH
+    policy = CHOICE if call.name == "compute_gpqa_reward" else MATH
     return (_argument(call, 0), _argument(call, 1, "label")), claim.expected, policy
 
 

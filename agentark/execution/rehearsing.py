@@ -67,7 +67,7 @@ def _fault(rehearsal: Rehearsal, folder: Path, question: str, protocol: DebatePr
     try:
         tokenizer = pretrained.read_tokenizer(folder)
     except Exception as error:  # Loaders of many formats raise many things.
-        return f"its tokenizer cannot be loaded: {str(error)[:_SHOWN]}"
+        return f"its tokenizer cannot be loaded: {_line(error)}"
     prompt = [Message(**message) for message in single_pass_prompt(protocol.prompts, question)]  # type: ignore[arg-type]
     if rehearsal.use == "RewardModel":
         return _reward_model_fault(tokenizer, prompt)
@@ -82,6 +82,10 @@ def _fault(rehearsal: Rehearsal, folder: Path, question: str, protocol: DebatePr
         return template_fault(tokenizer, [[*prompt, Message("assistant", _SOLUTION)]])
     asked = conversations(question, protocol, solution=_SOLUTION)
     return template_fault(tokenizer, [talk for engine, talk in asked if rehearsal.engine in (None, engine)])
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:_SHOWN]
 
 
 def template_fault(tokenizer: Any, talks: Sequence[Sequence[Message]]) -> str:
@@ -119,7 +123,7 @@ def _student_fault(tokenizer: Any, folder: Path, prompt: Sequence[Message]) -> s
     try:
         generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
     except (OSError, ValueError, TypeError) as error:
-        return f"its generation_config.json cannot be loaded: {str(error)[:_SHOWN]}"
+        return f"its generation_config.json cannot be loaded: {_line(error)}"
     ends = generation.eos_token_id if generation is not None else None
     whole = [*prompt, Message("assistant", _SOLUTION)]
     *asked, answer = (Turn(role=message.role, content=message.content) for message in whole)
@@ -133,7 +137,7 @@ def _student_fault(tokenizer: Any, folder: Path, prompt: Sequence[Message]) -> s
     except InvalidInput as error:
         return str(error).removeprefix("student model: ")
     except Exception as error:  # Templates raise what they like.
-        return f"its chat template refuses a prompt with its answer: {str(error)[:_SHOWN]}; {_OWN_TEMPLATE}"
+        return f"its chat template refuses a prompt with its answer: {_line(error)}; {_OWN_TEMPLATE}"
     return ""
 
 

@@ -23,6 +23,7 @@ _MIXED_LATEX: Final = re.compile(r"(?<![\d.}/^])(\d+)\s*(\\frac\s*(?:\d\s*\d|\{\
 _EUROPEAN: Final = re.compile(
     r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,(?!\d{3}(?!\d))\d+(?![\d.,])|(?<![\d.,])\d{1,3}(?:\.\d{3}){2,}(?![\d.,]\d)"
 )
+_INDIAN: Final = re.compile(r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])")
 _REPEATING: Final = re.compile(r"(?<![\d.])(\d{0,20})\.(\d{0,20})\\(?:overline|bar|dot)\s*(?:\{(\d{1,20})\}|(\d))")
 _PRODUCT: Final = {"*": "*", "/": "/", "\\cdot": "*", "\\times": "*", "\\div": "/"}
 
@@ -42,6 +43,9 @@ def grouped_digits(text: str, separators: str) -> str:
     for separator in separators:
         if separator in text:
             text = _grouped(separator).sub(lambda match, sep=separator: match[0].replace(sep, ""), text)  # type: ignore[misc]
+    if "," in separators and text.count(",") > 1:
+        # 10,00,000 in India.
+        text = _INDIAN.sub(lambda match: match[0].replace(",", ""), text)
     if separators and text.count(".") + text.count(",") > 1:
         text = _EUROPEAN.sub(lambda match: match[0].replace(".", "").replace(",", "."), text)
     return text
@@ -87,6 +91,9 @@ def divides_by_zero(text: str) -> bool:
 
 def _read(text: str) -> Fraction:
     if not text or len(text) > MAX_LENGTH or not any(c.isdigit() for c in text):
+        raise _Unreadable
+    if ".(" in text:
+        # 3.(3) repeats its 3, it is no product.
         raise _Unreadable
     if "\\" in text:
         text = _REPEATING.sub(_repeating, text)

@@ -10,11 +10,16 @@ from typing import Final
 MAX_TEXT: Final = 200_000
 """Characters that are looked at, counted from the end: a final answer stands there."""
 
-_THINKING_ENDS: Final = ("</think>", "</thinking>", "<|channel|>final<|message|>")
-_THINKING_BEGINS: Final = ("<think>", "<thinking>", "<|channel|>analysis<|message|>")
+_THINKING_ENDS: Final = (
+    "</think>", "</thinking>", "</thought>", "</reasoning>", "</scratchpad>", "<|channel|>final<|message|>",
+)  # fmt: skip
+_THINKING_BEGINS: Final = (
+    "<think>", "<thinking>", "<thought>", "<reasoning>", "<scratchpad>", "<|channel|>analysis<|message|>",
+)  # fmt: skip
 # Whoever speaks after the end of a turn is not the model that was asked.
 _TURN_END: Final = re.compile(
-    r"<[|｜](?:im_end|eot_id|eom_id|endoftext|end_of_text|end_of_turn|end_of_sentence|end▁of▁sentence|end|return|eos)[|｜]>"
+    r"<[|｜](?:im_end|eot_id|eom_id|endoftext|end_of_text|end_of_turn|end_of_sentence|end▁of▁sentence|end|return|"
+    r"eos)[|｜]>"
     r"|</s>|<eos>|<end_of_turn>|<EOT>",
     re.IGNORECASE,
 )
@@ -22,6 +27,8 @@ _FORMAT_TOKEN: Final = re.compile(
     r"<[|｜](?:im_start|start_header_id|begin_of_text|start|assistant)[|｜]>(?:assistant\b(?:<\|end_header_id\|>)?)?"
     r"|<[|｜][A-Za-z_▁]{1,30}[|｜]>|<s>|<bos>|<start_of_turn>(?:model\b)?|\[/?INST\]"
 )
+_BLANKS: Final = re.compile(r"[ \t]{4,}")
+_LINES: Final = re.compile(r"\n[ \t]*\n\s*\n")
 _CALCULATOR: Final = re.compile(r"<<[^<>\n]{0,200}>>")
 _TAG: Final = re.compile(
     r"</?(?:b|strong|i|em|u|code|mark|span|p|div|big|small|center|font)(?:\s[^<>\n]{0,100})?>", re.I
@@ -39,6 +46,8 @@ _WIDE: Final = {
     **dict.fromkeys((0x200B, 0x2060, 0xFEFF), None),
     ord("\u3000"): " ",
     ord("、"): ", ",
+    ord("٫"): ".",
+    ord("٬"): ",",
 }
 
 
@@ -57,6 +66,9 @@ def visible(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
         text = text.translate(_WIDE)
+    if "    " in text or "\n\n\n" in text:
+        # Long runs of blanks say nothing, and make patterns that look for blanks slow.
+        text = _BLANKS.sub("   ", _LINES.sub("\n\n", text))
     if "<" in text:
         text = _without_tags(text)
     if "`" in text:
@@ -91,10 +103,12 @@ def _without_thinking(text: str) -> str:
 def _turn(text: str) -> str:
     if "<" not in text and "[" not in text:
         return text
+    begin = 0
     for end in _TURN_END.finditer(text):
-        if _FORMAT_TOKEN.sub("", text[: end.start()]).strip():
+        if _FORMAT_TOKEN.sub("", text[begin : end.start()]).strip():
             text = text[: end.start()]
             break
+        begin = end.end()
     return _FORMAT_TOKEN.sub(" ", _TURN_END.sub(" ", text))
 
 

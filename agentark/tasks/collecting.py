@@ -31,7 +31,11 @@ _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _MATRIX: Final = re.compile(
     r"\\begin\{([pb]?matrix|smallmatrix|array)\}(?:\{[lcr|]*\})?((?:(?!\\begin|\\end)[\s\S])*)\\end\{\1\}"
 )
-_BRACKETED_MATRIX: Final = re.compile(r"[(\[]\s*(\\begin\{(?:array|matrix|[pb]matrix)\}[\s\S]*\\end\{[a-z]+\})\s*[)\]]")
+_BRACKETED_MATRIX: Final = re.compile(
+    r"[(\[]\s*(\\begin\{(?:array|matrix|smallmatrix|[pb]matrix)\}[\s\S]*\\end\{[a-z]+\})\s*[)\]]"
+)
+_TRANSPOSED: Final = re.compile(r"(.+)\^\s*\{?\s*(?:T|\\top|\\intercal)\s*\}?")
+_CASES: Final = re.compile(r"\\begin\{cases\}((?:[^&=]*=[^&]*))\\end\{cases\}")
 _OPENING: Final = frozenset(("(", "[", "{", "\\{", "\\lbrace", "\\langle"))
 _CLOSING: Final = frozenset((")", "]", "}", "\\}", "\\rbrace", "\\rangle"))
 
@@ -45,8 +49,16 @@ def collection(text: str) -> Collection | None:
     Returns:
         The parts, or None if the text is one thing.
     """
+    if turned := _TRANSPOSED.fullmatch(text):
+        row = _matrix(turned[1]) or collection(turned[1])
+        if row is not None and row.opening in ("(", "[", f"matrix 1x{len(row.items)}"):
+            return Collection(f"matrix {len(row.items)}x1", "", row.items)
+    if cases := _CASES.fullmatch(text):
+        return collection(", ".join(row.strip(" ,.") for row in cases[1].split("\\\\") if row.strip()))
     if text.startswith("\\begin"):
         return _matrix(text)
+    if text.startswith("[["):
+        return _nested(text)
     if bracketed := _BRACKETED_MATRIX.fullmatch(text):
         return _matrix(bracketed[1])
     if _LOOSE_COMMA.search(text):
@@ -72,6 +84,14 @@ def collection(text: str) -> Collection | None:
     if tokens.count("\\pm") == 1:
         return Collection("", "", tuple(text.replace("\\pm", sign).strip() for sign in "+-"), alternatives=True)
     return None
+
+
+def _nested(text: str) -> Collection | None:
+    """Read [[1, 2], [3, 4]] as a matrix."""
+    rows = [row.split(",") for row in re.findall(r"\[([^\[\]]*)\]", text)]
+    if re.sub(r"\[[^\[\]]*\]", "", text[1:-1]).strip(", ") or len({len(row) for row in rows}) != 1:
+        return None
+    return Collection(f"matrix {len(rows)}x{len(rows[0])}", "", tuple(entry.strip() for row in rows for entry in row))
 
 
 def _matrix(text: str) -> Collection | None:

@@ -15,8 +15,8 @@ from agentark.tasks.collecting import Collection, collection, without_brackets
 from agentark.tasks.normalising import MAX_ANSWER, plain, words
 from agentark.tasks.notations import based, choice_letter, clock, listed_letter, ratio, same_clock
 from agentark.tasks.policy import Policy
-from agentark.tasks.quantities import Quantity, equal_quantities, quantity, split_unit
-from agentark.tasks.relations import Statement, statement
+from agentark.tasks.quantities import Quantity, equal_quantities, is_date, quantity, split_unit
+from agentark.tasks.relations import Statement, as_interval, statement
 
 MAX_NESTING: Final = 3
 CHECKER_SECONDS: Final = 0.3
@@ -58,10 +58,14 @@ class _Comparison:
             return False
         if left == right:
             return True
+        if is_date(left) or is_date(right):
+            return False
         a, b = quantity(left, self._policy), quantity(right, self._policy)
         if a is not None and b is not None:
             return equal_quantities(a, b, self._policy)
-        left, right = (grouped_digits(text, self._early) for text in (left, right))
+        left, right = (as_interval(grouped_digits(text, self._early)) for text in (left, right))
+        if left == right:
+            return True
         first, second = collection(left), collection(right)
         if first is None and second is None:
             left, right = without_brackets(left), without_brackets(right)
@@ -197,7 +201,7 @@ def _same_notation(left: str, right: str) -> bool | None:
 
 def _same_ratio(left: str, right: str, a: Quantity | None, b: Quantity | None) -> bool | None:
     """Compare where one side is a ratio, the other one too or a plain number; None where neither is a ratio."""
-    ratios = ratio(left) if ":" in left else None, ratio(right) if ":" in right else None
+    ratios = [ratio(side) if ":" in side or " to " in side else None for side in (left, right)]
     if not any(ratios):
         return None
     if all(ratios):
@@ -214,8 +218,12 @@ def _names(parts: Collection) -> tuple[str, ...]:
 
 
 def _as_union(parts: Collection) -> bool:
-    """Whether the parts are intervals that may be united: `\\cup`, or inequalities joined by 'or'."""
-    return parts.opening == "|" or (parts.word == "or" and all(statement(item).is_range for item in parts.items))
+    """Whether the parts are intervals that may be united: `\\cup`, or rays and inequalities joined otherwise."""
+    if parts.opening == "|":
+        return True
+    items = [as_interval(item) for item in parts.items]
+    rays = all("\\infty" in item and item[0] in "([" for item in items)
+    return not parts.opening and (rays or (parts.word == "or" and all(statement(item).is_range for item in items)))
 
 
 def _list_of_bracketed(left: Collection, right: Collection) -> bool:
@@ -249,4 +257,7 @@ def _squeezed(text: str) -> str:
     """Drop blanks; drop case where the answer is words, not symbols."""
     squeezed = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
     is_words = len(squeezed) > 1 and all(c.isalpha() or c in "-'" for c in squeezed)
-    return squeezed.casefold() if is_words else squeezed
+    if not is_words:
+        return squeezed
+    # "an ellipse" is an ellipse, and "on Tuesday" is Tuesday.
+    return re.sub(r"\s+", "", re.sub(r"^(?:on|in|at)?\s*(?:(?:an?|the)\s+)?(?=\w{3})", "", text.casefold()))

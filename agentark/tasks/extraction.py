@@ -8,54 +8,84 @@ answer follows is no marker, and of a number that cannot be read as a whole no p
 import re
 from typing import Final
 
+from agentark.tasks.boxes import boxed
 from agentark.tasks.choosing import letter
 from agentark.tasks.cleaning import visible
-from agentark.tasks.markers import DENIAL, HASHES, TAGGED, TAKEN_BACK, WITHDRAWN, answer_markers, one_reply
-from agentark.tasks.normalising import MAX_ANSWER, closes_at, plain, unwrap
-from agentark.tasks.numerals import Numeral, is_one_of_several, last_numeral, numerals
+from agentark.tasks.markers import (
+    HASHES,
+    answer_markers,
+    is_claimed,
+    last_thought,
+    one_reply,
+    tagged_answers,
+)
+from agentark.tasks.normalising import MAX_ANSWER, plain, unwrap
+from agentark.tasks.numerals import MAX_SEARCHED, Numeral, is_one_of_several, last_numeral, last_spelled, numerals
 from agentark.tasks.policy import Policy
 from agentark.tasks.quantities import quantity
 from agentark.tasks.relations import statement
+from agentark.tasks.statements import DISPLAY, TURN, bullets, content_of, end_of_sentence, statement_at
 
-_BOX: Final = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*(\{?)")
-# What may stand between two boxes that are one answer.
-_GAP: Final = r"(?:[\s$}~]|\\[()\[\],;! ]|\\q?quad|\\text\s*\{)*"
-_JOINT: Final = re.compile(
-    rf"{_GAP}(?P<word>,?{_GAP}\b(?:and|or)\b|,|;|&){_GAP}(?:[A-Za-z](?:_\{{?\w\}}?)?\s*=\s*)?{_GAP}"
-)
-_SENTENCE_END: Final = re.compile(
-    r"(?<!\bNo)(?<!\bRs)(?<!\bapprox)(?<!\bSt)(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bNr)\.(?=\s|$)"
-    r"|(?<!\\)[;!?](?=\s|$)|[。！？]|\n|\s(?:because|since|as\s+(?:required|wanted|desired|expected|claimed))(?:\s|$)",
-    re.IGNORECASE,
-)
-_DISPLAY: Final = re.compile(
-    r"\$\$((?:(?!\$\$)[\s\S]){1,2000})\$\$|\\\[((?:(?!\\\])[\s\S]){1,2000})\\\]"
-    r"|(\\begin\{(?P<name>align\*?|equation\*?|gather\*?|aligned|[pbvB]?matrix|cases)\}[\s\S]{1,2000}?\\end\{(?P=name)\})"
-)
 _INLINE: Final = re.compile(
-    r"(?<![\\$\w])\$(?:(?=[^\s$])([^$\n]{0,298}?[^\s$\\])|\s(?![^$\n]*(?<![\\{A-Za-z])[A-Za-z]{2})([^$\n]{1,300}?)\s)\$(?![\d$])"
+    r"(?<![\\$\w])\$(?:(?=[^\s$])((?:\\\$|[^$\n]){0,298}?[^\s$\\])|"
+    r"\s(?![^$\n]*(?<![\\{A-Za-z])[A-Za-z]{2})([^$\n]{1,300}?)\s)\$(?![\d$])"
     r"|\\\(([^\n]{1,300}?)\\\)"
 )
+_SUM_OF_NUMBERS: Final = re.compile(r"[\d)%]\s*=\s*([^=]+)$")
+_CLOCK: Final = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])(?:\s*[AaPp]\.?\s?[Mm]\b\.?)?")
+_LIST_JOINT: Final = re.compile(r"\s*(?:,|,?\s*\b(?:and|or|и|или|y|o|et|ou|und|oder)\b|和|或|と|または|와|과|또는)\s*")
+_HEADING: Final = re.compile(r"(?:step|part|section|question|case)\s+\d|\d{1,2}[.)]\s+[A-Za-z]{2}", re.IGNORECASE)
 _LONE_NAME: Final = re.compile(r"[A-Za-z](?:_\{?\w{1,3}\}?)?|\\[a-z]+")
 _WORDS: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _PROSE: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
-_BULLET: Final = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?=\S)")
+_OTHER_AND: Final = re.compile(
+    r"(?<=[\d$)}\]])\s*(?:和|及|以及|と|와|과|(?<=\s)(?:и|y|et|und|e)(?=\s))\s*(?=[$\d(\\\[a-z-])"
+)
+_OTHER_OR: Final = re.compile(
+    r"(?<=[\d$)}\]])\s*(?:或者?|または|또는|(?<=\s)(?:или|o|ou|oder|lub)(?=\s))\s*(?=[$\d(\\\[a-z-])"
+)
+_OTHER_JOINT: Final = re.compile(r"[和及と와과或]|または|또는|\s(?:и|y|et|und|e|или|o|ou|oder|lub)\s")
+_ANNOUNCED: Final = re.compile(
+    r"\b(?:solutions?|answers?|roots?|values?)\b[^\n]{0,40}:[*_ ]*\n+((?:[ \t]*(?:[-*•]|"
+    r"\d{1,2}[.)])[ \t]+[^\n]+\n?){2,})\s*$",
+    re.IGNORECASE,
+)
+_YES_OR_NO: Final = re.compile(r"(yes|no|true|false)\s*[,.;:!—–-](?=\s)", re.IGNORECASE)
+_JOINER: Final = re.compile(r"\s*(?:,|and\b|or\b|=|\+|-|\\)")
 _LEAD_IN: Final = re.compile(
-    r"(?:(?:so|hence|thus|therefore|then|and|finally|ok|okay|well|now|clearly|consequently|overall|altogether|in\s+total)\b[,:]?\s*)*"
-    r"(?:(?:it['’]s\s+)|(?:it|this|that|which|he|she|they|there|we|i)\s+(?:is|are|equals?|gives?|makes?|yields?|gets?|got|have|has|had|obtains?|finds?|"
-    r"see|conclude|needs?|pays?|will\s+be|must\s+be)\s+(?:that\s+)?)?"
+    r"(?:(?:=>|->|⇒|=)\s*)?(?:(?:so|hence|thus|therefore|then|and|finally|ok|okay|well|now|clearly|consequently|"
+    r"overall|altogether|in\s+total)\b[,:]?\s*)*"
+    r"(?:(?:it['’]s\s+)|(?:it|this|that|which|he|she|they|there|we|i)\s+(?:is|are|equals?|gives?|makes?|yields?|"
+    r"gets?|got|have|has|had|obtains?|finds?|"
+    r"see|conclude|needs?|pays?|will\s+be|must\s+be|was|were)\s+(?:that\s+)?)?"
     r"(?:(?:the|its|their|her|his|our|each|every|all)\s+[^.=$\\\d:;,]{1,70}?\s*(?:\$[^$\n]{1,20}\$\s*)?"
     r"\b(?:is|are|was|were|equals?|gets?|becomes?|have|has|will\s+be|must\s+be)\s+)?"
-    r"(?:[A-Z][A-Za-z ]{1,30}:\s*)?",
+    r"(?:[A-Z][A-Za-z ]{1,30}\s?:\s*)?(?:at\s+(?=[\d(]))?(?:an?\s+(?=[\d$]))?",
+    re.IGNORECASE,
+)
+_TRAILING_REMARK: Final = re.compile(
+    r"(?<=\w)\s*\((?!about|approx|or\b|that\s+is|i\.e|≈|=)(?=[^()]*[A-Za-z×=])[^()]{2,200}\)(?=[.!*]*\s*$)"
+)
+_IS_THE_ANSWER: Final = re.compile(
+    r"(?:^|[.\n]\s*)(?:So\s+|Thus,?\s+|Therefore,?\s+)?([^\s.][^\n.]{0,40}?)\s+is\s+the\s+(?:final\s+|correct\s+|"
+    r"right\s+)?answer\b"
+)
+_LIST: Final = re.compile(r"\s+\((?=[^()]*[,×*+=-])[^()]{3,120}\)$|:\s+\S.*$")
+# An exact value, then what it is about: "14/3, or about 4.67", "2√3 (≈ 3.46)".
+_APPROXIMATION: Final = re.compile(
+    r"(?<=[\w$)}\]%])(?:\s*\((?:≈|\$?\\approx|or\s+(?:about|approximately|roughly)|about|approximately|approx\.?|"
+    r"roughly)[^()]{1,40}\)"
+    r"|,?\s+(?:or|which\s+is|i\.e\.,?|that\s+is)\s+(?:about|approximately|roughly|"
+    r"around)\s+[$\\(]*-?[\d.,]*\d[\\%)$]*(?:\s+(?:percent|units))?)"
+)
+_EXAMPLE: Final = re.compile(r"\s*\((?:for\s+example|e\.g\.?|such\s+as|say)\b[^()]*\)", re.IGNORECASE)
+_RETRACTING: Final = re.compile(
+    r"\((?:[^()]*\b)?(?:or|maybe|perhaps|possibly|mod|rejected?|wrong|not|incorrect|extraneous|invalid|discarded?)\b",
     re.IGNORECASE,
 )
 _REMARK: Final = re.compile(r"\s+\((?=[^()]*(?<![\\A-Za-z])[A-Za-z]{2})[^()]{2,120}\)$")
 _AFTERTHOUGHT: Final = re.compile(
     r",\s+(?:not|which|since|because|as|so|i\.e|that\s+is|and\s+not|and\s+we|where|for)\b.*$", re.IGNORECASE
-)
-_TURN: Final = re.compile(
-    r"^(?:not|isn['’]t|never)\s[^.;\n]{1,60}?(?:,|;)?\s*(?:\bbut\s+(?:rather\s+)?|;\s*it(?:['’]s|\s+is)\s+)",
-    re.IGNORECASE,
 )
 
 
@@ -69,10 +99,12 @@ def extract(text: str, policy: Policy) -> str | None:
     Returns:
         The answer as written, without typography around it (an upper-case letter for choices); None if there is none.
     """
-    body = one_reply(visible(text))
+    body = last_thought(one_reply(visible(text)))
     if policy.kind == "choice":
         return letter(body, policy.letters)
-    marked = _marked(body, policy)
+    if policy.kind == "math":
+        body = _APPROXIMATION.sub("", body)
+    marked, body = _marked(body, policy)
     if marked is not None:
         return marked
     if policy.kind == "text":
@@ -81,8 +113,11 @@ def extract(text: str, policy: Policy) -> str | None:
         return _stated_briefly(body, policy) or _last_formula(body, policy)
     if (line := _one_line(body)) and quantity(plain(line), policy) is not None:
         return line
+    if opening := _opening(body, policy):
+        return opening
+    body = _TRAILING_REMARK.sub("", body)
     last = last_numeral(body, policy)
-    return _whole(last) if last else None
+    return _whole(last) if last else last_spelled(body)
 
 
 def reference(gold: str, policy: Policy) -> str:
@@ -95,65 +130,24 @@ def reference(gold: str, policy: Policy) -> str:
         # "C Cecile": the option as it stands in the list.
         listed = re.match(rf"([{policy.letters}])\s+(?=[A-Z])", gold)
         return listed[1] if listed else gold.strip()
-    return _marked(visible(gold), policy) or unwrap(gold[:MAX_ANSWER])
+    return _marked(visible(gold), policy)[0] or unwrap(gold[:MAX_ANSWER])
 
 
-def _marked(body: str, policy: Policy) -> str | None:
-    for fragment in (_boxed(body), _tagged(body), _after_hashes(body)):
+def _marked(body: str, policy: Policy) -> tuple[str | None, str]:
+    """The answer that a text marks, and the text without the statements that its writer does not stand by."""
+    for fragment in (boxed(body), _tagged(body), _after_hashes(body)):
         if fragment:
-            return _refined(fragment, policy)
+            return _refined(fragment, policy), body
     for marker in reversed(answer_markers(body)):
-        fragment = _statement_at(body, marker.end())
-        if fragment and _can_answer(fragment, policy):
-            return _refined(fragment, policy)
-    return None
-
-
-def _statement_at(body: str, start: int) -> str:
-    """What a marker is followed by: the rest of its sentence, a display, or the next line; empty if it is denied."""
-    rest = body[start : start + MAX_ANSWER].lstrip(" \t*_:>")
-    if rest.startswith("\n"):
-        rest = rest.lstrip()
-        rest = rest.lstrip("#> \t")
-        if items := _bullets(rest):
-            return items
-    display = _DISPLAY.match(rest)
-    if display and not rest[display.end() :].lstrip(" .,").startswith(("and", "or", "=")):
-        return _content(display)
-    if turn := _TURN.match(rest):
-        rest = rest[turn.end() :]
-    elif DENIAL.match(rest):
-        return ""
-    end = _end_of_sentence(rest)
-    is_open = rest[end : end + 1] == "?" or WITHDRAWN.search(rest, 0, end) or TAKEN_BACK.match(rest, end)
-    return "" if is_open else unwrap(rest[:end])
-
-
-def _bullets(rest: str) -> str:
-    """Join the items of a list at the start of a text by commas; empty where there is no list."""
-    items: list[str] = []
-    for line in rest.split("\n"):
-        bullet = _BULLET.match(line)
-        if bullet is None:
-            break
-        items.append(unwrap(line[bullet.end() :]))
-    return ", ".join(items)
-
-
-def _end_of_sentence(rest: str) -> int:
-    """Offset of the end of the first sentence; brackets and formulas are not cut."""
-    for end in _SENTENCE_END.finditer(rest):
-        head = rest[: end.start()]
-        balanced = all(head.count(a) <= head.count(b) for a, b in ("()", "[]", "{}"))
-        if end[0] == "\n" or (balanced and not _inside_formula(head)):
-            return end.start()
-    return len(rest)
-
-
-def _inside_formula(head: str) -> bool:
-    return head.count("\\(") > head.count("\\)") or bool(
-        re.search(r"\$[A-Za-z\\(][^$]*$", head) and head.count("$") % 2
-    )
+        fragment, end = statement_at(body, marker.end())
+        if not fragment or not is_claimed(body, marker):
+            body = f"{body[: marker.start()]} {body[end:]}"
+        elif _can_answer(fragment, policy):
+            return _refined(fragment, policy), body
+    for reversed_marker in _IS_THE_ANSWER.finditer(body):
+        if quantity(plain(reversed_marker[1]), policy) is not None:
+            return unwrap(reversed_marker[1]), body
+    return None, body
 
 
 def _can_answer(fragment: str, policy: Policy) -> bool:
@@ -170,50 +164,21 @@ def _can_answer(fragment: str, policy: Policy) -> bool:
 
 
 _IDLE: Final = re.compile(
-    r"(?:correct|right|wrong|clear|obvious|simple|easy|as\s+follows|the\s+following|below|above|given|found|obtained|in\s+the|therefore|"
+    r"(?:correct|right|wrong|clear|obvious|simple|easy|as\s+follows|the\s+following|below|above|given|found|"
+    r"obtained|in\s+the|therefore|"
     r"confirmed|consistent|reasonable|verified|unchanged|supported|based\s+on|still|thus|shown|that|what|this|it|I)\b",
     re.IGNORECASE,
 )
 
 
-def _boxed(body: str) -> str:
-    if "box" not in body:
-        return ""
-    boxes = [(box.start(), *_box_content(body, box)) for box in _BOX.finditer(body)]
-    boxes = [box for box in boxes if box[2]]
-    if not boxes:
-        return ""
-    start, _, answer = boxes[-1]
-    for earlier_start, earlier_end, content in reversed(boxes[:-1]):
-        joint = _JOINT.fullmatch(body, earlier_end, start) if start - earlier_end <= 40 else None
-        if joint is None:
-            break
-        word = re.search(r"and|or", joint["word"])
-        answer, start = f"{content}{f' {word[0]} ' if word else ', '}{answer}", earlier_start
-    return answer
-
-
-def _box_content(body: str, box: re.Match[str]) -> tuple[int, str]:
-    """End of a box and what it holds."""
-    rest = body[box.end() : box.end() + MAX_ANSWER]
-    if box[1]:
-        close = closes_at(rest)
-        content = rest[:close] if close is not None else rest.partition("\n")[0].rstrip("$ .")
-        end = box.end() + len(content) + (close is not None)
-    else:
-        content = re.match(r"[^\s$]*", rest)[0]  # type: ignore[index]
-        end = box.end() + len(content)
-    return end, unwrap(content)
-
-
 def _tagged(body: str) -> str:
-    if "<answer>" not in body.casefold():
-        return ""
-    contents = [unwrap(content) for content in TAGGED.findall(body)]
+    contents = [unwrap(content) for content in tagged_answers(body)]
     content = next((content for content in reversed(contents) if content), "")
     if "\n" in content:
         lines = [line for line in content.split("\n") if line.strip()]
-        content = _statement_at(lines[-1], 0) or content
+        if len([line for line in lines if re.search(r"\d", line)]) > 1 and not re.search(r"[=:]", content):
+            return " | ".join(lines)
+        content = statement_at(lines[-1], 0)[0] or content
     return content
 
 
@@ -221,7 +186,7 @@ def _after_hashes(body: str) -> str:
     if "####" not in body:
         return ""
     lines = [unwrap(line) for line in HASHES.findall(body)]
-    return next((line for line in reversed(lines) if line), "")
+    return next((line for line in reversed(lines) if line and not _HEADING.match(line)), "")
 
 
 def _refined(fragment: str, policy: Policy) -> str:
@@ -235,6 +200,7 @@ def _refined(fragment: str, policy: Policy) -> str:
             fragment = rest
     if policy.kind == "text" or quantity(plain(fragment), policy) is not None:
         return fragment
+    fragment = _EXAMPLE.sub("", fragment)
     if policy.kind == "number":
         return _refined_number(fragment, policy)
     return _refined_maths(fragment, policy)
@@ -242,6 +208,9 @@ def _refined(fragment: str, policy: Policy) -> str:
 
 def _refined_number(fragment: str, policy: Policy) -> str:
     right = unwrap(fragment.rpartition("=")[2])
+    if statement(plain(fragment)).is_equation and not re.search(r"[A-Za-z]", fragment):
+        # 2 + 2 = 5
+        return fragment
     if right != fragment and right:
         if quantity(plain(right), policy) is not None:
             return right
@@ -254,6 +223,7 @@ def _refined_number(fragment: str, policy: Policy) -> str:
             # "2 = x"
             return left
         fragment = right
+    fragment = plain(fragment) if "\\" in fragment else fragment
     first = next(numerals(fragment, policy), None)
     if first is None or not first.readable or is_one_of_several(fragment, first):
         return fragment
@@ -262,22 +232,35 @@ def _refined_number(fragment: str, policy: Policy) -> str:
 
 def _refined_maths(fragment: str, policy: Policy) -> str:
     """Take the formula out of a sentence: `$x = 3$ as required` and `18 dollars per day for all eggs`."""
-    for trailing in (_REMARK, _AFTERTHOUGHT):
+    fragment = _joined(fragment)
+    for trailing in (_REMARK, _AFTERTHOUGHT, _LIST):
+        if _RETRACTING.search(fragment):
+            break
         shorter = unwrap(trailing.sub("", plain(fragment)))
-        if shorter != fragment and _is_answer(shorter, policy):
+        is_answer = quantity(shorter, policy) is not None if trailing is _LIST else _is_answer(shorter, policy)
+        if shorter != fragment and is_answer:
             return shorter
     if not _WORDS.search(_without_text(fragment)) and fragment.isascii():
         return fragment
     stripped = unwrap(fragment[_LEAD_IN.match(fragment).end() :])  # type: ignore[union-attr]
     if stripped and stripped != fragment and _is_answer(stripped, policy):
         return stripped
-    if not _is_prose(fragment):
+    if not _is_prose(fragment if "\\text" not in fragment else plain(fragment)):
         return fragment
+    if sum_of := _SUM_OF_NUMBERS.search(fragment):
+        total = unwrap(sum_of[1])
+        if quantity(plain(total), policy) is not None:
+            return total
     formulas = _formulas(fragment)
     if len(formulas) == 1:
         return unwrap(formulas[0])
-    stated = list(numerals(fragment, policy))
+    stated = list(numerals(plain(fragment) if "\\text" in fragment else fragment, policy))
     return stated[0].text if len(stated) == 1 and stated[0].readable and not formulas else fragment
+
+
+def _joined(text: str) -> str:
+    """Join the parts of a list by the words that the rest of the code knows."""
+    return _OTHER_OR.sub(" or ", _OTHER_AND.sub(" and ", text)) if _OTHER_JOINT.search(text) else text
 
 
 def _is_answer(text: str, policy: Policy) -> bool:
@@ -290,41 +273,90 @@ def _is_answer(text: str, policy: Policy) -> bool:
 
 def _stated_briefly(body: str, policy: Policy) -> str:
     """What a reply of one line states: `16`, `x = 16 apples`, `Hence 5.`, `The solutions are $x=2$ and $x=5$.`"""
-    line = _one_line(body)
+    line = _joined(_one_line(body))
     if not line:
-        return ""
+        return _opening(body, policy) or _closing_list(body)
     if quantity(plain(line), policy) is not None:
         return line
+    if turn := TURN.match(line):
+        line = line[turn.end() :]
     stripped = unwrap(line[_LEAD_IN.match(line).end() :])  # type: ignore[union-attr]
     for candidate in (stripped, unwrap(_REMARK.sub("", stripped)), unwrap(re.sub(r"[!?]$", "", stripped))):
         if candidate and quantity(plain(candidate), policy) is not None:
             return candidate
-    if not stripped or _end_of_sentence(stripped) != len(stripped) or _short_word_count(plain(stripped)) > 2:
+    if yes_or_no := _YES_OR_NO.match(line):
+        return yes_or_no[1]
+    formula = _INLINE.match(stripped)
+    if formula and _WORDS.match(stripped[formula.end() :].lstrip()) and not _JOINER.match(stripped, formula.end()):
+        return unwrap(formula[1] or formula[2] or formula[3])
+    if not stripped or end_of_sentence(stripped) != len(stripped) or _short_word_count(plain(stripped)) > 2:
         return ""
-    tells = _word_count(re.sub(r"\b(?:and|or|sqrt|sin|cos|tan|log|exp)\b", " ", stripped))
+    tells = _word_count(re.sub(r"\b(?:and|or|sqrt|sin|cos|tan|log|exp)(?![A-Za-z])", " ", stripped))
     return "" if tells and len(list(numerals(stripped, policy))) > 1 else stripped
+
+
+def _opening(body: str, policy: Policy) -> str:
+    """The first line of a reply where it is an answer alone and an explanation follows."""
+    lines = [line for line in body.split("\n") if line.strip()]
+    first = unwrap(lines[0]) if lines else ""
+    if (
+        len(lines) < 2
+        or quantity(plain(first), policy) is None
+        or quantity(plain(unwrap(lines[-1])), policy) is not None
+    ):
+        return ""
+    return first if body.strip().partition("\n")[2].startswith("\n") else ""
+
+
+def _closing_list(body: str) -> str:
+    """The items of a list at the end of a reply, behind a line that announces them."""
+    closing = _ANNOUNCED.search(body)
+    items = bullets(closing[1]) if closing else ""
+    return items if items and all(len(item) <= 60 and re.search(r"[=\d]", item) for item in items.split(", ")) else ""
 
 
 def _last_formula(body: str, policy: Policy) -> str | None:
     """The last formula of a text, or its last number if that comes later."""
-    formulas = [(match.end(), _content(match)) for match in _DISPLAY.finditer(body)]
+    body = body[-MAX_SEARCHED:]
+    formulas = [(match.end(), content_of(match)) for match in DISPLAY.finditer(body)]
     formulas += [(match.end(), match[1] or match[2] or match[3]) for match in _INLINE.finditer(body)]
     formulas = sorted(item for item in formulas if not _LONE_NAME.fullmatch(item[1].strip()))
+    if len(formulas) > 1 and (listed := _listed(body)):
+        return listed
     number = last_numeral(body, policy)
+    times = list(_CLOCK.finditer(body))
+    if (
+        times
+        and (not formulas or formulas[-1][0] < times[-1].end())
+        and (number is None or number.end <= times[-1].end())
+    ):
+        return times[-1][0]
     if formulas and (number is None or formulas[-1][0] >= number.end):
         return unwrap(formulas[-1][1]) or None
     return _whole(number) if number else None
+
+
+def _listed(body: str) -> str:
+    """The last formulas of a text where commas or words join them; empty where the last one stands alone."""
+    inline = list(_INLINE.finditer(body))
+    if (
+        not inline
+        or not body[inline[-1].end() :].strip(" .。*").isascii()
+        or re.search(r"\d", body[inline[-1].end() :])
+    ):
+        return ""
+    first = len(inline) - 1
+    while first and _LIST_JOINT.fullmatch(body, inline[first - 1].end(), inline[first].start()):
+        first -= 1
+    if first == len(inline) - 1:
+        return ""
+    return _joined(unwrap(body[inline[first].start() : inline[-1].end()]))
 
 
 def _formulas(fragment: str) -> list[str]:
     """Formulas of a sentence, lone names left out."""
     formulas = [match[1] or match[2] or match[3] for match in _INLINE.finditer(fragment)]
     return [formula for formula in formulas if not _LONE_NAME.fullmatch(formula.strip())]
-
-
-def _content(display: re.Match[str]) -> str:
-    content = display[1] or display[2] or display[3]
-    return unwrap(content.strip())
 
 
 def _whole(number: Numeral) -> str | None:
@@ -355,7 +387,8 @@ def _short_word_count(line: str) -> int:
 
 
 def _other_letters(line: str) -> int:
-    return 0 if line.isascii() else sum(c.isalpha() and not c.isascii() for c in line)
+    # Greek letters are names.
+    return 0 if line.isascii() else sum(c.isalpha() and not c.isascii() and not "Ͱ" <= c <= "Ͽ" for c in line)
 
 
 def _without_text(line: str) -> str:

@@ -3,6 +3,7 @@ r"""Where a text says its answer: `<answer>`, "the answer is", "Answer:" and the
 A marker is only a place; whether an answer follows it is for the reader of what follows.
 """
 
+import json
 import re
 from typing import Final
 
@@ -32,7 +33,7 @@ _LANGUAGES: Final[dict[str, tuple[str, str]]] = {
     "Bengali": (r"উত্তর", r"হল|হলো"),
     "Thai": (r"คำตอบ(?:ที่ถูกต้อง)?", r"คือ"),
     "Chinese": (
-        r"(?:最终|最終|正确|正確|所以)?答案|正确选项|正確選項|答(?=\s*[:：])|故?选择?(?=\s*[(（]?[A-J])|選擇?(?=\s*[(（]?[A-J])",
+        r"(?:最终|最終|正确|正確|所以)?答案|正确选项|正確選項|答(?=\s*[:：])|(?<!不)故?选择?(?=\s*:?\s*[(（]?[A-J])|選擇?(?=\s*:?\s*[(（]?[A-J])",
         r"是|为|為|应为|應為|等于|就是|应该是|選|选择|选",
     ),
     "Japanese": (r"(?:最終的な|正しい)?(?:答え|回答|解答|正解)", r"は"),
@@ -45,7 +46,8 @@ _OTHER: Final = "|".join(
     for language, (nouns, copulas) in _LANGUAGES.items()
 )
 _COPULA: Final = (
-    r"(?:is|was|be|becomes|equals|reads)\b(?:\s+(?:equal\s+to|therefore|thus|then|simply|just|clearly|indeed|actually|now|"
+    r"(?:is|was|be|becomes|equals|reads)\b(?:\s+(?:equal\s+to|therefore|thus|then|simply|just|clearly|indeed|"
+    r"actually|now|"
     r"still|also|hence|definitely))*|"
     r"(?:would|should|must|will|has\s+to|ought\s+to|can\s+only|could\s+only|may|might)\s+(?:then\s+|therefore\s+)?be\b|"
     r"comes?\s+out\s+(?:to\s+be|to|as|at)\b|turns?\s+out\s+to\s+be\b|works\s+out\s+to\b"
@@ -61,7 +63,7 @@ _LABEL_A: Final = re.compile(r"^[ \t>*_#-]*A[*_]*[ \t]*:[*_ \t]*", re.MULTILINE 
 ANSWER: Final = re.compile(
     rf"{_LABEL_A.pattern}"
     r"|^[ \t>*_#-]*(?:the\s+)?(?:final|correct|right|my|our)?[ \t]*answer[ \t*_]*$\n"
-    rf"|{_ENGLISH}|\bans(?:\s*[:=]|\.\s*[:=]?|\s+is\b)\s*",
+    rf"|{_ENGLISH}|\bans(?:\s*[:=-]|\.\s*(?:[:=]|is\b)?|\s+is\b|\s+(?=\(?[a-j]\)?\s*$))\s*",
     re.MULTILINE | re.IGNORECASE,
 )
 """English. The end of a match is where the answer may begin."""
@@ -71,24 +73,74 @@ MAX_MARKERS: Final = 64
 """A text that says more often what its answer is goes round in circles."""
 MAX_OTHER: Final = 20_000
 """Characters at the end of a text that are searched for the table's markers."""
-TAGGED: Final = re.compile(r"<answer>((?:(?!</?answer>)[\s\S]){1,4000})(?:</answer>|\Z)", re.IGNORECASE)
-HASHES: Final = re.compile(r"####[ \t]*([^\n]*)")
-NEXT_QUESTION: Final = re.compile(r"^[ \t]*(?:Question|Problem|Q|Exercise)(?:[ \t]+\d+)?[ \t]*:", re.MULTILINE)
-"""Base models go on with a question of their own."""
-DENIAL: Final = re.compile(
-    r"(?:no|not|never|neither|nope)\b|n['’]t\b|(?:wrong|incorrect|false|unclear|unknown|impossible\s+to\s+tell)\b",
+_TAGGED: Final = re.compile(r"<answer>((?:(?!</?answer>)[\s\S]){1,4000})(?:</answer>|\Z)", re.IGNORECASE)
+_JSON_FIELD: Final = re.compile(
+    r"\"(?:final[_ ]?answer|answer(?:[_ ](?:choice|letter|index))?|choice|result|solution)\"\s*:\s*"
+    r"(\"(?:[^\"\\\\\n]|\\\\.){1,2000}\"|-?[\d.]{1,40}(?:[eE][-+]?\d{1,3})?|true|false)",
     re.IGNORECASE,
 )
+_RESTATED: Final = re.compile(
+    r"\W*(?:(?:it|that|this|the\s+\w+)(?:['’]s|\s+is|\s+should\s+be|\s+must\s+be)\s+(?!wrong|right|correct|"
+    r"incorrect|because|not)\S{1,12}[.!]?\s*$"
+    r"|\(?[A-J]\)?[.!]?\s*$)",
+    re.IGNORECASE,
+)
+HASHES: Final = re.compile(r"####[ \t]*([^\n]*)")
+NEXT_QUESTION: Final = re.compile(
+    r"^[ \t]*(?:Question|Problem|Q|Exercise|User|Human|Assistant)(?:[ \t]+\d+)?[ \t]*:", re.MULTILINE
+)
+"""Base models go on with a question of their own."""
+DENIAL: Final = re.compile(
+    r"(?:no(?!\.\s*\d)|not|never|neither|nope)\b|n['’]t\b|(?:wrong|incorrect|false|unclear|unknown|"
+    r"impossible\s+to\s+tell)\b",
+    re.IGNORECASE,
+)
+REDONE: Final = re.compile(
+    r"[\s.…!]{0,6}(?:wait|hmm+|oops|hold\s+on|no)\b[^.!?\n]{0,40}\b(?:mistake|wrong|can['’]t\s+be|cannot\s+be|"
+    r"not\s+right|contradicts?|redo|recompute|error)",
+    re.IGNORECASE,
+)
+"""Right behind a statement: the work is done again."""
 TAKEN_BACK: Final = re.compile(
     r"[\s.,;:!?)\"'-]{0,6}(?:but\s+|however,?\s+|no,?\s+|wait,?\s+|hmm,?\s+|actually,?\s+)*"
-    r"(?:that|this|it|which|he|she|they|agent\s+\d+)(?:['’]s|\s+(?:is|was|are|seems|looks|must\s+be|cannot\s+be|can['’]t\s+be))\s*"
+    r"(?:that|this|it|which|he|she|they|agent\s+\d+)(?:['’]s|\s+(?:is|was|are|seems|looks|must\s+be|cannot\s+be|"
+    r"can['’]t\s+be))\s*"
     r"(?:(?:clearly|obviously|actually|definitely|also|simply|just)\s+)*"
-    r"(?:(?:wrong|incorrect|false|mistaken|a\s+mistake|an\s+error)\b(?!\s+to\b)|not\s+(?:right|correct|true|the\s+answer)\b)",
+    r"(?:(?:wrong|incorrect|false|mistaken|a\s+mistake|an\s+error)\b(?!\s+to\b)|not\s+(?:right|correct|true|"
+    r"the\s+answer)\b)",
     re.IGNORECASE,
 )
 """Right behind a statement: it does not stand."""
+SECOND_THOUGHT: Final = re.compile(
+    r"(?<![A-Za-z])(?:wait|hold\s+on|oops|scratch\s+that|correction|on\s+second\s+thought|actually|"
+    r"sorry)\b[\s,.:!;…—–-]+(?:no\b[\s,.:!;—–-]*)?",
+    re.IGNORECASE,
+)
+"""What was said before it does not stand if an answer follows."""
+ATTRIBUTED: Final = re.compile(
+    r"(?:\b(?:agent|peer|model)\s*\d*(?:['’]s)?|\b(?:some|others?|they|he|she|people)\b)\s*(?:\w+\s+){0,2}?"
+    r"(?:(?:says?|said|claims?|claimed|thinks?|thought|believes?|argues?|chose|chooses|gets?|got|answered|that|"
+    r"final|the)\s+){0,3}$"
+    r"|\b(?:previously|initially|first|earlier|my\s+(?:first|former|earlier|previous))\s+(?:\w+\s+){0,3}$|"
+    r"\bif\b[^.!?\n]{0,80}$",
+    re.IGNORECASE,
+)
+"""In front of a marker: somebody else's answer, a former one, or one under a condition."""
+DOUBTED: Final = re.compile(
+    r"(?:\bdoubt|n['’]t\s+(?:think|believe)|\bnot\s+(?:think|sure|believe|convinced)|\bwhether|\bunless|"
+    r"\bnot\s+true|\bfalse\s+that|\bnobody|\bno\s+one|\btempting\s+to|\brefuse)\b[^.!?\n]{0,30}$",
+    re.IGNORECASE,
+)
+"""In front of a marker: the answer is not claimed."""
+OBJECTION: Final = re.compile(
+    r"\b(?:disagree|wrong|incorrect|mistaken?|misread|overlook\w*|however|but\s+i\b|i\s+(?:get|got|find|found|"
+    r"maintain|think)|my\s+(?:own\s+)?answer|mine|now\s+(?:choose|change)|instead|but|it\s+is|it['’]s)\b",
+    re.IGNORECASE,
+)
+"""After somebody else's answer: it is not taken over."""
 WITHDRAWN: Final = re.compile(
-    r"\b(?:but|which|and|though|yet)\s+(?:(?:that|this|it|he|she|they)\s*)?(?:['’]s|is|was|are|seems|must\s+be)\s+(?:\w+\s+)?"
+    r"\((?:wrong|incorrect|false)\)|\b(?:but|which|and|though|yet)\s+(?:(?:that|this|it|he|she|"
+    r"they)\s*)?(?:['’]s|is|was|are|seems|must\s+be)\s+(?:\w+\s+)?"
     r"(?:wrong|incorrect|false|mistaken|not\s+(?:right|correct|true))\b",
     re.IGNORECASE,
 )
@@ -101,6 +153,38 @@ def answer_markers(text: str) -> list[re.Match[str]]:
     if not matches or not text.isascii():
         matches = list(ANSWER_ANYWHERE.finditer(text, max(0, len(text) - MAX_OTHER)))
     return matches[-MAX_MARKERS:]
+
+
+def tagged_answers(text: str) -> list[str]:
+    """Find what stands in `<answer>` tags, or in the field `answer` of a JSON object, in order."""
+    tagged = _TAGGED.findall(text) if "<answer>" in text.casefold() else []
+    if not tagged and "{" in text:
+        tagged = [_json_text(value) for value in _JSON_FIELD.findall(text)]
+    return tagged
+
+
+def _json_text(value: str) -> str:
+    try:
+        return str(json.loads(value)) if value.startswith('"') else value
+    except ValueError:
+        # LaTeX that nobody escaped.
+        return value.strip('"')
+
+
+def is_claimed(text: str, marker: re.Match[str]) -> bool:
+    """Whether the writer claims what a marker announces: not if it is doubted, or of others and objected to."""
+    before = text[max(0, marker.start() - 100) : marker.start()]
+    return not (DOUBTED.search(before) or (ATTRIBUTED.search(before) and OBJECTION.search(text, marker.end())))
+
+
+def last_thought(text: str) -> str:
+    """Cut a text down to what follows its last second thought, where that says an answer."""
+    thoughts = list(SECOND_THOUGHT.finditer(text))[-MAX_MARKERS:]
+    for thought in reversed(thoughts):
+        rest = text[thought.end() :]
+        if "\\boxed" in rest or ANSWER.search(rest) or _RESTATED.match(rest):
+            return rest
+    return text
 
 
 def one_reply(text: str) -> str:

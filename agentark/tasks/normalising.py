@@ -31,12 +31,21 @@ _CHARACTERS: Final = {
     "≈": "\\approx ",
     "∈": "\\in ",
     "…": "\\ldots ",
-    "°": "^\\circ ",
+    **dict.fromkeys("°º˚", "^\\circ "),
+    "∠": "\\angle ",
+    "∶": ":",
+    "∩": "\\cap ",
+    "∅": "\\emptyset ",
+    "⊂": "\\subset ",
     "％": "%",
     "ℝ": "\\mathbb{R}",
 }
 _SUPERSCRIPTS: Final = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
+# Between digits it is a range.
+_EN_DASH: Final = re.compile(r"(?<=\d)[–—](?=\d)")
 _GLYPH_ROOT: Final = re.compile(r"√\s?(?:\(([^()]{1,80})\)|(\d+|[A-Za-z]))")
+_SUBSCRIPTS: Final = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_SUBSCRIPT_RUN: Final = re.compile("[₀₁₂₃₄₅₆₇₈₉]+")
 _SUPERSCRIPT_RUN: Final = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _SPACING: Final = re.compile(
     r"\\(?:left|right|displaystyle|textstyle|limits|qquad|quad|bigl|bigr|Bigl|Bigr|big|Big|[!,;:>])(?![A-Za-z])|~"
@@ -48,21 +57,39 @@ _SPACE_COMMAND: Final = re.compile(r"(?<!\\)\\(?= )")
 # A comma between digits that is set without space is a mark of thousands, not one of a list.
 # JSON within JSON doubles the backslash of a command; a row of a matrix ends in two, then a blank or a digit follows.
 _ESCAPED_TWICE: Final = re.compile(
-    r"(?<!\\)\\\\(?=(?:[dtc]?frac|sqrt|left|right|boxed|text|mathrm|mathbf|cdot|times|leq?|geq?|neq?|infty|pi|circ|pm|cup|angle|"
+    r"(?<!\\)\\\\(?=(?:[dtc]?frac|sqrt|left|right|boxed|text|mathrm|mathbf|cdot|times|leq?|geq?|neq?|infty|pi|"
+    r"circ|pm|cup|angle|"
     r"in|log|ln|sin|cos|tan|theta|alpha|beta)(?![A-Za-z]))"
 )
 _GROUP_MARK: Final = re.compile(r"(?<=\d)(?:\{,\}|,\\!)\s?(?=\d{3}(?!\d))")
+_DEEP: Final = r"(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*"
 _TEXT_COMMAND: Final = re.compile(
-    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|bm|operatorname|emph|hbox|"
-    r"underline|uline)\s*\{([^{}\\]*)\}"
+    r"\\(?:text(?:bf|it|rm|sf|tt|normal|up)?|mbox|mathrm|mathbf|mathit|mathsf|mathtt|boldsymbol|bm|operatorname|"
+    r"emph|hbox|"
+    rf"underline|uline)\s*\{{({_DEEP})\}}"
 )
+_STYLE: Final = re.compile(
+    r"\\(?:bf|rm|it|tt|large|Large|LARGE|huge|small|normalsize|bfseries)(?![A-Za-z])|"
+    r"\\(?:text)?color\s*\{[a-z]+\}|\\checkmark(?![A-Za-z])"
+)
+_ROW_GAP: Final = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|ex|em|mm|cm)\s*\]")
+_OVER: Final = re.compile(r"\{?\s*([\w.]+|\{[^{}]*\})\s*\\over(?![A-Za-z])\s*([\w.]+|\{[^{}]*\})\s*\}?")
+_UNIT_FRACTION: Final = re.compile(
+    r"(?<=[\d}\s])\s*\\frac\s*\{\s*([A-Za-z]{1,6}(?:\^\{?\d\}?)?)\s*\}\s*\{\s*([A-Za-z]{1,6}(?:\^\{?\d\}?)?)\s*\}$"
+)
+_MICRO: Final = re.compile(r"(?<=[\d}])\s*\\mu\s*(?=[A-Za-z])")
+_UNIT_COMMAND: Final = re.compile(r"(?<=[\d}])\s*(?<!_)\\(Omega|AA)(?![A-Za-z])\s*$")
 _BOXED: Final = re.compile(r"^\\(?:boxed|fbox)\s*\{(.*)\}$", re.DOTALL)
 _DELIMITERS: Final = (
     ("$$", "$$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"), ("__", "__"), ('"', '"'), ("'", "'"),
 )  # fmt: skip
+# Emoji, ticks, arrows and "therefore" around an answer; a degree sign is none of them.
+_SIGN: Final = "[\u2190-\u21ff\u2234\u2235\u2600-\u2604\u2607-\u27bf\ufe0f\U0001f000-\U0001faff]"
+_SIGNS_AROUND: Final = re.compile(rf"^(?:{_SIGN}\s*)+(?=\S)|(?<=\S)(?:\s*{_SIGN})+$")
 _OPENERS: Final = frozenset(start[0] for start, _ in _DELIMITERS)
 # One dollar sign is money, a pair that embraces something without blanks at its ends is mathematics.
-_INLINE_MATHS: Final = re.compile(r"(?<![\\$\w])\$(?=[^\s$])([^$\n]{0,300}?[^\s$\\])\$(?![\d$])")
+_INLINE_MATHS: Final = re.compile(r"(?<![\\$\w])\$(?=[^\s$])((?:\\\$|[^$\n]){0,300}?[^\s$\\])\$(?![\d$])")
+_RAISED_MATHS: Final = re.compile(r"(?<=[A-Za-z])\$(\^\{?\d\}?)\$")
 # 0.333... and 1, 2, 3, ... go on; a sentence that trails off after its number does not.
 _GOES_ON: Final = re.compile(r"\d\.\d+\s*(?:\.\.\.|…)$|,\s*(?:\.\.\.|…)$")
 _ENVIRONMENT: Final = re.compile(
@@ -85,33 +112,56 @@ def plain(text: str) -> str:
     if "..." in line:
         line = line.replace("...", "\\ldots ")
     if "$" in line:
-        line = _INLINE_MATHS.sub(r"\1", line).replace("\\$", "$")
-    if "\\" in line or "~" in line:
+        line = _INLINE_MATHS.sub(_inner, _RAISED_MATHS.sub(r"\1", line)).replace("\\$", "$")
+    if "\\" in line or "~" in line or "{" in line:
         line = _plain_latex(line)
     elif "{,}" in line:
         line = _GROUP_MARK.sub("", line)
     return unwrap(" ".join(line.split()))
 
 
+def _inner(match: re.Match[str]) -> str:
+    """The formula, with a blank before a word that touches its end."""
+    touches = match.string[match.end() : match.end() + 1].isalpha()
+    return f"{match[1]} " if touches else match[1]
+
+
 def _plain_latex(line: str) -> str:
     if "\\\\" in line:
         line = _ESCAPED_TWICE.sub("\\\\", line)
-    line = _GROUP_MARK.sub("", line)
+    line = _STYLE.sub(" ", _ROW_GAP.sub(r"\\\\ ", _GROUP_MARK.sub("", line)))
+    for _ in range(4):
+        line, count = _TEXT_COMMAND.subn(_words_of, line)
+        if not count:
+            break
+    line = (
+        line.replace("{:}", ":")
+        .replace("\\colon", ":")
+        .replace("\\&", " and ")
+        .replace("\\lbrack", "[")
+        .replace("\\rbrack", "]")
+    )
+    line = _OVER.sub(r"\\frac{\1}{\2}", line) if "\\over" in line else line
     line = line.replace("\\%", "%").replace("{,}", ",").replace("\\#", "#").replace("\\(", "").replace("\\)", "")
     for command, sign in _POUND_SIGNS.items():
         line = line.replace(command, sign)
     line = _SPACING.sub(lambda match: "" if match[0] in _NO_SPACE else " ", line)
     line = _SPACE_COMMAND.sub("", line)
-    for _ in range(4):
-        line, count = _TEXT_COMMAND.subn(r" \1 ", line)
-        if not count:
-            break
     line = re.sub(r"([A-Za-z])\s+\^", r"\1^", line)
-    line = re.sub(r"\\[dtc]frac(?![A-Za-z])", r"\\frac", line)
+    line = _MICRO.sub(" μ", line.replace("{}", "") if "\\circ" in line else line)
+    line = _UNIT_COMMAND.sub(lambda match: " Ω" if match[1] == "Omega" else " Å", _UNIT_FRACTION.sub(r" \1/\2", line))
+    line = re.sub(r"\\varnothing(?![A-Za-z])|\\\{\s*\\\}", r"\\emptyset ", line)
+    line = re.sub(r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1", line)
     line = re.sub(r"\\(?:dots|cdots|dotsc)(?![A-Za-z])", r"\\ldots", line)
     line = re.sub(r"\\(ge|le|ne)q(?![A-Za-z])", r"\\\1 ", line)
     line = re.sub(r"\^\s*(?:\{\s*\\prime\s*\}|\\prime(?![A-Za-z]))", "'", line)
     return re.sub(r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])", " degrees ", line)
+
+
+def _words_of(command: re.Match[str]) -> str:
+    """What a text command holds; the thin space between units is a blank there."""
+    inner = command[1].replace("\\,", " ").replace("\\cdot", "*") if "\\" in command[1] else command[1]
+    return f" {inner} "
 
 
 def unwrap(text: str) -> str:
@@ -119,6 +169,8 @@ def unwrap(text: str) -> str:
     for _ in range(8):
         before = text
         text = text.strip()
+        if not text.isascii():
+            text = _SIGNS_AROUND.sub("", text) or text
         if not (text.endswith(("...", "…")) and _GOES_ON.search(text)):
             text = text.rstrip(".,;:。，；：．").strip()
         if text.endswith("\\") and not text.endswith("\\\\"):
@@ -195,8 +247,10 @@ def words(text: str) -> str:
 def _ascii(text: str) -> str:
     if text.isascii():
         return text
+    text = _EN_DASH.sub(" through ", text)
     text = _GLYPH_ROOT.sub(lambda root: f"\\sqrt{{{root[1] or root[2]}}}", text)
     text = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[c] for c in run[0]) + "}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[c] for c in run[0]) + "}", text)
     return "".join(_CHARACTERS.get(c, c) if not _is_numeric(c) else _digits(c) for c in text)
 
 

@@ -13,6 +13,7 @@ _CLOCK: Final = re.compile(
     re.IGNORECASE,
 )
 _BASED: Final = re.compile(r"\(?([0-9A-Fa-f]{1,64}(?:\.[0-9A-Fa-f]+)?)\)?\s*_\s*(?:\{\s*(\w{1,12})\s*\}|(\d))")
+_BASES: Final = {"two": "2", "three": "3", "five": "5", "eight": "8", "ten": "10", "twelve": "12", "sixteen": "16"}
 _LETTER: Final = re.compile(r"[(\[]?([A-J])[)\]]?")
 _LISTED: Final = re.compile(
     r"(?:(?:option|choice|answer)\s+)?(?:[(\[]([A-J])[)\]]|([A-J])\s?[.):])(?:\s+\S.*)?|(?:option|choice)\s+([A-J])"
@@ -60,8 +61,8 @@ def same_clock(a: Clock, b: Clock) -> bool:
 
 
 def ratio(text: str) -> tuple[Fraction, ...] | None:
-    """Read `3:4` or `1:2:3` as parts of the first one; None where it is a time of day or anything else."""
-    parts = text.split(":")
+    """Read `3:4`, `3 to 4` or `1:2:3` as parts of the first one; None where it is a time of day or anything else."""
+    parts = re.split(r":|(?<=\d)\s+to\s+(?=\d)", text)
     if not 2 <= len(parts) <= 8 or clock(text) is not None:
         return None
     values = [value(part.strip()) for part in parts]
@@ -74,7 +75,10 @@ def ratio(text: str) -> tuple[Fraction, ...] | None:
 def based(text: str) -> tuple[str, str] | None:
     """Read `1011_2` as digits and base; None for anything else."""
     match = _BASED.fullmatch(text.strip())
-    return (match[1].lstrip("0") or "0", (match[2] or match[3]).casefold()) if match else None
+    if match is None:
+        return None
+    base = (match[2] or match[3]).casefold()
+    return match[1].lstrip("0") or "0", _BASES.get(base, base)
 
 
 def choice_letter(text: str) -> str | None:

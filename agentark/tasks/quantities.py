@@ -20,7 +20,40 @@ class Quantity:
     unit: Unit | None = None
 
 
-_SCALES: Final = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_SCALES: Final = {
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+    "lakh": 10**5,
+    "crore": 10**7,
+    "百万": 10**6,
+    "百": 100,
+    "千": 1000,
+    "万": 10**4,
+    "萬": 10**4,
+    "亿": 10**8,
+    "億": 10**8,
+    "만": 10**4,
+    "억": 10**8,
+}
+_PARTS: Final = {
+    "half": 2,
+    "halve": 2,
+    "third": 3,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+    "ninth": 9,
+    "tenth": 10,
+    "hundredth": 100,
+    "thousandth": 1000,
+}
 # fmt: off
 _ONES: Final = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -28,7 +61,7 @@ _ONES: Final = (
 )
 # fmt: on
 _TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_WORDS: Final = {
+NUMBER_WORDS: Final = {
     **{word: n for n, word in enumerate(_ONES)},
     **{word: 10 * n for n, word in enumerate(_TENS, start=2)},
 }
@@ -44,12 +77,21 @@ _NUMBER_AND_UNIT: Final = re.compile(
 _EXPRESSION_AND_UNIT: Final = re.compile(rf"(?P<number>.*?[\w)}}])\s+(?P<unit>{_UNIT})$")
 # 1,2 are two numbers and 1,234 is one of thousands; these can only be decimals.
 _DECIMAL_COMMA: Final = re.compile(r"-?(?:0,\d+|[1-9]\d{0,15},(?:\d{2}|\d{4,12}))")
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([^\W\d_]+)\.?\s*(?:,|and\b)?\s*(?:and\b\s*)?")
+_PART: Final = re.compile(r"(?:\$(?=\d+\s+and\s))?(\d+(?:\.\d+)?)\s*([^\W\d_]+)\.?\s*(?:,|and\b)?\s*(?:and\b\s*)?")
 _SIGN_WORD: Final = re.compile(r"^(?:minus|negative)\s+(?=[\d$€£.\\])", re.IGNORECASE)
 _TIMES: Final = re.compile(r"(?<=\d)\s[xX]\s(?=\d)")
 _AND_FRACTION: Final = re.compile(r"(?<=\d)\s+and\s+(?=\d+\s?/\s?\d+(?![\d/]))")
+_SUFFIXES: Final = {"k": 1000, "m": 10**6, "mn": 10**6, "mio": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12}
+_COUNTED_PARTS: Final = re.compile(rf"(\d+)[\s-]({'|'.join(_PARTS)}|halve)s?$", re.IGNORECASE)
+_DIFFERENCE: Final = re.compile(r"\d\s*-\s*\d")
+_DATE: Final = re.compile(r"\d+-\d+-\d+(?:-\d+)*|\d{3}-\d{4}|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}([-/])\d{1,2}\1\d{2,4}")
+_AND_PART: Final = re.compile(
+    r"(?<=\d)\s+and\s+(a|one|two|three|four|five)[\s-](half|third|quarter|fourth|fifth|sixth|eighth|tenth)s?\b", re.I
+)
+_OUT_OF: Final = re.compile(r"(?<=\d)\s+out\s+of\s+(?=\d+$)")
 _LEAD: Final = re.compile(
-    r"^(?:\\approx(?![A-Za-z])|≈|~|(?:about|approximately|exactly|only|just|roughly|a\s+total\s+of|precisely)\b)\s*",
+    r"^(?:an?(?=\s\d)|\\approx(?![A-Za-z])|≈|~|(?:about|approximately|exactly|only|just|roughly|a\s+total\s+of|"
+    r"precisely)\b)\s*",
     re.IGNORECASE,
 )
 
@@ -68,9 +110,14 @@ def quantity(text: str, policy: Policy) -> Quantity | None:
         return None
     text = _SIGN_WORD.sub("-", _LEAD.sub("", grouped_digits(text, policy.thousands)))
     if " " in text:
-        text = _TIMES.sub(" * ", _AND_FRACTION.sub(" ", text))
+        text = _AND_PART.sub(_part_of_one, text)
+        text = _OUT_OF.sub("/", _TIMES.sub(" * ", _AND_FRACTION.sub(" ", text)))
     if not any(c.isdigit() for c in text):
         return _chinese(text, policy) if not text.isascii() else _spelled(text, policy)
+    if is_date(text):
+        return None
+    if parts_of_one := _COUNTED_PARTS.fullmatch(text):
+        return Quantity(Fraction(int(parts_of_one[1]), _PARTS[parts_of_one[2].casefold()]))
     exact = value(text)
     if exact is None and "," in policy.thousands and _DECIMAL_COMMA.fullmatch(text):
         exact = value(text.replace(",", "."))
@@ -90,9 +137,27 @@ def quantity(text: str, policy: Policy) -> Quantity | None:
     return _with_unit(number, currency, parts, policy)
 
 
+def is_date(text: str) -> bool:
+    """Whether digits joined by dashes or strokes are a date or another code and nothing to calculate."""
+    return _DATE.fullmatch(text) is not None
+
+
+def _part_of_one(match: re.Match[str]) -> str:
+    """Write "and a half" as the fraction of a mixed number."""
+    count = 1 if match[1].casefold() == "a" else NUMBER_WORDS[match[1].casefold()]
+    return f" {count}/{_PARTS[match[2].casefold()]}"
+
+
 def _with_unit(number: Fraction, currency: Unit | None, parts: re.Match[str], policy: Policy) -> Quantity | None:
     percent = bool(parts["percent"])
+    if parts["unit"] and _DIFFERENCE.search(parts["number"]):
+        # "8 - 9 days" is a range.
+        return None
     scale, name = _scale(parts["unit"] or "")
+    if currency is not None and name.partition(" ")[0].casefold() in _SUFFIXES:
+        # $8M
+        suffix, _, name = name.partition(" ")
+        scale *= _SUFFIXES[suffix.casefold()]
     unit = read_unit(name, policy, attached=not parts["gap"] and not percent) if name else None
     if name and unit is None:
         return _compound(parts[0], policy) if currency is None else None
@@ -140,27 +205,40 @@ def split_unit(text: str, policy: Policy) -> tuple[str, Unit | None]:
 def _scale(unit: str) -> tuple[int, str]:
     head, _, rest = unit.strip().partition(" ")
     factor = _SCALES.get(head.casefold().rstrip("s"))
+    if factor is None and not unit.isascii():
+        scale = next((name for name in ("百万", head[:1]) if name in _SCALES and unit.strip().startswith(name)), "")
+        factor, rest = _SCALES.get(scale), unit.strip()[len(scale) :]
     return (factor, rest.strip()) if factor else (1, unit.strip())
 
 
 def _spelled(text: str, policy: Policy) -> Quantity | None:
+    text = re.sub(
+        r"^an?\s+(?=(?:half|third|quarter|hundred|thousand|million|billion|dozen)\b)", "one ", text, flags=re.IGNORECASE
+    )
+    text = text.replace(",", "")
     names = text.casefold().replace("-", " ").split()
     negative = names[:1] in (["minus"], ["negative"])
     names = names[1:] if negative else names
     total, group, used = 0, 0, 0
+    room = 100
     for name in names[:12]:
-        if name in _WORDS:
-            group += _WORDS[name]
+        if name in NUMBER_WORDS:
+            # "one two three" are three numbers.
+            if NUMBER_WORDS[name] >= room or (group % 100 and room == 100):
+                return None
+            group, room = group + NUMBER_WORDS[name], 10 if 20 <= NUMBER_WORDS[name] < 100 else 1
         elif name in ("hundred", "dozen") and group:
-            group *= _SCALES[name]
+            group, room = group * _SCALES[name], 100
         elif name in _SCALES and group:
-            total, group = total + group * _SCALES[name], 0
+            total, group, room = total + group * _SCALES[name], 0, 100
         elif not (name == "and" and used and names[used - 1] in _SCALES and names[used + 1 : used + 2] != []):
             break
         used += 1
     if not used:
         return None
     number = Fraction(-(total + group) if negative else total + group)
+    if part := _PARTS.get(names[used].rstrip("s") if used < len(names) and group else ""):
+        number, used = number / part, used + 1
     rest = text.split()[used + negative :] if "-" not in text else names[used:]
     percent = rest[:1] in (["percent"], ["%"])
     name = " ".join(rest[1:] if percent else rest)

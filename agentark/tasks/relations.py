@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from agentark.tasks.arithmetic import value
+
 MAX_SIDES: Final = 8
 
 _RELATION: Final = re.compile(
@@ -14,21 +16,26 @@ _RELATION: Final = re.compile(
     r"|<=|>=|!=|:=|==|≈|[=<>]"
 )
 _KINDS: Final = {
-    "=": "=", ":=": "=", "==": "=", "\\equiv": "=", "\\coloneqq": "=", "≈": "~", "\\approx": "~", "\\simeq": "~",
+    "=": "=", ":=": "=", "==": "=", "\\equiv": "≡", "\\coloneqq": "=", "≈": "~", "\\approx": "~", "\\simeq": "~",
     "<": "<", "\\lt": "<", ">": ">", "\\gt": ">", "<=": "<=", "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=",
     ">=": ">=", "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "!=": "!=", "\\ne": "!=", "\\neq": "!=",
     "\\in": "in", "\\notin": "notin",
 }  # fmt: skip
 _SUBSCRIPT: Final = r"(?:_(?:\{[^{}]{1,12}\}|[A-Za-z0-9]))?"
 _LETTER: Final = (
-    r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|rho|"
+    r"(?:[A-Za-z]|\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|"
+    r"xi|rho|"
     r"sigma|tau|upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega|ell))"
 )
 _ACCENT: Final = r"\\(?:vec|hat|bar|overline|widehat|mathcal|mathbb|overrightarrow)\s*\{?\s*"
 # A letter, a segment or an angle, an inverse or a transposed matrix, a function or a probability of something short.
 _NAME: Final = re.compile(
-    rf"(?:{_ACCENT})?{_LETTER}(?:\s*\}})?{_SUBSCRIPT}(?:\s?\(\s*(?:{_LETTER}|\d+)(?:\s*,\s*(?:{_LETTER}|\d+)){{0,3}}\s*\))?"
-    r"|(?:P|Pr|E|Var|\\mathbb\{P\}|\\Pr)\s?[(\[][^()=]{1,30}[)\]]"
+    rf"(?:{_ACCENT})?{_LETTER}(?:\s*\}})?{_SUBSCRIPT}(?:\s?\(\s*(?:{_LETTER}|\d+)(?:\s*,\s*(?:{_LETTER}|"
+    rf"\d+)){{0,3}}\s*\))?"
+    r"|(?:P|Pr|E|Var|\\mathbb\{P\}|\\Pr)\s?[(\[][^()]{1,30}[)\]]"
+    r"|[a-zA-Z](?:'{1,3}|\^\{?-1\}?)?\s?\(\s*(?:-?[\d.]+|[a-z]\s?\(\s*-?[\w.]+\s*\)|[a-z])\s*\)"
+    r"|\\frac\s*\{\s*d\s*[a-z]\s*\}\s*\{\s*d\s*[a-z]\s*\}|\\(?:det|deg|max|min|dim|rank)\s*\(?\s*[A-Za-z]\s*\)?|"
+    r"[A-Za-z]\d"
     r"|(?:\\(?:angle|triangle|measuredangle)\s*|m\s*\\angle\s*)?[A-Z]{2,4}|(?:m\s*)?\\angle\s*[A-Z\d]"
     r"|\\overline\s*\{\s*[A-Z]{2}\s*\}|\|\s*(?:\\vec\s*\{\s*)?[A-Z]{2}\s*\}?\s*\|"
     rf"|\\frac\s*\{{\s*[A-Z]{{2}}\s*\}}\s*\{{\s*[A-Z]{{2}}\s*\}}|[A-Z]{_SUBSCRIPT}(?:\s*:\s*[A-Z]{_SUBSCRIPT})+"
@@ -37,13 +44,28 @@ _NAME: Final = re.compile(
 # A label in words: "area", "number of apples"; never a product of letters.
 _LABEL: Final = re.compile(r"(?:[A-Za-z][A-Za-z']*\s+){0,7}[A-Za-z]{3,}(?:\s+[A-Za-z]{1,2})?")
 _TUPLE_OF_NAMES: Final = re.compile(rf"[(\[]\s*({_LETTER}{_SUBSCRIPT}(?:\s*,\s*{_LETTER}{_SUBSCRIPT}){{1,7}})\s*[)\]]")
+_WORD_LABEL: Final = re.compile(r"^[A-Za-z]{3,20}(?:\s+[a-z]{2,12}){0,3}:\s+(?=[-(\d\\])")
+_EQUALS: Final = re.compile(r"(?<=\w)\s+(?:equals|is\s+equal\s+to)\s+")
+# P(3, -1) is the point P.
+_POINT: Final = re.compile(r"[A-Z]\s?(\(\s*-?[\d./\\{}a-z]*\d[^()A-Za-z]*,[^()A-Za-z]*\))")
 _COLON_LABEL: Final = re.compile(
-    r"^(?:the\s+)?(?:(?:final|correct|right|exact)\s+)?(?:answer|solution|result|value|total|sum|ans)s?\s*(?:is\b|are\b|:)[\s:]*(?=\S)",
+    r"^(?:the\s+)?(?:(?:final|correct|right|exact)\s+)?(?:answer|solution|result|value|total|sum|"
+    r"ans)s?\s*(?:is\b|are\b|:)[\s:]*(?=\S)",
     re.IGNORECASE,
 )
 _CONSTANT_WORDS: Final = re.compile(
-    r"\\(?:begin|end)\s*\{[a-z]+\}|\\[A-Za-z]+|(?<![A-Za-z])(?:sqrt|sin|cos|tan|log|ln|exp|pi|degrees?|and|or|[ei])(?![A-Za-z])"
+    r"\\(?:begin|end)\s*\{[a-z]+\}|\\[A-Za-z]+|(?<![A-Za-z])(?:sqrt|sin|cos|tan|log|ln|exp|pi|degrees?|and|or|"
+    r"[ei])(?![A-Za-z])"
 )
+_INFINITY: Final = re.compile(r"(?<![A-Za-z\\])(?:inf|infinity|oo)(?![A-Za-z])", re.IGNORECASE)
+_ALL_REALS: Final = re.compile(
+    r"\\mathbb\s*\{?R\}?|\\R|all\s+(?:the\s+)?real(?:s|\s+numbers)|[Rr]eal\s+numbers", re.IGNORECASE
+)
+_REALS_WITHOUT: Final = re.compile(r"\\mathbb\s*\{?R\}?\s*(?:\\setminus|\\backslash|-)\s*\\\{\s*([^{},]+)\s*\\\}")
+_SET_BUILDER: Final = re.compile(
+    r"\\\{\s*[a-z]\s*(?:\\in\s*\\mathbb\s*\{?R\}?\s*)?(?:\\mid|\\vert|:|\|)\s*(.+?)\s*\\\}"
+)
+_CONDITION: Final = re.compile(r",\s*(?:where\s+|for\s+)?[a-z]\s*(?:\\in\s*\\mathbb\s*\{?[A-Z]\}?|\\neq?\s*-?[\d.]+)$")
 _WITH_UNIT: Final = re.compile(r"[$€£]?-?[\d.,/ ]*\d\s*(?:%|[A-Za-z]{2,}.{0,40}|\s[A-Za-z]\S*)")
 _BRACKETS: Final = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
@@ -74,7 +96,9 @@ def statement(text: str) -> Statement:
         The value and its names. A chain of constants (`11/2 = 5.5`) has its last side as value, an exact value with an
         approximation (`2\\sqrt{3} \\approx 3.46`) the exact one.
     """
-    text = _COLON_LABEL.sub("", text)
+    text = _EQUALS.sub("=", _WORD_LABEL.sub("", _COLON_LABEL.sub("", text)))
+    if point := _POINT.fullmatch(text):
+        return Statement(point[1])
     sides, kinds = _sides(text)
     if not kinds or len(sides) > MAX_SIDES:
         return Statement(text)
@@ -95,6 +119,37 @@ def statement(text: str) -> Statement:
     return _range(sides, kinds) or Statement(text, is_relation=True)
 
 
+def as_interval(text: str) -> str:
+    """Write what is an interval in other words as one: `{x | x <= 2}`, `x >= 2 and x < 3`, all real numbers.
+
+    Also the conditions that a value comes with fall away: `k\\pi, k \\in \\mathbb{Z}`.
+    """
+    text = _CONDITION.sub("", _INFINITY.sub(r"\\infty", text))
+    if _ALL_REALS.fullmatch(text):
+        return "(-\\infty, \\infty)"
+    if without := _REALS_WITHOUT.fullmatch(text):
+        return f"(-\\infty, {without[1]}) \\cup ({without[1]}, \\infty)"
+    if builder := _SET_BUILDER.fullmatch(text):
+        text = builder[1].strip()
+    both = re.split(r"\s+and\s+|\\land", text)
+    if len(both) == 2 and (joined := _intersection(statement(both[0]), statement(both[1]))):
+        return joined
+    either = re.split(r"\s*\\cup\s*", text)
+    if len(either) > 1 and all(statement(part).is_range for part in either):
+        return " or ".join(either)
+    return text
+
+
+def _intersection(a: Statement, b: Statement) -> str:
+    """The interval between a lower and an upper bound of one name; empty where they are anything else."""
+    if not (a.is_range and b.is_range and a.names == b.names):
+        return ""
+    lower, upper = (a.value, b.value) if a.value.endswith("\\infty)") else (b.value, a.value)
+    if not (lower.endswith("\\infty)") and upper.startswith("(-\\infty")):
+        return ""
+    return f"{lower.rpartition(',')[0]},{upper.partition(',')[2]}"
+
+
 def is_constant(text: str) -> bool:
     r"""Whether an expression has no letter of its own: `2\sqrt{3}`, `5 + 6`; units count as letters."""
     return not re.search(r"[A-Za-z]", _CONSTANT_WORDS.sub(" ", text))
@@ -107,8 +162,13 @@ def tuple_names(text: str) -> tuple[str, ...]:
 
 
 def _equated(sides: list[str], text: str) -> Statement:
+    values = [exact for exact in map(value, sides) if exact is not None]
+    if len(set(values)) > 1:
+        # 3 + 2 = 6 says nothing.
+        return Statement(text, is_equation=True)
     if names := tuple_names(sides[0]):
-        return Statement(sides[-1], names) if len(sides) == 2 else Statement(text, is_equation=True)
+        fits = len(sides) == 2 and sides[1].count(",") >= len(names) - 1
+        return Statement(sides[-1], names) if fits else Statement(text, is_equation=True)
     if _is_name(sides[0]):
         names = tuple(name for side in sides[:-1] if _is_name(side) for name in _named(side))
         return Statement(sides[-1], names[:1] if len(names) < len(sides) - 1 else names)

@@ -39,18 +39,21 @@ _FUNCTIONS: Final = frozenset((
 # fmt: on
 _WORD: Final = re.compile(r"[A-Za-z]{3,}")
 # A prime that no name has before it, a number in a base, a factorial of a name, and what goes on for ever.
-_UNREADABLE: Final = re.compile(r"'|\d\s*_|[A-Za-z)}]!|\\ldots|:|;")
+_UNREADABLE: Final = re.compile(r"(?<![_{\d.])\d[\d.]*\s+\d|'|\d\s*_|[A-Za-z)}]!|\\ldots|:|;|\(mod|\b0[xb]|\.\(")
 # Letters that are words: as products no and on would be the same.
 _WORD_ALONE: Final = re.compile(
     r"(?:no|on|am|pm|up|us|so|is|it|in|if|do|go|ok|or|of|at|as|an|by|be|he|we|me|my|to)", re.I
 )
+# Initials, Roman numerals and chemical formulas are no products either.
+_NAME_ALONE: Final = re.compile(r"[A-Z]{2,}|(?:[A-Z][a-z]?\d*){2,}")
 _POWER: Final = re.compile(r"\^|\*\*")
 # An exponent of five digits, a tower of numbers, or a factorial of a long number is never an honest answer.
 _EXPLOSIVE: Final = re.compile(r"\^[\s{(]*-?\d{5}|\^[\s{(]*\d+[\s)}]*\^[\s{(]*\d|\d{5,}[\s)}]*!|!\s*!")
 
 
 _CAPITAL: Final = re.compile(
-    r"\\(Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega)(?![A-Za-z])|\\[A-Za-z]+|([A-Z])(?:_(?:\{(\w{1,8})\}|(\w)))?"
+    r"\\(Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega)(?![A-Za-z])|\\[A-Za-z]+|([A-Z])(?:_(?:\{(\w{1,8})\}|"
+    r"(\w)))?"
 )
 _CAPITAL_INDEX: Final = 770
 
@@ -77,6 +80,8 @@ def compare(left: str, right: str, *, limit_s: float, absolute: float = 0.0, rel
     Raises:
         AgentArkError: If the worker cannot be started at all (never because of the text).
     """
+    if any(_NAME_ALONE.fullmatch(side.replace(" ", "")) for side in (left, right)):
+        return Verdict(None, 0.0)
     left, right = sorted((_spelled(left), _spelled(right)))
     if not (_readable(left) and _readable(right)):
         return Verdict(None, 0.0)
@@ -114,10 +119,16 @@ def _spelled(text: str) -> str:
     text = re.sub(r"(?<![A-Za-z\\\d_])(\d+(?:\.\d*)?|\.\d+)[eE]([-+]?\d{1,3})(?![\d.])", r"(\1\\cdot 10^{\2})", text)
     # f' is another name than f.
     text = re.sub(r"([A-Za-z])('{1,4})(?!')", lambda match: f"{match[1]}_{{{910 + len(match[2])}}}", text)
+    text = re.sub(r"(\d+(?:\.\d+)?)\s*degrees?(?![A-Za-z])", r"(\1\\cdot \\pi /180)", text)
+    text = re.sub(r"\\(sin|cos|tan)\s*(\(\d+(?:\.\d+)?\\cdot \\pi /180\))", r"\\\1{\2}", text)
+    text = re.sub(r"\\log_\s*\{?\s*e\s*\}?", r"\\ln ", text)
+    text = re.sub(r"\\sqrt\s+(\d)(?!\d)", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\frac\s*(\\pi|[a-z])\s*(\d|[a-z])", r"\\frac{\1}{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi ", text)
     text = re.sub(r"(?<![A-Za-z\\])(sqrt)\s*\(([^()]*)\)", r"\\sqrt{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])(sqrt)\s*(\d+)", r"\\sqrt{\2}", text)
     text = re.sub(r"(?<![A-Za-z\\])(sin|cos|tan|log|ln|exp)(?![A-Za-z])", r"\\\1", text)
+    text = re.sub(r"(\\frac\{(?:[^{}]|\{[^{}]*\})*\})\s*(\d)", r"\1{\2}", text)
     text = re.sub(r"\\frac\s*(\d)\s*(?=[\d{])", r"\\frac{\1}", text)
     text = re.sub(r"(\\frac\{[^{}]*\}|\\sqrt)\s*(\d)", r"\1{\2}", text)
     text = _CAPITAL.sub(_lowered, text)

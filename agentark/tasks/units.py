@@ -68,9 +68,22 @@ _OTHERS: Final = {
     # "12 square units" names no unit.
     **_table("", unit="1"),
 }
+_METRIC_SYMBOLS: Final = "N J W V A K C F T H S Pa Hz eV Wb mol Bq Gy Sv lm lx cd bar cal Ω pc AU ly Å dB rad B Ci atm"
+_METRIC: Final = {
+    **{symbol: Unit(((symbol, 1),), Fraction(1)) for symbol in _METRIC_SYMBOLS.split()},
+    "m": Unit((("length", 1),), Fraction(1)),
+    "g": Unit((("mass", 1),), Fraction(1)),
+    "s": Unit((("time", 1),), Fraction(1)),
+    "L": Unit((("volume", 1),), Fraction(1)),
+}
+_PREFIXES: Final = MappingProxyType(
+    {"p": -12, "n": -9, "μ": -6, "µ": -6, "u": -6, "m": -3, "c": -2, "d": -1, "k": 3, "M": 6, "G": 9, "T": 12}
+)
 _KNOWN: Final = MappingProxyType(_TIME | _OTHERS)
 _BASES: Final = frozenset(base for unit in _KNOWN.values() for base, _ in unit.dimension)
-_ALIASES: Final = MappingProxyType({"mph": "mile per hour", "kph": "km per hour", "kmph": "km per hour"})
+_ALIASES: Final = MappingProxyType(
+    {"deg": "degree", "degs": "degree", "mph": "mile per hour", "kph": "km per hour", "kmph": "km per hour"}
+)
 _IRREGULAR: Final = MappingProxyType(
     {"feet": "foot", "inches": "inch", "pennies": "cent", "penny": "cent", "centuries": "century", "people": "person"}
 )
@@ -78,14 +91,17 @@ _POWER_WORDS: Final = MappingProxyType({"square": 2, "sq": 2, "cubic": 3, "cu": 
 _RAISED_WORDS: Final = MappingProxyType({"squared": 2, "cubed": 3})
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?|[$€£₹¥¢₩₽]|\^\s*\{?\s*(-?\d)\s*\}?|[/*]|\S")
 # Words after a number that are part of the mathematics or of a sentence, not a unit of it.
-# fmt: off
-_NOT_UNITS: Final = frozenset((
-    "and", "or", "to", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "pi", "mod",
-    "plus", "minus", "times", "over", "divided", "choose", "infinity", "infty", "inf", "nan",
-    "if", "where", "for", "is", "are", "not", "but", "x", "y", "z", "base", "factorial", "e", "i",
-    "am", "pm", "a.m", "p.m", "than", "at", "modulo",
-))
-# fmt: on
+_NOT_UNIT_WORDS: Final = """
+    a.m above added am and are at base below between billion billionth billionths bps but by choose cos cot crore
+    csc cubed divided doubled dozen e eight eighth eighths eleven except exp factorial fewer fifth fifths for four
+    fourth fourths grand half halves hundred hundredth hundredths i if incorrect inf infinity infty is lakh less
+    lg ln log maybe mille million millionth millionths minus mod modulo multiplied nan nd negative nine ninth
+    ninths nor not off one or out over p.m perhaps pi plus pm point possibly power ppb ppm probably quarter
+    quarters raised rd rejected remainder root roots score scores seven seventh sevenths sin six sixth sixths
+    sqrt squared st subtracted tan ten tenth tenths th than third thirds thousand thousandth thousandths three
+    through times to tripled twelve twenty two under versus vs where wrong x y z zero
+"""
+_NOT_UNITS: Final = frozenset(_NOT_UNIT_WORDS.split())
 
 
 @lru_cache(maxsize=4096)
@@ -101,11 +117,18 @@ def read_unit(text: str, policy: Policy, *, attached: bool) -> Unit | None:
         The unit; None if the text is no unit, as in `5x` or `5 and 6`.
     """
     words = text.split()
+    metric = _metric(text.strip().rstrip(".")) if policy.kind == "math" and not (attached and len(text) == 1) else None
+    # mm is a millimetre and Mm a megametre, while CM is a centimetre written loudly.
+    if metric is not None and (text != text.casefold() or _lookup(_singular(text), policy) is None):
+        return metric
     if not text or len(text) > 80 or len(words) > (12 if policy.kind == "number" else 5):
         return None
-    lowered = [word.casefold().strip(".-/'") for word in words]
-    if any(word in _NOT_UNITS for word in lowered) or ("in" in lowered and len(lowered) > 1):
+    lowered = [part.strip(".-/'") for word in words for part in (word.casefold(), *word.casefold().split("-"))]
+    if any(word in _NOT_UNITS and not (word in _RAISED_WORDS and at) for at, word in enumerate(lowered)) or (
+        "in" in lowered and len(lowered) > 1
+    ):
         return None
+    written = text
     text = " ".join(_ALIASES.get(word, word) for word in text.casefold().split())
     known = _lookup(_singular(text.rstrip(".")), policy)
     if known is not None:
@@ -114,7 +137,19 @@ def read_unit(text: str, policy: Policy, *, attached: bool) -> Unit | None:
         return None if is_symbol else known
     if policy.kind == "number" and len(text) == 1 and text.isascii():
         return None
-    return _product(text, policy, attached=attached)
+    return _product(
+        written if policy.kind == "math" and text == written.casefold() else text, policy, attached=attached
+    )
+
+
+@lru_cache(maxsize=1024)
+def _metric(symbol: str) -> Unit | None:
+    """Read a symbol of the metric system, capitals told apart: `N`, `kJ`, `MHz`, `μm`."""
+    base = _METRIC.get(symbol)
+    if base is None and len(symbol) > 1 and symbol[0] in _PREFIXES:
+        base = _METRIC.get(symbol[1:])
+        return Unit(base.dimension, base.factor * Fraction(10) ** _PREFIXES[symbol[0]]) if base else None
+    return base
 
 
 def _lookup(name: str, policy: Policy) -> Unit | None:
@@ -129,7 +164,9 @@ def _product(text: str, policy: Policy, *, attached: bool) -> Unit | None:
     nouns: list[str] = []
     last: Unit | None = None
     for token in _TOKEN.finditer(text):
-        word = _singular(token[0].rstrip("."))
+        word = _singular(token[0].casefold().rstrip("."))
+        if word in ("a", "an", "the", "(", ")"):
+            continue
         raised = int(token[1]) if token[1] else _RAISED_WORDS.get(word, 0)
         if raised:
             if last is None or nouns:
@@ -144,7 +181,7 @@ def _product(text: str, policy: Policy, *, attached: bool) -> Unit | None:
         if word in _POWER_WORDS:
             prefix = _POWER_WORDS[word]
             continue
-        unit = _lookup(word, policy)
+        unit = _lookup(word, policy) or (_metric(token[0]) if policy.kind == "math" else None)
         if unit is None:
             if not _is_noun(token[0], policy, attached=attached):
                 return None

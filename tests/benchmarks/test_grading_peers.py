@@ -12,7 +12,7 @@ from agentark.tasks import CHOICE, MATH, NUMBER, TEXT
 from benchmarks import grading
 from benchmarks.grading_peers import Judged, options, peers, tally
 from benchmarks.peer_claims import claims
-from benchmarks.peer_suites import CLOSE, NEAR, ROUNDED, SUITES, TEN_LETTERS, Row, read_suites
+from benchmarks.peer_suites import CLOSE, NEAR, ROUNDED, SUITES, Row, read_suites
 
 COMPARED = """
 import pytest
@@ -198,7 +198,7 @@ def test_math_verify_states_the_gold_first_and_rounds(tmp_path: Path) -> None:
                 ("8", ("8.0",), True, NEAR),
                 ("8", ("9",), False, NEAR),
                 ("It must be (C).", ("C",), True, CHOICE),
-                ("Surely B", ("B",), True, TEN_LETTERS),
+                ("Surely B", ("B",), True, CHOICE),
             ],
         ),
         (
@@ -206,7 +206,7 @@ def test_math_verify_states_the_gold_first_and_rounds(tmp_path: Path) -> None:
             [
                 (r"thus \boxed{5}", ("6",), False, MATH),
                 ("Answer: 5", ("5",), True, MATH),
-                ("F, surely", ("F",), True, TEN_LETTERS),
+                ("F, surely", ("F",), True, CHOICE),
             ],
         ),
         ("math", [("1/2", ("0.5",), True, MATH), ("1/2", ("2",), False, MATH)]),
@@ -311,7 +311,7 @@ def test_totals_are_with_and_without_the_home_suite_and_with_shared_pairs_once()
 def test_options_are_what_differs_from_the_usual_policy() -> None:
     assert options(MATH) == options(NUMBER) == {}
     assert options(ROUNDED) == {"lists": "Unordered", "absolute_tolerance": "1/2000000"}
-    assert options(TEN_LETTERS) == {"letters": "ABCDEFGHIJ"}
+    assert options(replace(CHOICE, letters="ABCD")) == {"letters": "ABCD"}
 
 
 def test_a_wrong_reward_fails_the_command_and_rows_are_written(

@@ -181,6 +181,8 @@ def test_defects_logs_and_warnings_are_printable(
         warnings.simplefilter("always")
         root = logging.getLogger()
         patch.setattr(root, "handlers", [])
+        # An earlier command of this process may have left them captured, for a hook that is no longer there.
+        logging.captureWarnings(False)
         prepare_streams()
         warnings.warn(HOSTILE, stacklevel=1)
         logging.captureWarnings(False)

@@ -49,7 +49,7 @@ Role of agent 0: Doubt.
 == Round 0, agent 1 (scripted): answer 2 [3 tokens, 0.00 s]
   Step 1: \\boxed{2}
 
-== Round 0, agent 2 (scripted): answer 4, cut at the token limit: does not count [50 tokens, 0.00 s]
+== Round 0, agent 2 (scripted): answer 3 + 4, cut at the token limit: does not count [50 tokens, 0.00 s]
   (thinking, 12 characters, hidden from the other agents)
   Step 1: 3 + 4
 

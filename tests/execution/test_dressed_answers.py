@@ -11,7 +11,7 @@ from agentark.errors import InvalidInput
 from agentark.execution.running import run_stage
 from agentark.planning import pin_addresses, plan
 from agentark.store import StageManifest, Store, open_store, stage_path
-from tests.execution.conftest import Workplace
+from tests.execution.conftest import ROOT, Workplace
 
 QUESTIONS = 6
 WORK = "Step 1: 40 + 2 = 42\n"
@@ -22,16 +22,13 @@ def run(place: Workplace, url: str, *names: str) -> tuple[Store, StageManifest]:
     for name, text in (("train", "What is in box {}?"), ("test", "Name the number on the door of house {}.")):
         rows = ({"question": text.format(number), "answer": "42"} for number in range(QUESTIONS))
         place.write(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    base = place.folder / "base"
-    base.mkdir()
-    (base / "config.json").write_text("{}")
     spec = {
         "debate": {
             "dataset": {"uri": "file:train.jsonl"},
             "teacher": {"endpoint": {"baseUrl": url, "model": "test"}},
             "protocol": {"agents": 3, "rounds": 2, "tie": "First"},
         },
-        "student": {"model": {"uri": "file:base"}},
+        "student": {"model": {"uri": f"file:{ROOT}/examples/quickstart/base"}},
         "methods": ["RSFT"],
         "evaluation": {"suites": [{"name": "test", "dataset": {"uri": "file:test.jsonl"}}]},
     }

@@ -1,6 +1,7 @@
 """A data set's tolerance and order of lists reach all that grades: votes, traces, steps, gates, tables and releases."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -18,7 +19,7 @@ from agentark.planning import Plan, Stage, pin_addresses, plan
 from agentark.store import StageManifest, Store, commit, open_store, stage_path
 from agentark.store.outputs import put_folder
 from agentark.store.stages import now
-from tests.execution.conftest import Workplace
+from tests.execution.conftest import ROOT, Workplace
 
 GRADING = {"absoluteTolerance": "0.01", "lists": "Unordered"}
 ANSWERS = ("2, 1", "1, 2.004", "2.001, 1")
@@ -41,8 +42,7 @@ class World:
             rows = ({"question": text.format(number), "answer": "1, 2"} for number in range(QUESTIONS))
             place.write(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
         self._model = place.folder / "base"
-        self._model.mkdir(exist_ok=True)
-        (self._model / "config.json").write_text("{}")
+        shutil.copytree(ROOT / "examples" / "quickstart" / "base", self._model, dirs_exist_ok=True)
         spec = {
             "debate": {
                 "dataset": {"uri": "file:train.jsonl"} | ({"grading": debate} if debate else {}),
