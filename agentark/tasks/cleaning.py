@@ -16,6 +16,7 @@ _THINKING_ENDS: Final = (
 _THINKING_BEGINS: Final = (
     "<think>", "<thinking>", "<thought>", "<reasoning>", "<scratchpad>", "<|channel|>analysis<|message|>",
 )  # fmt: skip
+_THINKING: Final = re.compile(r"</?(?:think|thought|reasoning|scratchpad)|<\|channel")
 # Whoever speaks after the end of a turn is not the model that was asked.
 _TURN_END: Final = re.compile(
     r"<[|｜](?:im_end|eot_id|eom_id|endoftext|end_of_text|end_of_turn|end_of_sentence|end▁of▁sentence|end|return|"
@@ -23,6 +24,7 @@ _TURN_END: Final = re.compile(
     r"|</s>|<eos>|<end_of_turn>|<EOT>",
     re.IGNORECASE,
 )
+_FORMAT_SIGNS: Final = ("<|", "<｜", "</s>", "<s>", "<eos>", "<bos>", "<end_of", "<start_of", "<EOT>", "INST]")
 _FORMAT_TOKEN: Final = re.compile(
     r"<[|｜](?:im_start|start_header_id|begin_of_text|start|assistant)[|｜]>(?:assistant\b(?:<\|end_header_id\|>)?)?"
     r"|<[|｜][A-Za-z_▁]{1,30}[|｜]>|<s>|<bos>|<start_of_turn>(?:model\b)?|\[/?INST\]"
@@ -79,8 +81,10 @@ def visible(text: str) -> str:
 def without_emphasis(text: str) -> str:
     r"""Take away the marks of emphasis around words: `**42**`, `*42*`, `__B__`, `\textbf{B}`."""
     if "*" in text:
-        text = _STARS.sub(r"\2", text)
-        text = _STARS.sub(r"\2", text)
+        text, count = _STARS.subn(r"\2", text)
+        if count:
+            # Bold within italics.
+            text = _STARS.sub(r"\2", text)
     if "_" in text:
         text = _BARS.sub(r"\2", text)
     if "\\" in text:
@@ -89,7 +93,7 @@ def without_emphasis(text: str) -> str:
 
 
 def _without_thinking(text: str) -> str:
-    if "<" not in text:
+    if "<" not in text or _THINKING.search(text) is None:
         return text
     for end in _THINKING_ENDS:
         # Templates that open the block in the prompt leave only its end in the reply.
@@ -101,7 +105,10 @@ def _without_thinking(text: str) -> str:
 
 
 def _turn(text: str) -> str:
-    if "<" not in text and "[" not in text:
+    for sign in _FORMAT_SIGNS:  # a loop, as `any` of a generator costs more than the search
+        if sign in text:
+            break
+    else:
         return text
     begin = 0
     for end in _TURN_END.finditer(text):

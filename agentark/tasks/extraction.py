@@ -6,6 +6,7 @@ answer follows is no marker, and of a number that cannot be read as a whole no p
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from agentark.tasks.boxes import boxed
@@ -35,6 +36,7 @@ _SUM_OF_NUMBERS: Final = re.compile(r"[\d)%]\s*=\s*([^=]+)$")
 _CLOCK: Final = re.compile(r"(?<![\d:.])\d{1,2}:[0-5]\d(?::[0-5]\d)?(?![\d:])(?:\s*[AaPp]\.?\s?[Mm]\b\.?)?")
 _LIST_JOINT: Final = re.compile(r"\s*(?:,|,?\s*\b(?:and|or|и|или|y|o|et|ou|und|oder)\b|和|或|と|または|와|과|또는)\s*")
 _HEADING: Final = re.compile(r"(?:step|part|section|question|case)\s+\d|\d{1,2}[.)]\s+[A-Za-z]{2}", re.IGNORECASE)
+_DIGIT: Final = re.compile("[\\d¼-¾⅐-⅞〇一二三四五六七八九十百千万]")
 _LONE_NAME: Final = re.compile(r"[A-Za-z](?:_\{?\w{1,3}\}?)?|\\[a-z]+")
 _WORDS: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _PROSE: Final = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
@@ -120,6 +122,7 @@ def extract(text: str, policy: Policy) -> str | None:
     return _whole(last) if last else last_spelled(body)
 
 
+@lru_cache(maxsize=4096)
 def reference(gold: str, policy: Policy) -> str:
     r"""Reduce a gold column to its answer: a worked solution ends in `#### 18`, `A: 18` or \boxed{18}.
 
@@ -154,7 +157,7 @@ def _can_answer(fragment: str, policy: Policy) -> bool:
     """Tell prose from an answer: small chat models write "The answer is NUMBER", and that must not vote."""
     if policy.kind == "text":
         return True
-    if any(character.isnumeric() for character in fragment):
+    if _DIGIT.search(fragment):
         return True
     if quantity(plain(fragment), policy) is not None:
         return True

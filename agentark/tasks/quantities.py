@@ -108,6 +108,8 @@ def quantity(text: str, policy: Policy) -> Quantity | None:
     """
     if not text or len(text) > MAX_LENGTH:
         return None
+    if text.isdecimal() and text.isascii():
+        return Quantity(Fraction(int(text)))
     text = _SIGN_WORD.sub("-", _LEAD.sub("", grouped_digits(text, policy.thousands)))
     if " " in text:
         text = _AND_PART.sub(_part_of_one, text)

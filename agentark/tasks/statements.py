@@ -50,8 +50,9 @@ def statement_at(body: str, start: int) -> tuple[str, int]:
     elif DENIAL.match(rest):
         return "", start + len(whole) - len(rest) + end_of_sentence(rest)
     end = end_of_sentence(rest)
-    rest = _PARTICLE.sub("", rest[:end]) + rest[end:]
-    end = end_of_sentence(rest)
+    if not rest.isascii():
+        rest = _PARTICLE.sub("", rest[:end]) + rest[end:]
+        end = end_of_sentence(rest)
     is_open = rest[end : end + 1] == "?" or WITHDRAWN.search(rest, 0, end)
     is_open = is_open or TAKEN_BACK.match(rest, end) or REDONE.match(rest, end)
     return "" if is_open else unwrap(rest[:end]), start + len(whole) - len(rest) + end
