@@ -17,7 +17,7 @@ class Grading(Spec):
     rules: ClassVar[tuple[Rule, ...]] = (Rule("double($relativeTolerance) < 1.0", "relativeTolerance is less than 1"),)
 
     absolute_tolerance: PositiveDecimal = "0"
-    """Numbers in digits at most this far apart are equal, in units of the answer; roots and pi stay exact."""
+    """Numbers at most this far apart are equal, in the unit that is written."""
     relative_tolerance: Fraction = "0"
     """The same, as a part of the larger number; less than 1. The wider of the two tolerances counts."""
     lists: Literal["Ordered", "Unordered"] = "Ordered"

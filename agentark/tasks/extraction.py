@@ -65,6 +65,11 @@ _LEAD_IN: Final = re.compile(
     r"(?:[A-Z][A-Za-z ]{1,30}\s?:\s*)?(?:at\s+(?=[\d(]))?(?:an?\s+(?=[\d$]))?",
     re.IGNORECASE,
 )
+# What chat models add under an answer.
+_POSTSCRIPT: Final = re.compile(
+    r"(?<=\S)\s*\n\s*(?:[-*_]{3,}\s*\n\s*)?[*_(]{0,3}(?:note|confidence|disclaimer|p\.?s\.?)\b[^\n:]{0,30}:[^\n]*(?:\n[^\n]+)*\s*\Z",
+    re.IGNORECASE,
+)
 _TRAILING_REMARK: Final = re.compile(
     r"(?<=\w)\s*\((?!about|approx|or\b|that\s+is|i\.e|≈|=)(?=[^()]*[A-Za-z×=])[^()]{2,200}\)(?=[.!*]*\s*$)"
 )
@@ -111,6 +116,7 @@ def extract(text: str, policy: Policy) -> str | None:
         return marked
     if policy.kind == "text":
         return _one_paragraph(body)
+    body = _POSTSCRIPT.sub("", body)
     if policy.kind == "math":
         return _stated_briefly(body, policy) or _last_formula(body, policy)
     if (line := _one_line(body)) and quantity(plain(line), policy) is not None:

@@ -100,7 +100,7 @@ _PRECISION: Final = re.compile(
 # What stands in front of a number that is then only a bound, or a part of a calculation.
 _BOUND: Final = re.compile(
     r"(?:\bat\s+(?:least|most)|\b(?:less|more|greater|fewer|larger|smaller|higher|lower)\s+than|\bup\s+to|"
-    r"\b(?:minus|plus|times|(?:multiplied|divided)\s+by|over|of|twice|double|triple|half|mod|off|choose|"
+    r"\b(?:minus|plus|times|(?:multiplied|divided)\s+by|of|twice|double|triple|half|mod|off|choose|"
     r"than\s+or\s+equal\s+to|"
     r"other\s+than|anything\s+but|other)|"
     r"[πA-Za-z)]\s*[-+*/^×]|(?:\bpi|π)\s*/?|"
@@ -118,12 +118,12 @@ _WRONG: Final = re.compile(r"\s+(?:is|was)\s+(?:not|wrong|incorrect|false)\b", r
 _TAIL_END: Final = re.compile(
     r"[.,;:!?()\n—=<>≤≥→|/\[\]{}\\]|\s(?:for|per|in|from|at|with|after|on|because|since|which|so|as|each|every|"
     r"when|where|that|this|and|or|to|is|"
-    r"are|was|were|if|while|than|of|during|before|until|until|instead|rather|not|but|he|she|they|it|we|"
+    r"are|was|were|if|while|than|of|over|during|before|until|until|instead|rather|not|but|he|she|they|it|we|"
     r"I(?=\s\w))\b|[^\x00-\x7f\s]|$"
 )
 _QUESTION: Final = re.compile(r"[^.!?\n]{0,40}\?")
 _ELSEWHERE: Final = re.compile(
-    r"\b(?:for|per|in|from|at|with|after|on|during|because|since|which|so|as|each|every|when|where|that|out)\b|"
+    r"\b(?:for|per|in|from|at|with|after|on|over|during|because|since|which|so|as|each|every|when|where|that|out)\b|"
     r",\s|[(:]|;(?=\s+[A-Za-z])|—(?!\s*\d)",
     re.IGNORECASE,
 )

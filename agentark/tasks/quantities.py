@@ -184,7 +184,9 @@ def equal_quantities(a: Quantity, b: Quantity, policy: Policy) -> bool:
         return as_fraction or (policy.percent != "Fraction" and _close(percent.value, bare.value, policy))
     if a.unit is not None and b.unit is not None:
         if a.unit.dimension == b.unit.dimension:
-            return _close(a.value * a.unit.factor, b.value * b.unit.factor, policy)
+            # A tolerance is meant in the unit that was written; of two units in the smaller one.
+            unit = min(a.unit.factor, b.unit.factor)
+            return _close(a.value * a.unit.factor / unit, b.value * b.unit.factor / unit, policy)
         money = a.unit.is_money and b.unit.is_money
         if (policy.currency if money else policy.units) == "Match":
             return False

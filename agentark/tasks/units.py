@@ -96,7 +96,7 @@ _NOT_UNIT_WORDS: Final = """
     csc cubed divided doubled dozen e eight eighth eighths eleven except exp factorial fewer fifth fifths for four
     fourth fourths grand half halves hundred hundredth hundredths i if incorrect inf infinity infty is lakh less
     lg ln log maybe mille million millionth millionths minus mod modulo multiplied nan nd negative nine ninth
-    ninths nor not off one or out over p.m perhaps pi plus pm point possibly power ppb ppm probably quarter
+    ninths nor not off one or out p.m perhaps pi plus pm point possibly power ppb ppm probably quarter
     quarters raised rd rejected remainder root roots score scores seven seventh sevenths sin six sixth sixths
     sqrt squared st subtracted tan ten tenth tenths th than third thirds thousand thousandth thousandths three
     through times to tripled twelve twenty two under versus vs where wrong x y z zero
