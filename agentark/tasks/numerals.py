@@ -100,7 +100,7 @@ _PRECISION: Final = re.compile(
 # What stands in front of a number that is then only a bound, or a part of a calculation.
 _BOUND: Final = re.compile(
     r"(?:\bat\s+(?:least|most)|\b(?:less|more|greater|fewer|larger|smaller|higher|lower)\s+than|\bup\s+to|"
-    r"\b(?:minus|plus|times|(?:multiplied|divided)\s+by|of|twice|double|triple|half|mod|off|choose|"
+    r"\b(?:minus|plus|times|(?:multiplied|divided)\s+by|over|of|twice|double|triple|half|mod|off|choose|"
     r"than\s+or\s+equal\s+to|"
     r"other\s+than|anything\s+but|other)|"
     r"[πA-Za-z)]\s*[-+*/^×]|(?:\bpi|π)\s*/?|"
@@ -109,7 +109,7 @@ _BOUND: Final = re.compile(
     re.IGNORECASE,
 )
 _CALCULATED: Final = re.compile(
-    r"\s*(?:[±√]|\\(?:pm|sqrt|pi|cdot|times|div)\b|(?:times|plus|minus|divided|multiplied|less|percent\s+less|"
+    r"\s*(?:[±√]|\\(?:pm|sqrt|pi|cdot|times|div)\b|(?:over(?=\s+\d)|times|plus|minus|divided|multiplied|less|percent\s+less|"
     r"raised|per\s?cent\s+of|%\s+of|%\s+off|squared|cubed)\b)",
     re.IGNORECASE,
 )
