@@ -1,7 +1,7 @@
 r"""Answers in \boxed{}: the last one, with those that it is joined to, or the formula that it is a part of."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentark.tasks.markers import MAX_MARKERS
 from agentark.tasks.normalising import MAX_ANSWER, closes_at, unwrap
@@ -10,11 +10,14 @@ _BOX: Final = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*(\{?)|(?<![A-
 # What may stand between two boxes that are one answer.
 _GAP: Final = r"(?:[\s$}~]|\\[()\[\],;! ]|\\q?quad|\\text\s*\{)*"
 _BOX_AFTER: Final = re.compile(
-    r"(?:(?<![\s$({])\s*[-+*/^_]|(?:=|^|\$)\s*-|\\(?:cdot|times|div|pm|sqrt|log|ln|sin|cos|tan)|\\(?:sqrt|"
+    r"(?:\b(?:minus|negative)\s*|-\$|(?<![\s$({])\s*[-+*/^_]|(?:=|^|\$)\s*-|\\(?:cdot|times|div|pm|sqrt|log|ln|"
+    r"sin|cos|tan)|\\(?:sqrt|"
     r"[dt]?frac)\s*(?:\{[^{}]*\}\s*)?\{)\s*$"
+    r"|(?<![A-Za-z])[a-z]$|[0-9)]$"
 )
 _BOX_BEFORE: Final = re.compile(
-    r"\s*(?:\\(?:sqrt|pi|cdot|times|[dt]?frac)(?![A-Za-z])|[\^_*/!]|,\d{3}|\.?\d|\{|[-+]\s*\d)"
+    r"[a-z](?![A-Za-z])|\s+(?:hundred|thousand|million|billion|dozen|percent)\b|\s*(?:\\(?:sqrt|pi|cdot|times|"
+    r"[dt]?frac)(?![A-Za-z])|[\^_*/!]|,\d{3}|\.?\d|\{|[-+]\s*\d)"
 )
 _DENIED_BOX: Final = re.compile(
     r"(?:(?:\bnot|n['’]t)\s+(?:be\s+)?|\b(?:agent|peer)\s*\d+\s+(?:wrote|said|says|gave|got|has|had|boxed)\s+|"
@@ -27,9 +30,26 @@ _BOX_DENIED: Final = re.compile(
     re.IGNORECASE,
 )
 _JOINT: Final = re.compile(
-    rf"{_GAP}(?P<word>,?{_GAP}\b(?:and|or)\b|,|;|&|(?<=[\s$])){_GAP}(?:[A-Za-z](?:_\{{?\w\}}?)?\s*=\s*)?{_GAP}"
+    rf"{_GAP}(?P<word>,?{_GAP}\b(?:and|or)\b|,|;|&){_GAP}(?:[A-Za-z](?:_\{{?\w\}}?)?\s*=\s*)?{_GAP}"
 )
-_HEDGED_JOINT: Final = re.compile(r"^[^.\n]*\b(?:or|maybe|perhaps|possibly|else)\b[^.\n]*$|^[\s$/|]*$")
+_HEDGED_JOINT: Final = re.compile(r"^[^.\n]*\b(?:or|maybe|perhaps|possibly|else)\b[^.\n]*$|^[ \t$/|]*$")
+
+
+class Box(NamedTuple):
+    """One box of a text."""
+
+    start: int
+    end: int
+    content: str
+    """Without typography around it, never empty."""
+
+
+def boxes(text: str) -> list[Box]:
+    """Find the boxes of a text that hold something, in order: the last `MAX_MARKERS` of them."""
+    if "box" not in text:
+        return []
+    found = (Box(box.start(), *_box_content(text, box)) for box in list(_BOX.finditer(text))[-MAX_MARKERS:])
+    return [box for box in found if box.content]
 
 
 def boxed(body: str) -> str:
@@ -39,16 +59,13 @@ def boxed(body: str) -> str:
         What the last box holds, joined with the boxes before it where words or commas join them; the whole formula
         where a box is a part of one; two boxes that hedge as one unreadable text. Empty where there is none.
     """
-    if "box" not in body:
+    claimed = [box for box in boxes(body) if not _is_denied(body, box.start, box.end)]
+    if not claimed:
         return ""
-    boxes = [(box.start(), *_box_content(body, box)) for box in list(_BOX.finditer(body))[-MAX_MARKERS:]]
-    boxes = [box for box in boxes if box[2] and not _is_denied(body, box[0], box[1])]
-    if not boxes:
-        return ""
-    start, end, answer = boxes[-1]
+    start, end, answer = claimed[-1]
     if _BOX_AFTER.search(body, max(0, start - 60), start) or _BOX_BEFORE.match(body, end):
         return _around(body, start, end)
-    for earlier_start, earlier_end, content in reversed(boxes[:-1]):
+    for earlier_start, earlier_end, content in reversed(claimed[:-1]):
         joint = _JOINT.fullmatch(body, earlier_end, start) if start - earlier_end <= 40 else None
         if joint is None:
             between = body[earlier_end:start]

@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from agentark.tasks import lettering
+from agentark.tasks.boxes import boxes
 from agentark.tasks.lettering import Letters, patterns_of
 from agentark.tasks.markers import (
     DENIAL,
@@ -24,8 +25,6 @@ from agentark.tasks.normalising import plain, unwrap
 
 MAX_STATEMENT: Final = 300
 """Characters behind a marker in which its letter stands."""
-
-_BOX: Final = re.compile(r"\\(?:boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}?")
 
 
 def letter(text: str, letters: str) -> str | None:
@@ -48,7 +47,7 @@ def letter(text: str, letters: str) -> str | None:
         return judged
     if _several_boxes(text, patterns):
         return None
-    for fragments in (_BOX.findall(text), tagged_answers(text), HASHES.findall(text)):
+    for fragments in ([box.content for box in boxes(text)], tagged_answers(text), HASHES.findall(text)):
         for fragment in reversed(fragments[-MAX_MARKERS:]):
             fragment = plain(fragment[:MAX_STATEMENT]) if "\\" in fragment else fragment
             chosen = _at_start(unwrap(fragment), patterns) or _bracketed(fragment, patterns)
@@ -62,11 +61,11 @@ def letter(text: str, letters: str) -> str | None:
 
 def _several_boxes(text: str, patterns: Letters) -> bool:
     """Whether the last two boxes stand side by side and hold different letters."""
-    boxes = list(_BOX.finditer(text))[-2:]
-    if len(boxes) < 2 or re.search(r"[.\n]", text[boxes[0].end() : boxes[1].start()]):
+    last = boxes(text)[-2:]
+    if len(last) < 2 or re.search(r"[.\n]", text[last[0].end : last[1].start]):
         return False
-    first, second = (_at_start(unwrap(box[1]), patterns) for box in boxes)
-    return boxes[1].start() - boxes[0].end() <= 60 and first != second
+    first, second = (_at_start(box.content, patterns) for box in last)
+    return last[1].start - last[0].end <= 60 and first != second
 
 
 def stated(text: str, letters: str) -> str | None:

@@ -29,6 +29,7 @@ _FORMAT_TOKEN: Final = re.compile(
     r"<[|｜](?:im_start|start_header_id|begin_of_text|start|assistant)[|｜]>(?:assistant\b(?:<\|end_header_id\|>)?)?"
     r"|<[|｜][A-Za-z_▁]{1,30}[|｜]>|<s>|<bos>|<start_of_turn>(?:model\b)?|\[/?INST\]"
 )
+_MANY_LINES: Final = re.compile(r"\n[ \t]{0,8}\n[ \t]{0,8}\n")
 _BLANKS: Final = re.compile(r"[ \t]{4,}")
 _LINES: Final = re.compile(r"\n[ \t]*\n\s*\n")
 _CALCULATOR: Final = re.compile(r"<<[^<>\n]{0,200}>>")
@@ -68,7 +69,7 @@ def visible(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
         text = text.translate(_WIDE)
-    if "    " in text or "\n\n\n" in text:
+    if "    " in text or "\t" in text or _MANY_LINES.search(text):
         # Long runs of blanks say nothing, and make patterns that look for blanks slow.
         text = _BLANKS.sub("   ", _LINES.sub("\n\n", text))
     if "<" in text:

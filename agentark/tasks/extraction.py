@@ -14,6 +14,8 @@ from agentark.tasks.choosing import letter
 from agentark.tasks.cleaning import visible
 from agentark.tasks.markers import (
     HASHES,
+    REDONE,
+    TAKEN_BACK,
     answer_markers,
     is_claimed,
     last_thought,
@@ -67,14 +69,15 @@ _LEAD_IN: Final = re.compile(
 )
 # What chat models add under an answer.
 _POSTSCRIPT: Final = re.compile(
-    r"(?<=\S)\s*\n\s*(?:[-*_]{3,}\s*\n\s*)?[*_(]{0,3}(?:note|confidence|disclaimer|p\.?s\.?)\b[^\n:]{0,30}:[^\n]*(?:\n[^\n]+)*\s*\Z",
+    r"(?<=\S)\s*\n\s*(?:[-*_]{3,}\s*\n\s*)?[*_(]{0,3}(?:note|confidence|disclaimer|"
+    r"p\.?s\.?)\b[^\n:]{0,30}:[^\n]*(?:\n[^\n]+)*\s*\Z",
     re.IGNORECASE,
 )
 _TRAILING_REMARK: Final = re.compile(
     r"(?<=\w)\s*\((?!about|approx|or\b|that\s+is|i\.e|≈|=)(?=[^()]*[A-Za-z×=])[^()]{2,200}\)(?=[.!*]*\s*$)"
 )
 _IS_THE_ANSWER: Final = re.compile(
-    r"(?:^|[.\n]\s*)(?:So\s+|Thus,?\s+|Therefore,?\s+)?([^\s.][^\n.]{0,40}?)\s+is\s+the\s+(?:final\s+|correct\s+|"
+    r"(?:^|[.\n]\s{0,3})(?:So\s+|Thus,?\s+|Therefore,?\s+)?([^\s.][^\n.]{0,40}?)\s+is\s+the\s+(?:final\s+|correct\s+|"
     r"right\s+)?answer\b"
 )
 _LIST: Final = re.compile(r"\s+\((?=[^()]*[,×*+=-])[^()]{3,120}\)$|:\s+\S.*$")
@@ -87,7 +90,8 @@ _APPROXIMATION: Final = re.compile(
 )
 _EXAMPLE: Final = re.compile(r"\s*\((?:for\s+example|e\.g\.?|such\s+as|say)\b[^()]*\)", re.IGNORECASE)
 _RETRACTING: Final = re.compile(
-    r"\((?:[^()]*\b)?(?:or|maybe|perhaps|possibly|mod|rejected?|wrong|not|incorrect|extraneous|invalid|discarded?)\b",
+    r"\((?:[^()]*\b)?(?:or|maybe|perhaps|possibly|mod|rejected?|wrong|not|incorrect|extraneous|invalid|discarded?|"
+    r"base|binary|octal|hex\w*|(?:in\s+)?(?:hundreds?|thousands?|millions?))\b",
     re.IGNORECASE,
 )
 _REMARK: Final = re.compile(r"\s+\((?=[^()]*(?<![\\A-Za-z])[A-Za-z]{2})[^()]{2,120}\)$")
@@ -119,6 +123,8 @@ def extract(text: str, policy: Policy) -> str | None:
     body = _POSTSCRIPT.sub("", body)
     if policy.kind == "math":
         return _stated_briefly(body, policy) or _last_formula(body, policy)
+    if _RETRACTING.search(body[-200:]):
+        return None
     if (line := _one_line(body)) and quantity(plain(line), policy) is not None:
         return line
     if opening := _opening(body, policy):
@@ -153,8 +159,10 @@ def _marked(body: str, policy: Policy) -> tuple[str | None, str]:
             body = f"{body[: marker.start()]} {body[end:]}"
         elif _can_answer(fragment, policy):
             return _refined(fragment, policy), body
-    for reversed_marker in _IS_THE_ANSWER.finditer(body):
-        if quantity(plain(reversed_marker[1]), policy) is not None:
+    for reversed_marker in reversed(list(_IS_THE_ANSWER.finditer(body))):
+        end = reversed_marker.end()
+        is_open = body[end : end + 1] == "?" or TAKEN_BACK.match(body, end) or REDONE.match(body, end)
+        if not is_open and quantity(plain(reversed_marker[1]), policy) is not None:
             return unwrap(reversed_marker[1]), body
     return None, body
 
@@ -210,6 +218,8 @@ def _refined(fragment: str, policy: Policy) -> str:
     if policy.kind == "text" or quantity(plain(fragment), policy) is not None:
         return fragment
     fragment = _EXAMPLE.sub("", fragment)
+    if policy.kind == "number" and _RETRACTING.search(fragment):
+        return fragment
     if policy.kind == "number":
         return _refined_number(fragment, policy)
     return _refined_maths(fragment, policy)
@@ -290,7 +300,12 @@ def _stated_briefly(body: str, policy: Policy) -> str:
     if turn := TURN.match(line):
         line = line[turn.end() :]
     stripped = unwrap(line[_LEAD_IN.match(line).end() :])  # type: ignore[union-attr]
-    for candidate in (stripped, unwrap(_REMARK.sub("", stripped)), unwrap(re.sub(r"[!?]$", "", stripped))):
+    remark = _RETRACTING.search(stripped)
+    for candidate in (
+        stripped,
+        "" if remark else unwrap(_REMARK.sub("", stripped)),
+        unwrap(re.sub(r"[!?]$", "", stripped)),
+    ):
         if candidate and quantity(plain(candidate), policy) is not None:
             return candidate
     if yes_or_no := _YES_OR_NO.match(line):

@@ -33,7 +33,7 @@ OTHER_NOUN_MARKER: Final = re.compile(
 )
 # "Verdict: C", "Most likely: C": a label with nothing but a letter behind.
 LABELLED: Final = re.compile(
-    r"^(?!\W*(?:Agent|Option|Peer)\b)[^\n:]{3,40}:\s*(?=\W*\(?[A-J]\)?[.*]*\s*$)", re.MULTILINE
+    r"^(?![^\w\n]{0,20}(?:Agent|Option|Peer)\b)[^\n:]{3,40}:\s*(?=\W*\(?[A-J]\)?[.*]*\s*$)", re.MULTILINE
 )
 # "The diagnosis is C. Aspirin", "The exception is C."
 LISTED_AFTER: Final = re.compile(
@@ -46,7 +46,7 @@ LISTED_AFTER: Final = re.compile(
 MARKS: Final = re.compile(r"^(?:#{1,6}\s|[-•>*]\s|\d{1,2}\.\s)\s*[*_]*")
 # In a list of options "A:" is no label of an answer.
 LABEL_OF_A: Final = re.compile(r"\W*A\W*", re.IGNORECASE)
-LABEL_OF_B: Final = re.compile(r"^\W*B\W*:", re.MULTILINE)
+LABEL_OF_B: Final = re.compile(r"^[^\w\n]{0,20}B[^\w\n]{0,5}:", re.MULTILINE)
 LINE: Final = re.compile(
     r"^[^\w\n]{0,20}(?:option\s+|choice\s+)?\(?([A-J])(?![A-Za-z])[^\n]*$", re.MULTILINE | re.IGNORECASE
 )
@@ -106,7 +106,7 @@ LEAD: Final = (
     r"it\s+(?:must|has\s+to|should|would|can\s+only)\s+be|this\s+(?:must|has\s+to)\s+be|leav(?:es|ing)|"
     r"settl\w+\s+on|point\w*\s+to|conclu\w+(?:\s+that)?)"
     r"(?:[,:\s]+(?:it\s+(?:must\s+be|has\s+to\s+be|is)|it['’]s|only|just|us\s+with|us|clearly|indeed|"
-    r"the\s+answer\s+is))*"
+    r"the\s+answer\s+is)){0,3}"
 )
 # Behind a lead such as "so": what is told of the option is no choice of it.
 TOLD_OF: Final = (

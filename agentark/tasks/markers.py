@@ -76,11 +76,12 @@ MAX_MARKERS: Final = 64
 MAX_OTHER: Final = 20_000
 """Characters at the end of a text that are searched for the table's markers."""
 _TAGGED: Final = re.compile(r"<answer>((?:(?!</?answer>)[\s\S]){1,4000})(?:</answer>|\Z)", re.IGNORECASE)
-_JSON_FIELD: Final = re.compile(
-    r"\"(?:final[_ ]?answer|answer(?:[_ ](?:choice|letter|index))?|choice|result|solution)\"\s*:\s*"
-    r"(\"(?:[^\"\\\\\n]|\\\\.){1,2000}\"|-?[\d.]{1,40}(?:[eE][-+]?\d{1,3})?|true|false)",
-    re.IGNORECASE,
+_COMMAND: Final = re.compile(r"(?<!\\)\\[a-z]{2}")
+_JSON_VALUE: Final = r"\"\s*:\s*(\"(?:[^\"\\\n]|\\.){1,2000}\"|-?[\d.]{1,40}(?:[eE][-+]?\d{1,3})?|true|false)"
+_JSON_ANSWER: Final = re.compile(
+    r"\"(?:final[_ ]?answer|answer(?:[_ ](?:choice|letter|index))?)" + _JSON_VALUE, re.IGNORECASE
 )
+_JSON_RESULT: Final = re.compile(r"\"(?:choice|result|solution)" + _JSON_VALUE, re.IGNORECASE)
 _RESTATED: Final = re.compile(
     r"\W*(?:(?:it|that|this|the\s+\w+)(?:['’]s|\s+is|\s+should\s+be|\s+must\s+be)\s+(?!wrong|right|correct|"
     r"incorrect|because|not)\S{1,12}[.!]?\s*$"
@@ -127,7 +128,7 @@ ATTRIBUTED: Final = re.compile(
     r"(?:(?:says?|said|claims?|claimed|thinks?|thought|believes?|argues?|chose|chooses|gets?|got|answered|that|"
     r"final|the)\s+){0,3}$"
     r"|\b(?:previously|initially|first|earlier|my\s+(?:first|former|earlier|previous))\s+(?:\w+\s+){0,3}$|"
-    r"\bif\b[^.!?\n]{0,80}$",
+    r"\bif\b[^.!?\n]{0,60}\bignor\w+[^.!?\n]{0,40}$",
     re.IGNORECASE,
 )
 """In front of a marker: somebody else's answer, a former one, or one under a condition."""
@@ -139,10 +140,14 @@ DOUBTED: Final = re.compile(
 """In front of a marker: the answer is not claimed."""
 OBJECTION: Final = re.compile(
     r"\b(?:disagree|wrong|incorrect|mistaken?|misread|overlook\w*|however|but\s+i\b|i\s+(?:get|got|find|found|"
-    r"maintain|think)|my\s+(?:own\s+)?answer|mine|now\s+(?:choose|change)|instead|but|it\s+is|it['’]s)\b",
+    r"maintain|think)|my\s+(?:own\s+)?answer|mine|now\s+(?:choose|change)|instead|but\s+(?:now|it|i|the)\b|"
+    r"(?<=[.!;]\s)(?:it\s+is|it['’]s|now)\b)\b",
     re.IGNORECASE,
 )
 """After somebody else's answer: it is not taken over."""
+_CONDITION: Final = re.compile(r"\b(?:if|were|had)\b", re.IGNORECASE)
+MAX_OBJECTION: Final = 200
+"""Characters behind a marker in which an objection stands."""
 WITHDRAWN: Final = re.compile(
     r"\((?:wrong|incorrect|false)\)|\b(?:but|which|and|though|yet)\s+(?:(?:that|this|it|he|she|"
     r"they)\s*)?(?:['’]s|is|was|are|seems|must\s+be)\s+(?:\w+\s+)?"
@@ -168,15 +173,18 @@ def tagged_answers(text: str) -> list[str]:
     """Find what stands in `<answer>` tags, or in the field `answer` of a JSON object, in order."""
     tagged = _TAGGED.findall(text) if "<answer>" in text.casefold() else []
     if not tagged and "{" in text:
-        tagged = [_json_text(value) for value in _JSON_FIELD.findall(text)]
+        values = _JSON_ANSWER.findall(text) or _JSON_RESULT.findall(text)
+        tagged = [_json_text(value) for value in values]
     return tagged
 
 
 def _json_text(value: str) -> str:
+    if _COMMAND.search(value):
+        # LaTeX that nobody escaped: \\f would be a form feed.
+        return value.strip('"')
     try:
         return str(json.loads(value)) if value.startswith('"') else value
     except ValueError:
-        # LaTeX that nobody escaped.
         return value.strip('"')
 
 
@@ -186,7 +194,12 @@ def is_claimed(text: str, marker: re.Match[str]) -> bool:
     before = text[max(line, marker.start() - 100) : marker.start()]
     if not before.strip(" \t>*_#-"):
         return True
-    return not (DOUBTED.search(before) or (ATTRIBUTED.search(before) and OBJECTION.search(text, marker.end())))
+    if "would" in marker[0] and _CONDITION.search(before):
+        return False
+    return not (
+        DOUBTED.search(before)
+        or (ATTRIBUTED.search(before) and OBJECTION.search(text, marker.end(), marker.end() + MAX_OBJECTION))
+    )
 
 
 def last_thought(text: str) -> str:

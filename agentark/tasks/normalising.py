@@ -54,13 +54,13 @@ _NO_SPACE: Final = frozenset(
     ("\\!", "\\,", "\\left", "\\right", "\\bigl", "\\bigr", "\\Bigl", "\\Bigr", "\\big", "\\Big")
 )
 _SPACE_COMMAND: Final = re.compile(r"(?<!\\)\\(?= )")
-# A comma between digits that is set without space is a mark of thousands, not one of a list.
 # JSON within JSON doubles the backslash of a command; a row of a matrix ends in two, then a blank or a digit follows.
 _ESCAPED_TWICE: Final = re.compile(
     r"(?<!\\)\\\\(?=(?:[dtc]?frac|sqrt|left|right|boxed|text|mathrm|mathbf|cdot|times|leq?|geq?|neq?|infty|pi|"
     r"circ|pm|cup|angle|"
     r"in|log|ln|sin|cos|tan|theta|alpha|beta)(?![A-Za-z]))"
 )
+# A comma between digits that is set without space is a mark of thousands, not one of a list.
 _GROUP_MARK: Final = re.compile(r"(?<=\d)(?:\{,\}|,\\!)\s?(?=\d{3}(?!\d))")
 _DEEP: Final = r"(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\})*"
 _TEXT_COMMAND: Final = re.compile(
@@ -115,8 +115,6 @@ def plain(text: str) -> str:
         line = _INLINE_MATHS.sub(_inner, _RAISED_MATHS.sub(r"\1", line)).replace("\\$", "$")
     if "\\" in line or "~" in line or "{" in line:
         line = _plain_latex(line)
-    elif "{,}" in line:
-        line = _GROUP_MARK.sub("", line)
     return unwrap(" ".join(line.split()))
 
 

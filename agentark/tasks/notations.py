@@ -61,7 +61,7 @@ def same_clock(a: Clock, b: Clock) -> bool:
 
 
 def ratio(text: str) -> tuple[Fraction, ...] | None:
-    """Read `3:4`, `3 to 4` or `1:2:3` as parts of the first one; None where it is a time of day or anything else."""
+    """Read `3:4`, `3 to 4`, `1:2:3` as multiples of their last part; None for a time of day or anything else."""
     parts = re.split(r":|(?<=\d)\s+to\s+(?=\d)", text)
     if not 2 <= len(parts) <= 8 or clock(text) is not None:
         return None

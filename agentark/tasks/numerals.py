@@ -40,7 +40,7 @@ _NUMBER: Final = (
     rf"quarter|fourth)s?\b|\s?[{_GLYPHS}]|\s?[/⁄]\s?\d+(?:\.\d+)?)?|[{_GLYPHS}])"
 )
 _SIGN: Final = (
-    r"(?:(?<![A-Za-z0-9)\]}.%])[-−–—‐‑‒﹣](?=[$€£₹¥\d.\\¼½¾⅓⅔])|(?<=[=(:])\s*[-−–]\s|"
+    r"(?:(?<![A-Za-z0-9)\]}.%])[-−–—‐‑‒﹣](?=[$€£₹¥\d.\\¼½¾⅓⅔])|(?<=[=(:])\s*[-−–](?:\s|\\[,;:! ]){0,3}|"
     r"(?<![\d)]\s)\b(?:[Mm]inus|[Nn]egative)\s+)"
 )
 _OPERATOR: Final = (
@@ -99,17 +99,19 @@ _PRECISION: Final = re.compile(
 )
 # What stands in front of a number that is then only a bound, or a part of a calculation.
 _BOUND: Final = re.compile(
-    r"(?:\bat\s+(?:least|most)|\b(?:less|more|greater|fewer|larger|smaller|higher|lower)\s+than|\bup\s+to|"
+    r"(?:\bat\s+(?:least|most)|\b(?:less|more|greater|fewer|larger|smaller|higher|lower)\s+than|\b(?:under|below|"
+    r"above|exceeds?|exceeding|almost|nearly|divisible\s+by)|\bup\s+to|"
     r"\b(?:minus|plus|times|(?:multiplied|divided)\s+by|over|of|twice|double|triple|half|mod|off|choose|"
     r"than\s+or\s+equal\s+to|"
     r"other\s+than|anything\s+but|other)|"
-    r"[πA-Za-z)]\s*[-+*/^×]|(?:\bpi|π)\s*/?|"
+    r"[πA-Za-z)]\s*[-+*/^×]|[−⁻➖˗]|(?:\bpi|π)\s*/?|"
     r"[<>≤≥±√]|\\(?:[lg]eq?|[lg]t|pm|sqrt|log|ln|sin|cos|tan|pi)|\b(?:sqrt|log|ln|sin|cos|tan)|%|"
     r"\\[A-Za-z]+\s*\{|[_^]\{?|\{\.\}|\.\()[\s({$]*$",
     re.IGNORECASE,
 )
 _CALCULATED: Final = re.compile(
-    r"\s*(?:[±√]|\\(?:pm|sqrt|pi|cdot|times|div)\b|(?:over(?=\s+\d)|times|plus|minus|divided|multiplied|less|percent\s+less|"
+    r"\s*(?:[±√]|\\(?:pm|sqrt|pi|cdot|times|div)\b|(?:over(?=\s+\d)|times|plus|minus|divided|multiplied|less|"
+    r"percent\s+less|"
     r"raised|per\s?cent\s+of|%\s+of|%\s+off|squared|cubed)\b)",
     re.IGNORECASE,
 )
@@ -118,7 +120,7 @@ _WRONG: Final = re.compile(r"\s+(?:is|was)\s+(?:not|wrong|incorrect|false)\b", r
 _TAIL_END: Final = re.compile(
     r"[.,;:!?()\n—=<>≤≥→|/\[\]{}\\]|\s(?:for|per|in|from|at|with|after|on|because|since|which|so|as|each|every|"
     r"when|where|that|this|and|or|to|is|"
-    r"are|was|were|if|while|than|of|over|during|before|until|until|instead|rather|not|but|he|she|they|it|we|"
+    r"are|was|were|if|while|than|of|over|during|before|until|instead|rather|not|but|he|she|they|it|we|"
     r"I(?=\s\w))\b|[^\x00-\x7f\s]|$"
 )
 _QUESTION: Final = re.compile(r"[^.!?\n]{0,40}\?")

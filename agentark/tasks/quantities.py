@@ -82,7 +82,7 @@ _SIGN_WORD: Final = re.compile(r"^(?:minus|negative)\s+(?=[\d$€£.\\])", re.IG
 _TIMES: Final = re.compile(r"(?<=\d)\s[xX]\s(?=\d)")
 _AND_FRACTION: Final = re.compile(r"(?<=\d)\s+and\s+(?=\d+\s?/\s?\d+(?![\d/]))")
 _SUFFIXES: Final = {"k": 1000, "m": 10**6, "mn": 10**6, "mio": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12}
-_COUNTED_PARTS: Final = re.compile(rf"(\d+)[\s-]({'|'.join(_PARTS)}|halve)s?$", re.IGNORECASE)
+_COUNTED_PARTS: Final = re.compile(rf"(\d+)[\s-]({'|'.join(_PARTS)})s?$", re.IGNORECASE)
 _DIFFERENCE: Final = re.compile(r"\d\s*-\s*\d")
 _DATE: Final = re.compile(r"\d+-\d+-\d+(?:-\d+)*|\d{3}-\d{4}|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}([-/])\d{1,2}\1\d{2,4}")
 _AND_PART: Final = re.compile(
@@ -156,7 +156,11 @@ def _with_unit(number: Fraction, currency: Unit | None, parts: re.Match[str], po
         # "8 - 9 days" is a range.
         return None
     scale, name = _scale(parts["unit"] or "")
-    if currency is not None and name.partition(" ")[0].casefold() in _SUFFIXES:
+    head = name.partition(" ")[0]
+    if currency is None and policy.kind == "number" and head in ("K", "k", "M", "B", "bn", "mn", "mio", "gross"):
+        # Thousands, millions, or a letter that stands for something else.
+        return None
+    if currency is not None and head.casefold() in _SUFFIXES:
         # $8M
         suffix, _, name = name.partition(" ")
         scale *= _SUFFIXES[suffix.casefold()]

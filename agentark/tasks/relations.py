@@ -47,7 +47,7 @@ _TUPLE_OF_NAMES: Final = re.compile(rf"[(\[]\s*({_LETTER}{_SUBSCRIPT}(?:\s*,\s*{
 _WORD_LABEL: Final = re.compile(r"^[A-Za-z]{3,20}(?:\s+[a-z]{2,12}){0,3}:\s+(?=[-(\d\\])")
 _EQUALS: Final = re.compile(r"(?<=\w)\s+(?:equals|is\s+equal\s+to)\s+")
 # P(3, -1) is the point P.
-_POINT: Final = re.compile(r"[A-Z]\s?(\(\s*-?[\d./\\{}a-z]*\d[^()A-Za-z]*,[^()A-Za-z]*\))")
+_POINT: Final = re.compile(r"([A-Z])\s?(\(\s*-?[\d./\\{}a-z]*\d[^()A-Za-z]*,[^()A-Za-z]*\))")
 _COLON_LABEL: Final = re.compile(
     r"^(?:the\s+)?(?:(?:final|correct|right|exact)\s+)?(?:answer|solution|result|value|total|sum|"
     r"ans)s?\s*(?:is\b|are\b|:)[\s:]*(?=\S)",
@@ -98,7 +98,7 @@ def statement(text: str) -> Statement:
     """
     text = _EQUALS.sub("=", _WORD_LABEL.sub("", _COLON_LABEL.sub("", text)))
     if point := _POINT.fullmatch(text):
-        return Statement(point[1])
+        return Statement(point[2], (point[1],))
     sides, kinds = _sides(text)
     if not kinds or len(sides) > MAX_SIDES:
         return Statement(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentark.tasks import MATH, equal, symbolic
+from agentark.tasks import CHOICE, MATH, NUMBER, Policy, equal, grade, symbolic
 
 ROOT = Path(__file__).parents[2]
 ALGEBRA = ("x^2+2x+1", "(x+1)^2")
@@ -22,6 +22,66 @@ def test_3000_fuzzed_texts_neither_raise_nor_hang() -> None:
     command = [sys.executable, "benchmarks/grading.py", "fuzz", "--count", "3000", "--seed", "11", "--limit-s", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+LOOPS = (
+    " \n",
+    ".\n",
+    "####\n",
+    "\n#",
+    "\n* ",
+    "\n> ",
+    "\t",
+    "it is ",
+    "so it is A ",
+    "the answer is ",
+    "5 is the answer",
+    "wait, ",
+    "if ",
+    "Agent 1 says the answer is ",
+    "option ",
+    "A. ",
+    "(A) ",
+    "(",
+    "]",
+    "{",
+    "\\boxed{",
+    "\\text{",
+    "\\sqrt{",
+    "\\[",
+    "\\begin{align}",
+    "<answer>",
+    '{"answer": "',
+    "</b><b>",
+    "<|im_end|>",
+    "```",
+    "Question:\n",
+    "- a\n",
+    "$5 or ",
+    "$a",
+    "*a ",
+    "**",
+    "_a",
+    "1 and ",
+    "1,",
+    "1/2 ",
+    "½",
+    "x = ",
+    "是答案",
+    "的",
+    "，",
+)
+
+
+@pytest.mark.parametrize("policy", [MATH, NUMBER, CHOICE], ids=lambda policy: policy.kind)
+def test_a_model_that_loops_is_graded_in_time(policy: Policy) -> None:
+    slow = {}
+    for loop in LOOPS:
+        started = time.process_time()
+        grade(loop * (40_000 // len(loop)), "A" if policy.kind == "choice" else "5", policy)
+        if (seconds := time.process_time() - started) > 2:
+            slow[loop] = seconds
+    assert slow == {}
 
 
 def test_grades_in_many_threads_at_once() -> None:
