@@ -98,6 +98,13 @@ _REMARK: Final = re.compile(r"\s+\((?=[^()]*(?<![\\A-Za-z])[A-Za-z]{2})[^()]{2,1
 _AFTERTHOUGHT: Final = re.compile(
     r",\s+(?:not|which|since|because|as|so|i\.e|that\s+is|and\s+not|and\s+we|where|for)\b.*$", re.IGNORECASE
 )
+# What stands behind "the answer is" and is none.
+_IDLE: Final = re.compile(
+    r"(?:correct|right|wrong|clear|obvious|simple|easy|as\s+follows|the\s+following|below|above|given|found|"
+    r"obtained|in\s+the|therefore|"
+    r"confirmed|consistent|reasonable|verified|unchanged|supported|based\s+on|still|thus|shown|that|what|this|it|I)\b",
+    re.IGNORECASE,
+)
 
 
 def extract(text: str, policy: Policy) -> str | None:
@@ -123,12 +130,14 @@ def extract(text: str, policy: Policy) -> str | None:
     body = _POSTSCRIPT.sub("", body)
     if policy.kind == "math":
         return _stated_briefly(body, policy) or _last_formula(body, policy)
-    if _RETRACTING.search(body[-200:]):
-        return None
     if (line := _one_line(body)) and quantity(plain(line), policy) is not None:
         return line
     if opening := _opening(body, policy):
         return opening
+    remark = _TRAILING_REMARK.search(body)
+    if remark and _RETRACTING.search(remark[0]) and "(not" not in remark[0]:
+        # "5 (base 8)"
+        return None
     body = _TRAILING_REMARK.sub("", body)
     last = last_numeral(body, policy)
     return _whole(last) if last else last_spelled(body)
@@ -178,14 +187,6 @@ def _can_answer(fragment: str, policy: Policy) -> bool:
     if policy.kind == "number":
         return False
     return not _IDLE.match(fragment)
-
-
-_IDLE: Final = re.compile(
-    r"(?:correct|right|wrong|clear|obvious|simple|easy|as\s+follows|the\s+following|below|above|given|found|"
-    r"obtained|in\s+the|therefore|"
-    r"confirmed|consistent|reasonable|verified|unchanged|supported|based\s+on|still|thus|shown|that|what|this|it|I)\b",
-    re.IGNORECASE,
-)
 
 
 def _tagged(body: str) -> str:
