@@ -133,6 +133,10 @@ def test_the_plan_is_shown_with_the_stage_that_cannot_be_read_and_the_run_names_
     (stage,) = document(store, "plan", "-f", "run.yaml")["stages"]
     assert (stage["cached"], stage["error"]) == (False, None)
     path = stage_path("debate", stage["key"], "manifest.json")
+    cached = json.loads(store.read(manifest_path("debate"))) | {"key": stage["key"], "metrics": {"replies": 3}}
+    store.write(path, json.dumps(cached).encode())
+    out, err = call(store, "run", "-f", "run.yaml")
+    assert "debate  cached" in err and "replies" not in out + err
     store.write(path, b"{")
     out, err = call(store, "plan", "-f", "run.yaml")
     assert "unreadable" in out and f"{path} is no stage manifest" in err
