@@ -14,7 +14,6 @@ from agentark.api import StoreSource, read_manifest
 from agentark.errors import AgentArkError, InvalidInput
 from agentark.execution import rehearsing, running
 from agentark.execution.stages import answering
-from agentark.execution.templates import faults
 from agentark.llm import Sampling
 from agentark.llm.testing import ScriptedEngine
 from agentark.planning import Plan, pin_addresses, plan
@@ -98,11 +97,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Tries models here: a process of its own for each test would load torch each time."""
+def bench(place: Workplace, monkeypatch: pytest.MonkeyPatch, tried_here: None) -> Bench:
     made = Bench(place)
     monkeypatch.setattr(answering, "build_engines", lambda context: [made.engine] * 3)
-    monkeypatch.setattr(rehearsing, "_tried", lambda context, trials, fields: faults(trials))
     return made
 
 
