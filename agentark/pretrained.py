@@ -65,6 +65,8 @@ def read_config(model: str | Path) -> Any:
 def load_weights(auto: Any, model: str | Path, purpose: Purpose, **options: Any) -> Any:
     """Load a model to where it runs.
 
+    A causal model in a folder gets its generation settings without those that transformers does not load or save.
+
     Args:
         auto: transformers' class for the task, such as `AutoModelForCausalLM`.
         model: Folder or hub id.
@@ -81,6 +83,10 @@ def load_weights(auto: Any, model: str | Path, purpose: Purpose, **options: Any)
     folder = Path(model)
     if folder.is_dir():
         check_weights((file.name for file in folder.iterdir()), str(folder))
+        if auto.__name__ == "AutoModelForCausalLM" and "generation_config" not in options:
+            from agentark.generation import saveable_generation
+
+            options["generation_config"] = saveable_generation(folder)
     place = placement(purpose)
     loaded = auto.from_pretrained(model, dtype=place.dtype, trust_remote_code=False, use_safetensors=True, **options)
     network, *report = loaded if isinstance(loaded, tuple) else (loaded,)

@@ -78,7 +78,7 @@ def _line(status: StageStatus) -> str:
 
 
 def _outcome(status: StageStatus) -> list[str]:
-    return [f"  {status.stage.name}: {line}" for line in status.outcome]
+    return [printable_line(f"  {status.stage.name}: {line}") for line in status.outcome]
 
 
 def _last_line(status: StageStatus) -> str:

@@ -95,7 +95,7 @@ def _show(plan: Plan, store: Store) -> None:
         say(f"\n{render_gates(gates)}")
     say(f"\n{read_table(store, stages)}")
     if decided := read_decision(store, stages):
-        say(f"Release {decided['decision']}\n")
+        say(f"Release {decided.decision}\n")
     say(columns(places(store, stages)))
     run = plan.name if plan.namespace == "default" else f"{plan.name} -n {plan.namespace}"
     say(f"\n  agentark show {run}              the table again\n  agentark transcript {run}        a debate to read")
@@ -106,6 +106,7 @@ def _show(plan: Plan, store: Store) -> None:
 
 
 def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dict[str, Any]:
+    decided = read_decision(store, plan_stages(plan))
     return {
         "run_id": plan.run_id,
         "name": plan.name,
@@ -122,5 +123,5 @@ def _document(plan: Plan, store: Store, statuses: dict[str, StageStatus]) -> dic
             for key, status in statuses.items()
         ],
         "results": read_results(store, plan_stages(plan)),
-        "release": read_decision(store, plan_stages(plan)),
+        "release": decided.model_dump() if decided else None,
     }

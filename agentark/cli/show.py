@@ -13,8 +13,9 @@ from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.errors import StoreError
 from agentark.execution.curves import Course, read_courses
-from agentark.execution.results import debate_lines, places, read_decision, read_gates, read_results, read_table
+from agentark.execution.results import Gate, debate_lines, places, read_decision, read_gates, read_results, read_table
 from agentark.store import RunRecord, RunStage, StageManifest, Store, read_manifest, read_run, readable
+from agentark.terminal import printable_line
 
 _Read = TypeVar("_Read")
 _Manifests = dict[str, StageManifest | StoreError | None]
@@ -46,25 +47,28 @@ def show(
     say(columns([("STAGE", "KEY", "STATE", "SECONDS", "TOKENS"), *_rows(record, manifests)], right_from=3))
     for stage in stages:
         manifest = manifests[stage.key]
-        for line in debate_lines(manifest) if isinstance(manifest, StageManifest) else ():
-            say(f"  {stage.name}: {line}")
+        if isinstance(manifest, StageManifest):
+            nothing: tuple[str, ...] = ()
+            for line in _or_warn(partial(debate_lines, opened, manifest), nothing):
+                say(printable_line(f"  {stage.name}: {line}"))
     for course in _courses(opened, stages):
         say(f"\n{render_course(course)}")
-    if gates := read_gates(opened, stages):
+    if gates := _gates(opened, stages):
         say(f"\n{render_gates(gates)}")
     say(f"\n{_or_warn(partial(read_table, opened, stages), '')}")
-    if decided := read_decision(opened, stages):
-        say(f"Release {decided['decision']}\n")
+    if decided := _or_warn(partial(read_decision, opened, stages), None):
+        say(f"Release {decided.decision}\n")
     say(columns(places(opened, stages)))
 
 
 def _document(store: Store, record: RunRecord, manifests: _Manifests, stages: tuple[RunStage, ...]) -> dict[str, Any]:
+    decided = _or_warn(partial(read_decision, store, stages), None)
     return record.model_dump() | {
         "stages": [stage.model_dump() | _manifest_fields(manifests[stage.key]) for stage in record.stages],
         "results": _or_warn(partial(read_results, store, stages), None),
         "courses": {course.name: course.history for course in _courses(store, stages)},
-        "gates": read_gates(store, stages),
-        "release": read_decision(store, stages),
+        "gates": [gate.model_dump(exclude_unset=True) for gate in _gates(store, stages)],
+        "release": decided.model_dump() if decided else None,
     }
 
 
@@ -99,6 +103,11 @@ def _rows(record: RunRecord, manifests: _Manifests) -> list[tuple[str, ...]]:
 def _courses(store: Store, stages: tuple[RunStage, ...]) -> list[Course]:
     nothing: list[Course] = []
     return [course for stage in stages for course in _or_warn(partial(read_courses, store, (stage,)), nothing)]
+
+
+def _gates(store: Store, stages: tuple[RunStage, ...]) -> list[Gate]:
+    nothing: list[Gate] = []
+    return [gate for stage in stages for gate in _or_warn(partial(read_gates, store, (stage,)), nothing)]
 
 
 def _or_warn(read: Callable[[], _Read], otherwise: _Read) -> _Read:

@@ -105,6 +105,7 @@ class _Curation:
         self._held_out: list[HeldOut] = []
         self._unanswered: list[_Unanswered] = []
         self._misses: list[str] = []
+        self._empty = 0
 
     def add(self, record: Record) -> None:
         if record.id in self._ids:
@@ -141,7 +142,8 @@ class _Curation:
     def _advice(self) -> str:
         read = self._traces["read"]
         if read and read == sum(self._traces[name] for name in ("filtered", "truncated", "wrong")):
-            return advice(self._misses, cut=self._traces["truncated"], traces=read)
+            ends = {"cut": self._traces["truncated"], "filtered": self._traces["filtered"], "empty": self._empty}
+            return advice(self._misses, **ends, traces=read)
         return "debate more questions, or loosen the filter that took most"
 
     def _labelled(self, record: Record) -> Record:
@@ -183,6 +185,8 @@ class _Curation:
         chosen, removed = select(traces, question_id=record.id, params=self._params, names=self._verifier.names)
         self._traces["read"] += len(traces)
         self._traces["selected"] += len(chosen)
+        ended = (trace for trace in traces if not (trace.truncated or trace.filtered))
+        self._empty += sum(not trace.solution.strip() for trace in ended)
         self._traces.update(removed)
         if len(self._misses) < SHOWN_MISSES and not any(trace.correct for trace in traces):
             self._misses.append(miss(record))

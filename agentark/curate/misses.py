@@ -15,17 +15,33 @@ def miss(record: Record) -> str:
     return f"question {shown(record.id)}: {_ended(turn)}, gold {shown(record.gold)}"
 
 
-def advice(misses: Sequence[str], *, cut: int, traces: int) -> str:
+def advice(misses: Sequence[str], *, cut: int, filtered: int, empty: int, traces: int) -> str:
     """Say what the answers looked like, and what to do about it.
 
     Args:
         misses: Of a few questions, from `miss`.
         cut: Traces that reached the token limit.
+        filtered: Those that a content filter ended, and refusals.
+        empty: Those that ended by themselves without a text.
         traces: All of them, >= 1.
     """
     examples = "; ".join(misses)
     if 2 * cut > traces:
         mend = "most were cut: raise protocol.sampling.maxTokens of the debate"
+    elif 2 * filtered > traces:
+        mend = (
+            "most were filtered or refused: take another teacher, or leave such questions out of the debate's dataset"
+        )
+    elif 2 * empty > traces:
+        mend = (
+            "most were empty: see whether the teacher's server keeps answers as reasoning or tool calls, or take "
+            "another teacher"
+        )
+    elif 2 * (cut + filtered + empty) > traces:
+        mend = (
+            f"most could not count: {cut:,} were cut (raise protocol.sampling.maxTokens of the debate), "
+            f"{filtered:,} filtered or refused, {empty:,} empty (take another teacher)"
+        )
     else:
         mend = (
             "if they are right, they or the gold answers are written in a way that dataset.task does not read: name "

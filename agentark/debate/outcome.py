@@ -67,11 +67,12 @@ def outcome_of(records: Iterable[Record], policy: Policy) -> Outcome:
     )
 
 
-def warning_of(outcome: Outcome, *, max_tokens: int, field: str, model_field: str) -> str:
+def warning_of(outcome: Outcome, *, failed: int, max_tokens: int, field: str, model_field: str) -> str:
     """Say what to mend where more than a fifth of the replies could not count; empty where fewer are.
 
     Args:
         outcome: Of a debate.
+        failed: Its questions without a record, which are said beside the replies.
         max_tokens: Its longest reply.
         field: Place of the debate in its manifest, for example ``spec.debate``.
         model_field: Place of the model that answered.
@@ -93,7 +94,8 @@ def warning_of(outcome: Outcome, *, max_tokens: int, field: str, model_field: st
     )
     causes = "; ".join(f"{count:,} {mend}" for count, mend in mends if count)
     share = outcome.uncounted / outcome.replies
-    return f"{outcome.uncounted:,} of {outcome.replies:,} replies ({share:.0%}) could not count: {causes}"
+    beside = f"; {failed:,} questions failed" if failed else ""
+    return f"{outcome.uncounted:,} of {outcome.replies:,} replies ({share:.0%}) could not count: {causes}{beside}"
 
 
 def _end(turn: Turn) -> str:

@@ -307,9 +307,10 @@ class _Run:
         tried = self._failed + self._tally.questions
         rest = f"gave up after {self._failed_in_row} failures in a row" if self._gave_up else "all others are done"
         raise EngineError(
-            f"{self._failed} of {tried} questions failed (allowed: {self._limits.max_failed}), {rest}. "
+            f"{self._failed} of {tried} questions failed (maxFailedQuestions: {self._limits.max_failed}), {rest}. "
             f"Question {self._failures[0].question_id!r}: {self._failures[0].error}. "
-            "Mend the cause and run the same again: only what is missing is asked"
+            "Mend the cause, or raise execution.maxFailedQuestions, and run the same again: only what is missing is "
+            "asked"
         )
 
     def _start(self, group: set[asyncio.Task[None]], work: Coroutine[None, None, None]) -> None:

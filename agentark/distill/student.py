@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 from agentark import pretrained
 from agentark.devices import Purpose
 from agentark.errors import AgentArkError, InvalidInput
-from agentark.training.generation import saveable_generation
+from agentark.generation import saveable_generation
 
 
 @dataclass(frozen=True, slots=True)

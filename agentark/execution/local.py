@@ -16,7 +16,7 @@ from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
 from agentark.execution.results import debate_lines
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
-from agentark.store import Progress, Store, read_manifest, read_progress, readable
+from agentark.store import Progress, StageManifest, Store, read_manifest, read_progress, readable
 
 State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted", "Skipped"]
 
@@ -108,7 +108,7 @@ class _Executor:
             if isinstance(manifest, StoreError):
                 unreadable.append(manifest)
             elif manifest is not None:
-                self.statuses[key] = StageStatus(status.stage, "Cached", outcome=debate_lines(manifest))
+                self.statuses[key] = StageStatus(status.stage, "Cached", outcome=self._outcome(manifest))
         if len(unreadable) == 1:
             raise unreadable[0]
         if unreadable:
@@ -171,7 +171,7 @@ class _Executor:
     def _finished(self, stage: Stage, returncode: int, seconds: float) -> StageStatus:
         manifest = read_manifest(self.store, stage.kind, stage.key) if returncode == 0 else None
         if manifest is not None:
-            return StageStatus(stage, "Done", seconds, outcome=debate_lines(manifest))
+            return StageStatus(stage, "Done", seconds, outcome=self._outcome(manifest))
         work = work_folder(self.store, stage)
         outcome = read_outcome(work)
         code, message = outcome or (returncode, _last_line(work / "log.txt"))
@@ -179,6 +179,10 @@ class _Executor:
             return StageStatus(stage, "Interrupted", seconds, message=message, exit_code=75)
         message = message or f"the process ended with {_ending(returncode)}"
         return StageStatus(stage, "Failed", seconds, message=message, exit_code=code)
+
+    def _outcome(self, manifest: StageManifest) -> tuple[str, ...]:
+        lines = readable(partial(debate_lines, self.store, manifest))
+        return () if isinstance(lines, StoreError) else lines
 
     def _ask_to_stop(self) -> None:
         self.stopping = True

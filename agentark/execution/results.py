@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentark.api import DistillJobSpec
 from agentark.errors import InvalidInput, StoreError
 from agentark.planning import Plan, run_record
 from agentark.store import Output, RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> StageManifest | None:
@@ -121,23 +123,43 @@ def _damaged(store: Store, manifest: StageManifest, output: str, why: str) -> St
     )
 
 
-def debate_lines(manifest: StageManifest) -> tuple[str, ...]:
+class _Debate(BaseModel):
+    """The metrics of a debate that was added up, its usage among them."""
+
+    questions: int
+    failed: int = 0
+    with_gold: int
+    agents_right: float | None = None
+    vote_right: float | None = None
+    agreement: float
+    replies: int
+    cut: int
+    empty: int
+    filtered: int
+    warning: str = ""
+    prompt_tokens: float
+    completion_tokens: float
+
+
+def debate_lines(store: Store, manifest: StageManifest) -> tuple[str, ...]:
     """What a debate came to, a line, and a second one that warns where many of its replies could not count.
 
     Empty for other stages, and for debates of versions that did not add it up.
+
+    Raises:
+        StoreError: The manifest's metrics are not those of a debate.
     """
-    found: Mapping[str, Any] = manifest.metrics
-    if "replies" not in found:
+    if manifest.kind != "debate" or "replies" not in manifest.metrics:
         return ()
-    parts = [f"{found['questions']:,} questions"]
-    if found["with_gold"]:
-        parts.append(f"agents right {found['agents_right']:.1%}, vote right {found['vote_right']:.1%}")
-    parts.append(f"all agree {found['agreement']:.1%}")
-    ends = ", ".join(f"{found[end]:,} {end}" for end in ("cut", "empty", "filtered"))
-    parts.append(f"{found['replies']:,} replies, of them {ends}")
-    tokens = manifest.usage["prompt_tokens"] + manifest.usage["completion_tokens"]
-    lines = ["; ".join([*parts, f"{tokens:,.0f} tokens"])]
-    return (*lines, f"WARNING: {found['warning']}") if "warning" in found else tuple(lines)
+    debate = _metrics(store, manifest, _Debate, {**manifest.metrics, **manifest.usage})
+    parts = [f"{debate.questions:,} questions" + (f", {debate.failed:,} failed" if debate.failed else "")]
+    if debate.agents_right is not None and debate.vote_right is not None:
+        parts.append(f"agents right {debate.agents_right:.1%}, vote right {debate.vote_right:.1%}")
+    parts.append(f"all agree {debate.agreement:.1%}")
+    ends = f"{debate.cut:,} cut, {debate.empty:,} empty, {debate.filtered:,} filtered"
+    parts.append(f"{debate.replies:,} replies, of them {ends}")
+    lines = ("; ".join([*parts, f"{debate.prompt_tokens + debate.completion_tokens:,.0f} tokens"]),)
+    return (*lines, f"WARNING: {debate.warning}") if debate.warning else lines
 
 
 def student_stage(stages: tuple[RunStage, ...]) -> RunStage | None:
@@ -145,19 +167,65 @@ def student_stage(stages: tuple[RunStage, ...]) -> RunStage | None:
     return next((stage for stage in reversed(stages) if stage.name.startswith(("distill/", "gate/"))), None)
 
 
-def read_gates(store: Store, stages: tuple[RunStage, ...]) -> list[dict[str, Any]]:
-    """What the finished gates of a run decided, round by round, as `agentark.execution.stages.gate` wrote it."""
+class Gate(BaseModel):
+    """What a gate of an evolution decided, as `agentark.execution.stages.gate` writes it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    round: int
+    accepted: bool | None = None
+    """None where it was not run, since an earlier one had turned its student away."""
+    questions: int = 0
+    before: float = 0.0
+    """Share of the held-out questions that the earlier student answers right, 0 to 1."""
+    after: float = 0.0
+    lost: int = 0
+    gained: int = 0
+    p: float = 1.0
+
+
+class Decision(BaseModel):
+    """What a release stage decided: the gates' figures beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    released: bool
+    decision: str
+    """A line for a person."""
+
+
+def read_gates(store: Store, stages: tuple[RunStage, ...]) -> list[Gate]:
+    """What the finished gates of a run decided, round by round.
+
+    Raises:
+        StoreError: A manifest's metrics are not those of a gate.
+    """
     manifests = [read_manifest(store, "gate", stage.key) for stage in stages if stage.kind == "gate"]
-    return [dict(manifest.metrics) for manifest in manifests if manifest]
+    return [_metrics(store, manifest, Gate, manifest.metrics) for manifest in manifests if manifest]
 
 
-def read_decision(store: Store, stages: tuple[RunStage, ...]) -> dict[str, Any] | None:
-    """What the release stage of a run decided: `released`, `decision` (a line for a person) and the gates' figures.
+def read_decision(store: Store, stages: tuple[RunStage, ...]) -> Decision | None:
+    """What the release stage of a run decided.
 
     None for a run that releases nothing, or one that has not got there.
+
+    Raises:
+        StoreError: The manifest's metrics are not those of a release.
     """
     manifest = stage_manifest(store, stages, "release")
-    return dict(manifest.metrics) if manifest else None
+    return _metrics(store, manifest, Decision, manifest.metrics) if manifest else None
+
+
+def _metrics(store: Store, manifest: StageManifest, model: type[_Model], metrics: Mapping[str, Any]) -> _Model:
+    try:
+        return model.model_validate(metrics)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        folder = stage_path(manifest.kind, manifest.key)
+        raise StoreError(
+            f"store {store.uri}: the metrics of {folder}/manifest.json cannot be read "
+            f"({'.'.join(map(str, first['loc']))}: {first['msg']}); delete {folder} to run it again"
+        ) from None
 
 
 def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:

@@ -28,11 +28,16 @@ _CHECK_TIMEOUT_S = 30.0
 
 
 class Refused(EngineError):
-    """A request that the server will not answer however often it is made."""
+    """A request that the server will not answer however often it is made.
 
-    def __init__(self, message: str, status: int) -> None:
+    Attributes:
+        status: Of HTTP.
+        body: The beginning of what the server sent, up to 64 KiB; it may hold the key, so it is not to be shown.
+    """
+
+    def __init__(self, message: str, status: int, body: bytes = b"") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.body = status, body
 
 
 class _Retry(Exception):
@@ -219,7 +224,7 @@ class Connection:
         message = self._refusal(url, response.status, refused)
         if response.status == 404:
             message += await self._offers()
-        raise Refused(message, response.status)
+        raise Refused(message, response.status, refused)
 
     async def _offers(self) -> str:
         """Say what `check` finds wrong, for a request that the server does not know what to do with."""

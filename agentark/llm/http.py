@@ -9,7 +9,7 @@ from functools import partial
 from agentark.llm.chat import Message, Reply, Sampling
 from agentark.llm.connection import Connection, Refused
 from agentark.llm.rendering import continues
-from agentark.llm.wire import Answer, parse_reply, request_body
+from agentark.llm.wire import Answer, filtered_reply, parse_reply, request_body
 
 _CONTINUE_HINT = (
     "; the request asks to continue the last message (continue_final_message), which not every server can: if that is "
@@ -51,6 +51,8 @@ class HttpEngine:
         A server that returns fewer choices than asked for is asked for each missing one by itself, under a seed
         derived from `seed` and the choice's index.
 
+        A prompt that the server's content filter refuses (status 400) gives empty completions that are ``filtered``.
+
         Raises:
             EngineError: If the server refuses the request, or no try within the deadline gave a usable reply.
         """
@@ -91,6 +93,9 @@ class HttpEngine:
         try:
             return await self._connection.post(url, body, partial(parse_reply, messages=messages))
         except Refused as refusal:
+            filtered = filtered_reply(refusal.body, messages, n) if refusal.status == 400 else None
+            if filtered is not None:
+                return filtered, 0.0
             hint = _CONTINUE_HINT if continues(messages) and refusal.status in (400, 422) else ""
             raise Refused(f"{refusal}{hint}", refusal.status) from refusal
 

@@ -13,7 +13,11 @@ from agentark.llm.rendering import continues
 
 _CHARACTERS_PER_TOKEN = 4  # Estimate for servers that report no usage.
 _CUT = {"length", "max_tokens", "model_length"}
-_FILTERED = {"content_filter", "refusal", "safety", "recitation", "blocklist", "prohibited_content", "spii"}
+_FILTERED = {
+    *("content_filter", "content_filtered", "content_policy_violation", "data_inspection_failed", "refusal"),
+    *("safety", "recitation", "blocklist", "prohibited_content", "spii", "language", "guardrail_intervened"),
+    *("image_safety", "image_prohibited_content", "image_recitation"),
+}
 _ABORTED = {"abort", "error", "insufficient_system_resource"}
 """Words of OpenAI's format, and those that gateways pass on from other vendors' formats."""
 
@@ -68,8 +72,8 @@ def parse_reply(body: bytes, messages: Sequence[Message]) -> Answer:
         choices = sorted(reply["choices"], key=lambda choice: int(choice.get("index", 0)))
         usage: Mapping[str, Any] = reply.get("usage") or {}
         prompt_tokens = int(usage.get("prompt_tokens") or _estimate(sum(len(m.content) for m in messages)))
-        texts = [_text(choice["message"]) for choice in choices]
         reasons = [_reason(choice) for choice in choices]
+        texts = [_text(_message(choice, reason)) for choice, reason in zip(choices, reasons, strict=True)]
         lengths = [len(text) + len(reasoning) for text, reasoning in texts]
         counts = _spread(int(usage.get("completion_tokens") or _estimate(sum(lengths))), lengths)
     except Malformed:
@@ -85,6 +89,33 @@ def parse_reply(body: bytes, messages: Sequence[Message]) -> Answer:
         ),
         prompt_tokens,
     )
+
+
+def filtered_reply(body: bytes, messages: Sequence[Message], n: int) -> Answer | None:
+    """The empty completions that stand for a request whose prompt a content filter refused with status 400.
+
+    Args:
+        body: Of the refusal.
+        messages: What was sent.
+        n: Completions that were asked for.
+
+    Returns:
+        None if it was refused for something else.
+    """
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if _word(code) not in _FILTERED:
+        return None
+    completions = (Completion("", "", "filtered", 0),) * n
+    return Answer(completions, _estimate(sum(len(message.content) for message in messages)))
+
+
+def _message(choice: Mapping[str, Any], reason: FinishReason) -> Mapping[str, Any]:
+    """A choice's message; where a filter took it away, one without content."""
+    message: Mapping[str, Any] = (choice.get("message") or {}) if reason == "filtered" else choice["message"]
+    return message
 
 
 def _text(message: Mapping[str, Any]) -> tuple[str, str]:
@@ -119,12 +150,17 @@ def _refuses(message: Mapping[str, Any]) -> bool:
 
 
 def _reason(choice: Mapping[str, Any]) -> FinishReason:
-    reason = str(choice.get("finish_reason")).lower()
+    reason = _word(choice.get("finish_reason"))
     if reason in _ABORTED:
         raise Malformed(f"the server ended a choice with finish_reason {reason!r}")
     if reason in _FILTERED or _refuses(choice["message"]):
         return "filtered"
     return "length" if reason in _CUT else "stop"
+
+
+def _word(reason: object) -> str:
+    """The word that says why; some vendors add details after a colon."""
+    return str(reason).partition(":")[0].strip().casefold()
 
 
 def _spread(total: int, lengths: Sequence[int]) -> list[int]:

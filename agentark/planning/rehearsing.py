@@ -49,8 +49,9 @@ def rehearsals(stage: Stage, resource: Resource, others: Mapping[str, Resource])
 def _debaters(stage: Stage, field: str) -> Iterator[Rehearsal]:
     engines = stage.params["protocol"].get("engines", [])
     for index, teacher in enumerate(_teachers(stage)):
-        # A template that is given to the server is not the folder's.
-        given = teacher.serving is not None and any("--chat-template" in arg for arg in teacher.serving.args)
+        # A template that is given to the server is not the folder's. vLLM takes options with underscores too.
+        options = [arg.partition("=")[0].replace("_", "-") for arg in teacher.serving.args] if teacher.serving else []
+        given = "--chat-template" in options
         if teacher.model is not None and not given:
             place = f"{field}.protocol.team[{engines.index(index)}].teacher" if index else f"{field}.teacher"
             yield Rehearsal(uri=teacher.model.uri, field=f"{place}.model", use="Debater", engine=index)

@@ -18,7 +18,8 @@ try:
 
     from agentark_operator.runtime import Operator
 except ModuleNotFoundError as error:
-    print(f"error: the operator needs the package {error.name!r}; pip install 'agentark[operator]'", file=sys.stderr)
+    needed = f"error: the operator needs the package {error.name!r}; pip install 'agentark[operator]'"
+    print(printable(needed), file=sys.stderr)
     sys.exit(2)
 
 _ABOUT = ("resource", "run", "stage", "attempt", "outcome", "reason")

@@ -70,7 +70,9 @@ def given_up(one: Facts, run: Run) -> View | None:
 
 
 def silent_s(one: Facts, last: Attempt, run: Run) -> float:
-    """Seconds since a running attempt was last heard of."""
+    """Seconds since a running attempt was last heard of; 0 where what it said cannot be read."""
+    if one.progress_unreadable:
+        return 0.0
     return run.now_s - (heard_at(one, last) or run.now_s)
 
 

@@ -106,6 +106,8 @@ class Facts:
     """By a resource that was made of what this one embeds, for this one."""
     progress: Progress | None = None
     """What it last reported."""
+    progress_unreadable: bool = False
+    """It reported something that cannot be read, so nobody knows when it was last heard of."""
     attempts: Sequence[Attempt] = ()
     """Objects in the cluster, in any order."""
     pods_alive: int = 0

@@ -1,17 +1,19 @@
 """What is the case with a resource: its plan, what store and cluster have of it. Reads; decides nothing."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agentark.api import DebateRun, DistillJob, Resource
 from agentark.errors import InvalidInput, NotFound, StoreError
-from agentark.planning import Pin, Plan, pin_addresses, run_record
+from agentark.planning import Pin, Plan, Stage, pin_addresses, run_record
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
-from agentark.store import StageManifest, read_progress, read_run_of, write_run
+from agentark.store import Progress, StageManifest, read_progress, read_run_of, readable, write_run
 from agentark_operator.backends import BACKENDS
 from agentark_operator.children import alive, attempt_number, stage_key
 from agentark_operator.deciding import Attempt, Facts, Track, View
@@ -20,6 +22,7 @@ from agentark_operator.glancing import Glances
 from agentark_operator.instants import parsed
 from agentark_operator.stores import Place, Stores
 
+_log = logging.getLogger(__name__)
 _PODS_COME_S = 2.0
 """Pods are there so soon after their object; as long as they are only on their way nobody asks for events."""
 
@@ -118,7 +121,7 @@ def facts_of(
         warnings: Namespace and uid of an object -> warnings about it; asked where nothing else tells why no pod comes.
 
     Raises:
-        StoreError: The store cannot be asked.
+        StoreError: The store cannot be asked; progress that is torn counts as none.
     """
     finished = set(done)
     found = []
@@ -128,12 +131,14 @@ def facts_of(
         attempts = [_attempt(child, pods, warnings, content) for child in own if child["kind"] in BACKENDS]
         view = delegated.get(stage.key)
         runs = any(attempt.state == "Running" for attempt in attempts) or (view is not None and view.state == "Running")
+        progress = _progress(place, stage) if runs else None
         found.append(
             Facts(
                 stage=stage,
                 done=stage.key in finished,
                 made=stage.key in made,
-                progress=read_progress(place.store, stage.kind, stage.key) if runs else None,
+                progress=None if isinstance(progress, StoreError) else progress,
+                progress_unreadable=isinstance(progress, StoreError),
                 attempts=attempts,
                 pods_alive=alive(pods),
                 track=tracks.get(stage.key, Track()),
@@ -141,6 +146,14 @@ def facts_of(
             )
         )
     return found
+
+
+def _progress(place: Place, stage: Stage) -> Progress | StoreError | None:
+    """What is torn is no reason to hold up the other stages: its writer replaces it in a few seconds."""
+    progress = readable(partial(read_progress, place.store, stage.kind, stage.key))
+    if isinstance(progress, StoreError):
+        _log.warning("stage %s: %s", stage.name, progress)
+    return progress
 
 
 def _attempt(

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from agentark.terminal import printable
+
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = "agentark-operator"
 _SEEN = ("list", "watch")
@@ -138,7 +140,7 @@ def main(arguments: Sequence[str]) -> int:
     made = manifests(
         given.namespace, watched=watched, backends=given.backend or backends, teachers=not given.no_teachers
     )
-    print(yaml.safe_dump_all(made, sort_keys=False), end="")
+    print(printable(yaml.safe_dump_all(made, sort_keys=False)), end="")
     return 0
 
 

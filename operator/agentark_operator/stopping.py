@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentark.errors import AgentArkError
+from agentark.terminal import printable
 from agentark_operator.kube import Gone, Kube, KubeError, Unknown
 from agentark_operator.settings import Settings, read_settings
 from agentark_operator.workload import MANAGED_BY, MANAGER
@@ -99,10 +100,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         kube = Kube(connections=1)
         there = end_operator(kube, given.deployment, given.namespace, within_s=given.wait_seconds)
-        print(f"{'ended' if there else 'not there:'} operator {given.namespace}/{given.deployment}", flush=True)
-        end_runs(kube, read_settings(), lambda text: print(text, flush=True))
+        ended = f"{'ended' if there else 'not there:'} operator {given.namespace}/{given.deployment}"
+        print(printable(ended), flush=True)
+        end_runs(kube, read_settings(), lambda text: print(printable(text), flush=True))
     except (AgentArkError, KubeError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return error.exit_code if isinstance(error, AgentArkError) else 1
     return 0
 

@@ -30,7 +30,7 @@ def hostile_store(folder: Path) -> Store:
     _reward_model(store)
     _commit(store, "release", {}, metrics={"released": False, "decision": f"sums: {HOSTILE}"})
     figures = {"before": 0.1, "after": 0.2, "lost": 0, "gained": 1, "p": 0.5}
-    _commit(store, "gate", {}, metrics=figures | {"round": 1, "accepted": True, "questions": HOSTILE})
+    _commit(store, "gate", {}, metrics=figures | {"round": 1, "accepted": True, "questions": 5, "ended": HOSTILE})
     stages = tuple(RunStage(kind=kind, name=kind, key=KEYS[kind]) for kind in KEYS if kind != "gate")
     stages = (*stages, RunStage(kind="gate", name=HOSTILE, key=KEYS["gate"]))
     write_run(
@@ -62,7 +62,9 @@ def _debate(store: Store) -> None:
     )  # fmt: skip
     line = json.dumps(record.model_dump(mode="json")).encode()
     store.write(shard_path(stage_path("debate", KEYS["debate"], "records"), 0), write_shard([line]))
-    _commit(store, "debate", {})
+    metrics = {"questions": 1, "failed": 2, "with_gold": 0, "agreement": 1.0, "replies": 1, "cut": 0, "empty": 1}
+    metrics |= {"filtered": 0, "warning": f"{HOSTILE}\n{HOSTILE}"}
+    _commit(store, "debate", {}, metrics=metrics, usage={"prompt_tokens": 1.0, "completion_tokens": 1.0})
 
 
 def _comparison(store: Store) -> None:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,17 @@ def test_lines_of_a_run_that_goes_to_a_file_are_printable(capsys: pytest.Capture
     assert SHOWN in shown
 
 
+def test_an_outcome_makes_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    done = replace(status(""), state="Done", outcome=(f"WARNING: a\n{HOSTILE}\nb",))
+    with Display(a_plan(done.stage), quiet=False) as display:
+        display.update({"a": done})
+    shown = capsys.readouterr().err
+    assert CONTROLS.findall(shown) == [] and shown.count("\n") == 3
+    table = io.StringIO()
+    PlainConsole(table, terminal=False, soft_wrap=True).print(_table(a_plan(done.stage), {"a": done}))
+    assert len(table.getvalue().splitlines()) == 4
+
+
 def test_defects_logs_and_warnings_are_printable(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,3 +237,28 @@ def test_nothing_prints_past_the_one_place_that_makes_text_printable() -> None:
     files = [file for file in sorted((ROOT / "agentark").rglob("*.py")) if file != ROOT / "agentark/cli/output.py"]
     found = {file.name: writes_past_the_sanitiser(file.read_text()) for file in files}
     assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def printed_raw(source: str) -> list[int]:
+    """Lines on which a module prints what did not go through `printable`, or writes to a stream itself."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id="print"), args=[ast.Call(func=ast.Name(id="printable"))]):
+                pass
+            case ast.Call(func=ast.Name(id="print")):
+                lines.append(node.lineno)
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys")), attr=_)):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_the_operator_prints_nothing_raw() -> None:
+    """What an API server answers reaches the terminal of whoever uninstalls; log lines have tests of their own."""
+    for source in ("print(1)", "print(f'{a}')", "print(printable(a), b)", "import sys\nsys.stderr.write('a')"):
+        assert printed_raw(source), source
+    assert not printed_raw("print(printable(a), flush=True)")
+    files = sorted((ROOT / "operator").rglob("*.py"))
+    found = {file.name: printed_raw(file.read_text()) for file in files}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert "stopping.py" in found

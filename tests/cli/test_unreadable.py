@@ -89,6 +89,40 @@ def test_results_that_cannot_be_read_hide_no_run(store: Store, content: bytes) -
     assert "Release sums:" in out and "output 'table'" in err and "output 'history'" in err
 
 
+@pytest.mark.parametrize(
+    ("kind", "metrics", "field"),
+    [
+        ("debate", {"replies": 3}, "questions"),
+        ("debate", {"replies": "many"}, "questions"),
+        ("gate", {"accepted": True}, "round"),
+        ("gate", {"round": 1, "accepted": True, "p": "low"}, "p"),
+        ("gate", {}, "round"),
+        ("release", {}, "released"),
+        ("release", {"released": True}, "decision"),
+    ],
+)
+def test_metrics_that_are_none_of_the_stage_hide_nothing_else(
+    store: Store, kind: str, metrics: dict[str, Any], field: str
+) -> None:
+    content = json.loads(store.read(manifest_path(kind)))
+    store.write(manifest_path(kind), json.dumps(content | {"metrics": metrics}).encode())
+    out, err = call(store, "show", "talk")
+    assert f"the metrics of {manifest_path(kind)} cannot be read ({field}: " in err and err.count("warning: ") == 1
+    assert f"delete stages/{kind}/{KEYS[kind]} to run it again" in err
+    assert ("Release sums:" in out, "Rounds, measured on" in out) == (kind != "release", kind != "gate")
+    document(store, "show", "talk")
+
+
+def test_an_outcome_is_one_line_and_says_what_failed(store: Store) -> None:
+    out, _ = call(store, "show", "talk")
+    (line,) = (line for line in out.splitlines() if "debate: 1 questions" in line)
+    assert (
+        line
+        == "  debate: 1 questions, 2 failed; all agree 100.0%; 1 replies, of them 0 cut, 1 empty, 0 filtered; 2 tokens"
+    )
+    assert out.count("WARNING: ") == 1 and len(out[out.index("WARNING: ") :].splitlines()[0]) > 100
+
+
 def test_the_plan_is_shown_with_the_stage_that_cannot_be_read_and_the_run_names_it(store: Store) -> None:
     folder = Path(store.uri.removeprefix("file:")).parent
     (folder / "questions.jsonl").write_text('{"id": "a", "question": "1 + 1?", "answer": "2"}\n')
@@ -99,6 +133,10 @@ def test_the_plan_is_shown_with_the_stage_that_cannot_be_read_and_the_run_names_
     (stage,) = document(store, "plan", "-f", "run.yaml")["stages"]
     assert (stage["cached"], stage["error"]) == (False, None)
     path = stage_path("debate", stage["key"], "manifest.json")
+    cached = json.loads(store.read(manifest_path("debate"))) | {"key": stage["key"], "metrics": {"replies": 3}}
+    store.write(path, json.dumps(cached).encode())
+    out, err = call(store, "run", "-f", "run.yaml")
+    assert "debate  cached" in err and "replies" not in out + err
     store.write(path, b"{")
     out, err = call(store, "plan", "-f", "run.yaml")
     assert "unreadable" in out and f"{path} is no stage manifest" in err

@@ -238,8 +238,21 @@ def test_filtered_and_empty_replies_are_said_to_be_so(make_record: MakeRecord) -
     )
     message = refusal([record.model_copy(update={"turns": (turn,)})])
     assert "1 traces (filtered 1)" in message and "filtered or refused 'I cannot.'" in message
+    assert "Most were filtered or refused: take another teacher" in message and "dataset.task" not in message
     empty = turn.model_copy(update={"finish_reason": "stop", "text": " "})
-    assert "question 'q': an empty reply, gold '6'" in refusal([record.model_copy(update={"turns": (empty,)})])
+    message = refusal([record.model_copy(update={"turns": (empty,)})])
+    assert "question 'q': an empty reply, gold '6'" in message
+    assert "Most were empty: see whether the teacher's server keeps answers as reasoning" in message
+
+
+def test_where_replies_could_not_count_for_several_reasons_all_are_said(make_record: MakeRecord) -> None:
+    record = make_record("q", "6", [[RIGHT + "<cut>", WRONG, WRONG, WRONG]])
+    cut, *others = record.turns
+    filtered = others[0].model_copy(update={"finish_reason": "filtered", "solution": "", "answer": ""})
+    empty = others[1].model_copy(update={"text": "", "solution": "", "answer": ""})
+    message = refusal([record.model_copy(update={"turns": (cut, filtered, empty, others[2])})])
+    assert "Most could not count: 1 were cut" in message
+    assert "1 filtered or refused, 1 empty (take another teacher)" in message and "dataset.task" not in message
 
 
 def test_where_a_trace_was_right_more_questions_may_help(make_record: MakeRecord) -> None:

@@ -51,8 +51,8 @@ async def test_a_debate_is_added_up(hold: Hold) -> None:
 
 
 def test_a_fifth_is_borne_more_is_warned_of() -> None:
-    def said(found: Outcome) -> str:
-        return warning_of(found, max_tokens=500, field="spec.debate", model_field="spec.debate.teacher")
+    def said(found: Outcome, failed: int = 0) -> str:
+        return warning_of(found, failed=failed, max_tokens=500, field="spec.debate", model_field="spec.debate.teacher")
 
     assert said(outcome(cut=10, empty=5, filtered=5)) == ""
     assert said(outcome(replies=0)) == ""
@@ -65,3 +65,6 @@ def test_a_fifth_is_borne_more_is_warned_of() -> None:
         and "leave such questions out of spec.debate.dataset" in text
     )
     assert "cut" not in said(outcome(filtered=30)) and "maxTokens" not in said(outcome(empty=30))
+    assert "questions failed" not in text
+    assert said(outcome(cut=30), failed=1200).endswith("; 1,200 questions failed")
+    assert said(outcome(), failed=3) == ""

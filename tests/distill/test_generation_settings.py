@@ -10,7 +10,8 @@ import pytest
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from agentark.distill.pad import Guards, PadParams
-from agentark.training.generation import saveable_generation
+from agentark.generation import saveable_generation
+from agentark.llm.local import load
 from tests.distill.pad_world import DEFAULTS, PadTraining
 from tests.distill.world import Training, write_model
 from tests.reward.test_prm_training import PARAMS
@@ -34,6 +35,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "tokens": {"forced_eos_token_id": 1, "suppress_tokens": [1]},
     "arguments": {"streamer": "text"},
     "types": {"max_new_tokens": "many", "suppress_tokens": 7, "watermarking_config": "none"},
+    "watermark": {"watermarking_config": 3},
 }
 
 
@@ -74,6 +76,17 @@ def test_settings_among_those_of_an_older_model_are_mended_too(training: Make, m
     made = training(model=older, epochs=1)
     made.run()
     assert AutoModelForCausalLM.from_pretrained(made.out).generation_config.eos_token_id == END
+
+
+@pytest.mark.parametrize("settings", [PUBLISHED, *REFUSED.values()], ids=["published", *REFUSED])
+def test_a_model_that_answers_loads_with_them(model: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    network, _ = load(with_settings(model, tmp_path / "m", settings))
+    assert network.generation_config.eos_token_id == settings.get("eos_token_id")
+
+
+def test_a_text_config_that_is_none_holds_no_settings(model: Path, tmp_path: Path) -> None:
+    older = with_settings(model, tmp_path / "m", {"text_config": "x", "eos_token_id": END}, name="config.json")
+    assert saveable_generation(older).eos_token_id == END
 
 
 @pytest.mark.parametrize("lora_rank", [0, 2])

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from agentark.execution import rehearsing
+from agentark.execution.templates import faults
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -45,6 +48,12 @@ class Workplace:
 @pytest.fixture
 def place(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
+
+
+@pytest.fixture
+def tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are tried in this process: one of its own for each debate of a test would load torch each time."""
+    monkeypatch.setattr(rehearsing, "_tried", lambda context, trials, fields: faults(trials))
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from agentark.planning import pin_addresses, plan
 from agentark.store import StageManifest, Store, open_store, stage_path
 from tests.execution.conftest import ROOT, Workplace
 
+pytestmark = pytest.mark.usefixtures("tried_here")
+
 QUESTIONS = 6
 WORK = "Step 1: 40 + 2 = 42\n"
 

@@ -92,7 +92,7 @@ Make = Callable[..., World]
 
 
 @pytest.fixture
-def world(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> Make:
+def world(place: Workplace, monkeypatch: pytest.MonkeyPatch, tried_here: None) -> Make:
     """Lay out a distillation with the gradings of its two data sets."""
     monkeypatch.setattr(answering, "build_engines", lambda context: [ScriptedEngine(pairs)])
     monkeypatch.setattr(gate, "weights_engine", lambda model, execution: ScriptedEngine(pairs))

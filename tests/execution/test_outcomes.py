@@ -31,6 +31,7 @@ def debate(place: Workplace, url: str) -> tuple[str, dict[str, Any]]:
     [
         ("filtered", "filtered", "spec.teacher"),
         ("refused", "filtered", "spec.teacher"),
+        ("barred", "filtered", "spec.teacher"),
         ("null", "empty", "spec.teacher"),
         ("thought", "empty", "spec.teacher"),
         ("calling", "empty", "spec.teacher"),

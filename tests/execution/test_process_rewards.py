@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from agentark.debate import Prompts, Record
+from agentark.execution.stages.steps import _turns
+from agentark.tasks import NUMBER
+from agentark.tasks.critiques import PeerNames
 from tests.execution.conftest import ROOT, Workplace
 
 QUICKSTART = ROOT / "examples" / "quickstart"
@@ -233,3 +237,22 @@ def test_a_served_reward_model_stands_for_one_that_the_job_trains(
     job["spec"]["pad"]["steps"] = 4
     finished.write("served.yaml", job)
     assert "pad.prmEndpoint: " in finished.run("run", "-f", "served.yaml", expect=2)
+
+
+def test_a_filtered_reply_is_no_turn_to_label() -> None:
+    count = {"prompt_tokens": 1, "completion_tokens": 1}
+    sampling = {"temperature": 0, "top_p": 1, "top_k": 0, "max_tokens": 9, "seed": 0, "sample": 0, "samples": 1}
+    said = {"critique": "", "reasoning": "", "answer": "1", "text": "\\boxed{1}", "solution": "\\boxed{1}"}
+    turn = {"agent": 0, "round": 0, "role": "agent", "model": "m", "messages": [], "latency_s": 0, "truncated": False}
+    turns = [
+        turn | said | count | sampling | {"round": number, "finish_reason": reason}
+        for number, reason in enumerate(("filtered", "stop", "length"))
+    ]
+    record = Record.model_validate(
+        count
+        | {"id": "q", "question": "?", "gold": "1", "strategy": "Debate", "agents": 1, "roles": [""], "turns": turns}
+        | {"rounds": 3, "consensus": True, "answer": "1", "solution": "", "decided_by": "Majority", "calls": 3}
+    )
+    found = list(_turns(record, "1", PeerNames(Prompts().peer), NUMBER))
+    assert [turn.complete for turn in found] == [False, True, False]
+    assert [turn.correct for turn in found] == [False, True, False]

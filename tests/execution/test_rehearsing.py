@@ -1,6 +1,8 @@
 """One question is written by every model of a run before the first one is paid for."""
 
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,8 @@ from typing import Any
 import pytest
 
 from agentark.api import StoreSource, read_manifest
-from agentark.errors import InvalidInput
-from agentark.execution import running
+from agentark.errors import AgentArkError, InvalidInput
+from agentark.execution import rehearsing, running
 from agentark.execution.stages import answering
 from agentark.llm import Sampling
 from agentark.llm.testing import ScriptedEngine
@@ -95,7 +97,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(place: Workplace, monkeypatch: pytest.MonkeyPatch, tried_here: None) -> Bench:
     made = Bench(place)
     monkeypatch.setattr(answering, "build_engines", lambda context: [made.engine] * 3)
     return made
@@ -233,10 +235,106 @@ def test_models_that_a_server_runs_are_not_tried(bench: Bench) -> None:
     assert bench.engine.calls > 0
 
 
-def test_settings_of_generation_that_no_model_loads_with_are_found_too(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("args", "tried"),
+    [
+        ([], True),
+        (["--chat-template-content-format", "openai"], True),
+        (["--chat-template-content-format=openai", "--enable-prefix-caching"], True),
+        (["--served-model-name", "my--chat-template"], True),
+        (["--chat-template", "/own.jinja"], False),
+        (["--chat-template=/own.jinja"], False),
+        (["--chat_template=/own.jinja"], False),
+    ],
+)
+def test_a_teacher_is_tried_unless_its_server_is_given_a_template(bench: Bench, args: list[str], tried: bool) -> None:
+    bench.model("student", TEMPLATE)
+    bench.model("teacher", TEMPLATE)
+    found, _ = bench.planned(distill_job(teacher={"model": {"uri": "file:teacher"}, "serving": {"args": args}}))
+    (debate,) = [stage for stage in found.stages if stage.kind == "debate"]
+    fields = [rehearsal["field"] for rehearsal in debate.settings["rehearsals"]]
+    assert ("spec.debate.teacher.model" in fields) == tried
+
+
+def test_settings_of_generation_count_as_the_training_reads_them(bench: Bench) -> None:
     folder = bench.model("student", TEMPLATE)
-    (folder / "generation_config.json").write_text(json.dumps({"num_return_sequences": 4}))
-    assert "generation_config.json cannot be loaded" in bench.refused(distill_job())
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({"num_return_sequences": 4, "eos_token_id": 1}))
+    bench.debate(distill_job())
+    bench.engine.calls = 0
+    file.write_text("[")
+    assert "cannot be loaded" in bench.refused(distill_job(protocol={"rounds": 1}))
+
+
+@pytest.mark.parametrize("use", ["student", "teacher", "backbone"])
+@pytest.mark.parametrize(
+    "settings", [{"model_type": "strange"}, {"model_type": "strange", "auto_map": {"AutoConfig": "own.Config"}}]
+)
+def test_a_configuration_that_is_not_read_is_refused_by_field(bench: Bench, use: str, settings: dict[str, Any]) -> None:
+    for name in ("student", "teacher", "backbone"):
+        bench.model(name, TEMPLATE)
+    file = bench.place.folder / use / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    fields = {"student": "spec.student.model", "teacher": "spec.debate.teacher.model", "backbone": "spec.prm.model"}
+    prm = {"model": {"uri": "file:backbone"}}
+    message = bench.refused(distill_job(methods=["PAD"], prm=prm, teacher={"model": {"uri": "file:teacher"}}))
+    assert message.startswith(f"{fields[use]} (file:{use}): ") and "cannot be loaded" in message
+    assert len(message.splitlines()) == 1
+
+
+STAGE = """
+import json, sys
+from pathlib import Path
+from agentark.errors import AgentArkError
+from agentark.execution import running
+from agentark.planning import Plan
+from agentark.store import open_store
+
+plan = Plan.model_validate_json(Path("plan.json").read_text())
+(stage,) = [stage for stage in plan.stages if stage.name == "debate"]
+error = ""
+try:
+    running.run_stage(plan, stage.key, open_store("store"))
+except AgentArkError as failure:
+    error = f"{type(failure).__name__}: {failure}"
+print(json.dumps({"loaded": sorted({"torch", "transformers", "peft"} & set(sys.modules)), "error": error}))
+"""
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, THINKS])
+def test_a_debate_worker_keeps_nothing_of_what_tries_the_models(
+    place: Workplace, serve: Callable[..., str], template: str
+) -> None:
+    bench = Bench(place)
+    bench.model("student", template)
+    found, _ = bench.planned(distill_job(teacher={"endpoint": {"baseUrl": serve(), "model": "test"}}))
+    place.write("plan.json", found.model_dump_json())
+    ran = subprocess.run(
+        [sys.executable, "-c", STAGE], cwd=place.folder, capture_output=True, text=True, check=True, timeout=300
+    )
+    ending = json.loads(ran.stdout)
+    assert ending["loaded"] == []
+    if template == TEMPLATE:
+        assert ending["error"] == "" and list(place.folder.glob("store/stages/debate/*/manifest.json"))
+    else:
+        assert ending["error"].startswith("InvalidInput: spec.student.model (file:student): ")
+
+
+def test_a_template_that_never_ends_is_given_up(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(place)
+    monkeypatch.setattr(rehearsing, "_LONGEST_S", 1.0)
+    loop = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
+    bench.model("student", loop + TEMPLATE)
+    with pytest.raises(AgentArkError, match=r"spec.student.model: .*after 1 s; see whether one of them never ends"):
+        bench.debate(distill_job())
+
+
+def test_without_transformers_the_message_says_what_to_install(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.model("student", TEMPLATE)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    message = bench.refused(distill_job())
+    assert message.startswith("spec.student.model: needs the package transformers")
+    assert "pip install 'agentark[train]'" in message
 
 
 def test_of_a_released_model_no_weights_are_fetched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

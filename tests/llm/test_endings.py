@@ -7,7 +7,7 @@ import pytest
 
 from agentark.llm import Message
 from agentark.llm.chat import Completion
-from agentark.llm.wire import Malformed, parse_reply
+from agentark.llm.wire import Malformed, filtered_reply, parse_reply
 
 RIGHT = "The answer is \\boxed{7}."
 
@@ -24,11 +24,41 @@ def read(message: dict[str, Any], reason: object = "stop") -> Completion:
         *((reason, "stop") for reason in ("stop", None, "eos", "end_turn", "tool_calls", 7)),
         *((reason, "length") for reason in ("length", "LENGTH", "max_tokens", "MAX_TOKENS", "model_length")),
         *((reason, "filtered") for reason in ("content_filter", "refusal", "SAFETY", "RECITATION", "blocklist")),
+        *((reason, "filtered") for reason in ("content_filter: hate", " Content_Filter ", "IMAGE_SAFETY", "LANGUAGE")),
+        *((reason, "filtered") for reason in ("guardrail_intervened", "PROHIBITED_CONTENT: x", "spii")),
+        *((reason, "length") for reason in ("max_tokens: 8", " LENGTH")),
     ],
 )
 def test_endings_have_many_names(reason: object, ending: str) -> None:
     completion = read({"content": RIGHT}, reason)
     assert (completion.finish_reason, completion.text) == (ending, RIGHT)
+
+
+@pytest.mark.parametrize("choice", [{"message": None}, {}, {"message": {}}, {"message": {"content": None}}])
+def test_what_a_filter_took_away_is_an_empty_text(choice: dict[str, Any]) -> None:
+    body = json.dumps({"choices": [{"index": 0, "finish_reason": "content_filter", **choice}]}).encode()
+    assert parse_reply(body, []).completions == (Completion("", "", "filtered", 0),)
+
+
+@pytest.mark.parametrize("choice", [{"message": None}, {}, {"message": None, "finish_reason": "stop"}])
+def test_no_message_without_a_filter_is_malformed(choice: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        parse_reply(json.dumps({"choices": [{"index": 0, **choice}]}).encode(), [])
+
+
+@pytest.mark.parametrize("code", ["content_filter", "Content_Filter", "content_policy_violation"])
+def test_a_refusal_by_a_filter_stands_for_all_completions(code: str) -> None:
+    answer = filtered_reply(json.dumps({"error": {"code": code}}).encode(), [Message("user", "12345678")], 3)
+    assert answer is not None
+    assert (answer.completions, answer.prompt_tokens) == ((Completion("", "", "filtered", 0),) * 3, 2)
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", '{"error": "content_filter"}', '{"error": {"code": 7}}', '{"error": {"code": null}}',
+             '{"error": {"code": "context_length_exceeded"}}', "[" * 50000],
+)  # fmt: skip
+def test_other_refusals_are_none_of_a_filter(body: str) -> None:
+    assert filtered_reply(body.encode(), [], 1) is None
 
 
 @pytest.mark.parametrize("reason", ["abort", "error", "insufficient_system_resource"])

@@ -1,12 +1,32 @@
 """What is decided for every case of one stage, and for stages beside each other."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from agentark_operator.deciding import Facts, Track, View
 from agentark_operator.failures import FailureKind
+from agentark_operator.observing import facts_of
+from agentark_operator.stores import Place
 
-from tests.operator.deciding import AFTER, KEY, NEXT, at, attempt, decided, failed, heartbeat, names, one, run, told
+from agentark.api import StoreSource
+from agentark.planning import Plan
+from agentark.store import open_store, stage_path
+from tests.operator.deciding import (
+    AFTER,
+    KEY,
+    NEXT,
+    STAGE,
+    at,
+    attempt,
+    decided,
+    failed,
+    heartbeat,
+    names,
+    one,
+    run,
+    told,
+)
 
 # --- one pass over one stage
 
@@ -126,6 +146,26 @@ def test_silence_is_counted_from_when_the_containers_began() -> None:
     assert told(decided(one(late, progress=heartbeat(-4000)), run(**policy))) == ("Running", "StageRunning")
     unknown = attempt("Running", started_at="", working_since="")
     assert told(decided(one(unknown), run(**policy))) == ("Running", "StageRunning")
+
+
+def test_an_attempt_whose_progress_is_torn_is_not_taken_for_silent() -> None:
+    long = attempt("Running", started_at=at(-3600), working_since=at(-3600))
+    assert told(decided(one(long), run(stallTimeoutSeconds=30))) == ("Waiting", "Retrying")
+    torn = decided(one(long, progress_unreadable=True), run(stallTimeoutSeconds=30))
+    assert told(torn) == ("Running", "StageRunning") and torn.due_s == pytest.approx(30, abs=1)
+
+
+def test_torn_progress_of_a_stage_holds_up_no_other(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    path = stage_path(STAGE.kind, KEY, "progress.json")
+    store.write(path, b"{")
+    store.write(stage_path(AFTER.kind, NEXT, "progress.json"), heartbeat(-5).model_dump_json().encode())
+    plan = Plan(kind="DebateRun", name="a", namespace="a", run_id="a", manifest={}, pins={}, stages=(STAGE, AFTER))
+    running = {key: View("Running", "StageRunning", "") for key in (KEY, NEXT)}
+    place = Place(store, StoreSource(), open_store)
+    torn, whole = facts_of(plan, place, done=(), children=(), tracks={}, delegated=running)
+    assert (torn.progress, torn.progress_unreadable) == (None, True)
+    assert (whole.progress, whole.progress_unreadable) == (heartbeat(-5), False)
 
 
 # --- waits

@@ -10,14 +10,14 @@ EARLY = "Step 1: 3 + 4 = 8\nStep 2: 8 * 2 = 16\nThe answer is \\boxed{16}"
 UNKNOWN = "Step 1: 9 - 2 = 7\nStep 2: 7 * 2 = 14\nThe answer is \\boxed{15}"
 
 
-def turn(agent: int, number: int, solution: str, critique: str = "", *, truncated: bool = False) -> Turn:
+def turn(agent: int, number: int, solution: str, critique: str = "", *, complete: bool = True) -> Turn:
     return Turn(
         agent=agent,
         round=number,
         solution=solution,
         critique=critique,
         correct=solution.endswith("{14}"),
-        truncated=truncated,
+        complete=complete,
         answer=solution.partition("{")[2].rstrip("}"),
     )
 

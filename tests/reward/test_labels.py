@@ -2,7 +2,7 @@
 
 import pytest
 
-from agentark.reward.labels import label_discussions
+from agentark.reward.labels import Turn, label_discussions
 from agentark.reward.labels.agreement import agreement
 from agentark.reward.labels.corrective import corrective
 from agentark.reward.labels.discussions import Discussion, candidates
@@ -61,7 +61,7 @@ def test_verified_traces_that_contradict_each_other_are_decided_by_number() -> N
 
 
 def test_without_verified_traces_nothing_is_known() -> None:
-    debate = discussion(turn(0, 0, SLIPPED), turn(1, 0, RIGHT, truncated=True))
+    debate = discussion(turn(0, 0, SLIPPED), turn(1, 0, RIGHT, complete=False))
     assert agreed(debate, SLIPPED) == [None, None, None]
 
 
@@ -114,9 +114,22 @@ def test_a_named_step_is_found_by_its_own_number() -> None:
 
 def test_replies_that_were_cut_are_left_out() -> None:
     debate = discussion(
-        turn(0, 0, RIGHT), turn(1, 0, SLIPPED, truncated=True), turn(1, 1, RIGHT, "Step 2 is wrong"), turn(2, 0, " ")
+        turn(0, 0, RIGHT), turn(1, 0, SLIPPED, complete=False), turn(1, 1, RIGHT, "Step 2 is wrong"), turn(2, 0, " ")
     )
     assert [text.text for text in texts_of(debate, rule="Newline", sources=("Corrective",))] == [RIGHT]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (turn(0, 0, ""), turn(0, 1, RIGHT, "Step 2 is wrong")),
+        (turn(0, 0, " \n", complete=False), turn(0, 1, RIGHT, "Step 2 is wrong")),
+        (turn(0, 0, SLIPPED), turn(0, 1, " ", "Step 2 is wrong")),
+    ],
+)
+def test_an_empty_reply_is_no_part_of_a_correction(before: Turn, after: Turn) -> None:
+    found = texts_of(discussion(before, after), rule="Newline", sources=("Corrective",))
+    assert [text.text for text in found] == [turn.solution for turn in (before, after) if turn.solution.strip()]
 
 
 def test_rows_take_the_label_of_the_most_trusted_source_and_the_report_compares_them() -> None:

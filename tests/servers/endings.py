@@ -51,14 +51,19 @@ class _Handler(BaseHTTPRequestHandler):
         sums = re.search(r"What is (\d+) \+ (\d+)\?", whole)
         assert sums is not None
         text = f"### Solution\nStep 1: \\boxed{{{int(sums[1]) + int(sums[2])}}}"
+        if self.path.startswith("/barred/"):
+            # As Azure refuses a prompt.
+            error = {"code": "content_filter", "message": "filtered", "param": "prompt", "type": None, "status": 400}
+            self._reply({"error": error}, 400)
+            return
         message, reason = choice(self.path.split("/")[1], text)
         choices = [{"index": i, "message": message, "finish_reason": reason} for i in range(asked.get("n", 1))]
         usage = {"prompt_tokens": 10, "completion_tokens": 5 * len(choices)}
         self._reply({"model": asked["model"], "choices": choices, "usage": usage})
 
-    def _reply(self, body: dict[str, Any]) -> None:
+    def _reply(self, body: dict[str, Any], status: int = 200) -> None:
         content = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

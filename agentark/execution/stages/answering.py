@@ -78,7 +78,7 @@ def run(context: StageContext) -> StageResult | None:
     }
     metrics: dict[str, Any] = {"questions": summary.questions, "failed": summary.failed, "agents": protocol.agents}
     if context.stage.kind == "debate":
-        metrics |= _outcome(context, protocol, policy)
+        metrics |= _outcome(context, protocol, policy, summary.failed)
     return StageResult(outputs, metrics=metrics, usage=usage)
 
 
@@ -98,7 +98,7 @@ class _Clock:
         self._memory.write_text(f"{self.seconds:.3f}")
 
 
-def _outcome(context: StageContext, protocol: DebateProtocol, policy: Policy) -> dict[str, Any]:
+def _outcome(context: StageContext, protocol: DebateProtocol, policy: Policy, failed: int) -> dict[str, Any]:
     """What the debate came to, as metrics; `warning` is there where many of its replies could not count."""
     outcome = outcome_of(read_records(context.store, context.shared_path("records")), policy)
     metrics = {name: value for name, value in asdict(outcome).items() if value is not None}
@@ -106,6 +106,7 @@ def _outcome(context: StageContext, protocol: DebateProtocol, policy: Policy) ->
     field = settings.get("field", "spec")
     warning = warning_of(
         outcome,
+        failed=failed,
         max_tokens=protocol.sampling.max_tokens,
         field=field,
         model_field="spec.student" if "model" in context.stage.inputs else f"{field}.teacher",

@@ -80,20 +80,20 @@ def _label(record: Record, params: dict[str, Any], policy: Policy) -> str:
 def _turns(record: Record, gold: str, names: PeerNames, policy: Policy) -> Iterator[Turn]:
     for number, turns in enumerate(agent_rounds(record)):
         for turn in turns:
-            right = not turn.truncated and grade(turn.solution, gold, policy).correct if gold else None
+            right = turn.complete and grade(turn.solution, gold, policy).correct if gold else None
             yield Turn(
                 agent=turn.agent,
                 round=number,
                 solution=turn.solution,
                 critique=names.own_lines(turn.critique),
                 correct=right,
-                truncated=turn.truncated,
+                complete=turn.complete,
                 answer=turn.vote,
             )
 
 
 def _rule(wanted: str, discussions: list[Discussion]) -> SplitRule:
     if wanted == "Auto":
-        return choose_rule(turn.solution for one in discussions for turn in one.turns if not turn.truncated)
+        return choose_rule(turn.solution for one in discussions for turn in one.turns if turn.complete)
     rule: SplitRule = wanted  # type: ignore[assignment]  # checked by the API
     return rule

@@ -26,11 +26,11 @@ class VerifiedTraces:
     each agent's last one once; of a draw nothing is known.
 
     Args:
-        discussion: Its turns with `correct` True are the verified traces, truncated ones left out.
+        discussion: Its turns with `correct` True are the verified traces, incomplete ones left out.
     """
 
     def __init__(self, discussion: Discussion) -> None:
-        verified = [turn for turn in discussion.turns if turn.correct and not turn.truncated]
+        verified = [turn for turn in discussion.turns if turn.correct and turn.complete]
         last = {turn.agent: turn.solution for turn in sorted(verified, key=lambda turn: turn.round)}
         votes: dict[str, Counter[str]] = {}
         for trace in [*dict.fromkeys(turn.solution for turn in verified), *last.values()]:

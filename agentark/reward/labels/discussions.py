@@ -21,7 +21,8 @@ class Turn:
     """What the agent says of its own solution of the round before, above its new one; empty in the first round."""
     correct: bool | None
     """Whether the final answer is right by the label in use (gold or consensus); None where there is none."""
-    truncated: bool
+    complete: bool
+    """Whether the model ended the reply by itself: neither a token limit nor a filter did."""
     answer: str = ""
     """The final answer as the grader reads it."""
 
@@ -81,7 +82,7 @@ def candidates(discussion: Discussion, *, rule: SplitRule, corrections: bool) ->
     """List the texts of a discussion that are worth labelling, each once.
 
     Args:
-        discussion: Replies cut off at their token limit are left out.
+        discussion: Replies that were cut off or filtered, and empty ones, are left out.
         rule: How its solutions are split.
         corrections: Also the monologues of an attempt, what the agent then said of it, and its next solution.
     """
@@ -96,7 +97,7 @@ def candidates(discussion: Discussion, *, rule: SplitRule, corrections: bool) ->
             held_out=discussion.held_out,
         )
         for turn in discussion.turns
-        if not turn.truncated and turn.solution.strip()
+        if _readable(turn)
     )
     spoken = _monologues(discussion, rule) if corrections else ()
     return list({candidate.text: candidate for candidate in (*plain, *spoken)}.values())
@@ -105,7 +106,7 @@ def candidates(discussion: Discussion, *, rule: SplitRule, corrections: bool) ->
 def _monologues(discussion: Discussion, rule: SplitRule) -> Iterator[Candidate]:
     """Attempt, critique and next solution in the words of the self-corrections that a student learns."""
     for before, after in _followed(discussion.turns):
-        if not after.critique.strip() or before.truncated or after.truncated:
+        if not after.critique.strip() or not _readable(before) or not _readable(after):
             continue
         head = f"{before.solution.strip()}\n\n"
         said = f"{CHECK_WORDS}\n{after.critique.strip()}\n\n"
@@ -123,6 +124,10 @@ def _monologues(discussion: Discussion, rule: SplitRule) -> Iterator[Candidate]:
             answer=after.answer,
             held_out=discussion.held_out,
         )
+
+
+def _readable(turn: Turn) -> bool:
+    return turn.complete and bool(turn.solution.strip())
 
 
 def _followed(turns: Iterable[Turn]) -> Iterator[tuple[Turn, Turn]]:

@@ -53,7 +53,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         # Older models keep them among everything else, those of several parts with the part that writes text.
         text = content.get("text_config")
         names = GenerationConfig().to_dict().keys()
-        content = {name: value for name, value in ((text or {}) | content).items() if name in names}
+        own_and_text = (text if isinstance(text, dict) else {}) | content
+        content = {name: value for name, value in own_and_text.items() if name in names}
     return {name: value for name, value in content.items() if value is not None}
 
 
