@@ -26,7 +26,7 @@ OTHER_NOUN_MARKER: Final = re.compile(
     r"réponse|gabarito|"
     r"lösung|вариант(?:ом)?|ответ|відповідь|odpowiedź|cevap|chọn|đáp\s+án)|选项|選項|選択肢|正しいの|선택지|정답|الخيار|جواب|"
     r"विकल्प|उत्तर|ตอบ)"
-    r"(?:\s+[^\W\d_]{2,14}){0,2}?\s*(?:est|es|ist|is|é|è|является|هو|هي|是|为|は|은|는|:|"
+    r"(?:\s+(?!(?:no|nicht|pas|не|non|não)\b)[^\W\d_]{2,14}){0,2}?\s*(?:est|es|ist|is|é|è|является|هو|هي|是|为|は|은|는|:|"
     r"：)?\s*(?=[^A-Za-z]{0,3}(?-i:[A-J])(?![A-Za-z])|(?:la|a|letra)\s)"
     r"|\boption(?:\s+[^\W\d_]{2,14})?\s+(?:est|ist)\s+|(?<![^\W\d_])richtig\s+ist\s+",
     re.IGNORECASE,
@@ -177,7 +177,8 @@ def patterns_of(letters: str) -> Letters:
         small=re.compile(rf"({one.lower()})(?:[)'\"”’»>]|[.\s*_]*$|\.\s+[A-Z])"),
         more=re.compile(
             rf"\s*[)\]*_}}]*\s*(?:,\s*(?:and|or)?|/|&|;|\||\(or\b|(?=\s[A-J](?![A-Za-z'’]))|\band\b|\bor\b|\by\b|"
-            rf"\bo\b|\bet\b|\bou\b|\bund\b|\boder\b|[或和與与]|또는|\bas\s+well\s+as\b)\s*(?:maybe\s+|perhaps\s+|"
+            rf"\bo\b|\bet\b|\bou\b|\bund\b|\boder\b|\bи\b|\bили\b|[或和與与]|또는|\bas\s+well\s+as\b)\s*(?:maybe\s+|"
+            rf"perhaps\s+|"
             rf"possibly\s+)?(?i:option\s+|choice\s+)?\(?({one})(?![A-Za-z0-9_'’])(?!\s+(?:is|was|are)\b)"
         ),
         bracketed=re.compile(rf"\(({one})\)|\b(?i:option|choice|letter)\s+\(?({one})(?![A-Za-z0-9_'’])"),

@@ -40,7 +40,8 @@ _LANGUAGES: Final[dict[str, tuple[str, str]]] = {
     "Korean": (r"정답|최종\s*답|답(?=\s*[:은])", r"은|는"),
 }
 _OTHER: Final = "|".join(
-    rf"(?<![^\W\d_])(?:{nouns})(?:\s+[^\W\d_]{{2,12}}){{0,2}}?\s*(?:(?:{copulas})(?![A-Za-z])\s*[:=]?|[:=])"
+    rf"(?<![^\W\d_])(?:{nouns})(?:\s+(?!(?:no|nicht|pas|не|non|"
+    rf"não)\b)[^\W\d_]{{2,12}}){{0,2}}?\s*(?:(?:{copulas})(?![A-Za-z])\s*[:=]?|[:=])"
     if language not in ("Chinese", "Japanese", "Korean", "Thai")
     else rf"(?:{nouns})\s*(?:(?:{copulas})\s*[:=]?|[:=]|(?=[A-J](?![A-Za-z])))"
     for language, (nouns, copulas) in _LANGUAGES.items()
@@ -194,7 +195,8 @@ def is_claimed(text: str, marker: re.Match[str]) -> bool:
     before = text[max(line, marker.start() - 100) : marker.start()]
     if not before.strip(" \t>*_#-"):
         return True
-    if "would" in marker[0] and _CONDITION.search(before):
+    after = text[marker.end() : marker.end() + 80].partition(".")[0]
+    if "would" in marker[0] and _CONDITION.search(f"{before}\n{after}"):
         return False
     return not (
         DOUBTED.search(before)

@@ -76,12 +76,12 @@ _SPACED_DASH: Final = re.compile(r"\d\s-\s\d")
 _RANGE_DASH: Final = re.compile(r"\d[-−–]\d|\d\s[–—]\s\d")
 _DENIED: Final = re.compile(
     r"(?:\bnot|\bexcept(?:\s+for)?|n['’]t(?:\s+be)?|\brather\s+than|\binstead\s+of|\bunlike|\bnor|\bneither|"
-    r"\b(?:cannot|can\s?not|never)\s+be|\bno\s+longer)\s+"
+    r"\b(?:cannot|can\s?not|never)\s+be|\bnever|\bno\s+longer)\s+"
     r"(?:(?:the|a|just|only|exactly|equal\s+to|simply|to\s+be|be|by|agent|answer)\s+){0,3}[$\"'(]*$",
     re.IGNORECASE,
 )
 _JOINED: Final = re.compile(
-    r"(?:\s?\\?%|\s[A-Za-z.%]{1,20}){0,3}\$?\s*\(?(?:,?\s*\b(?:or|and|to|through|till|until)\b|,|/|–|\bplus\b)\s*"
+    r"(?:\s?\\?%|\s[A-Za-z.%]{1,20}){0,3}\$?\s*\(?(?:[,;]?\s*\b(?:or|and|to|through|till|until)\b|,|/|–|\bplus\b)\s*"
     r"(?:(?:maybe|perhaps|possibly|also|even|either|about)\s+)?\\?[$€£₹]?[-−]?[\d.]",
     re.IGNORECASE,
 )
@@ -105,14 +105,14 @@ _BOUND: Final = re.compile(
     r"than\s+or\s+equal\s+to|"
     r"other\s+than|anything\s+but|other)|"
     r"[πA-Za-z)]\s*[-+*/^×]|[−⁻➖˗]|(?:\bpi|π)\s*/?|"
-    r"[<>≤≥±√]|\\(?:[lg]eq?|[lg]t|pm|sqrt|log|ln|sin|cos|tan|pi)|\b(?:sqrt|log|ln|sin|cos|tan)|%|"
+    r"[<>≤≥±√≠]|!=|\\(?:neq?|[lg]eq?|[lg]t|pm|sqrt|log|ln|sin|cos|tan|pi)|\b(?:sqrt|log|ln|sin|cos|tan)|%|"
     r"\\[A-Za-z]+\s*\{|[_^]\{?|\{\.\}|\.\()[\s({$]*$",
     re.IGNORECASE,
 )
 _CALCULATED: Final = re.compile(
     r"\s*(?:[±√]|\\(?:pm|sqrt|pi|cdot|times|div)\b|(?:over(?=\s+\d)|times|plus|minus|divided|multiplied|less|"
     r"percent\s+less|"
-    r"raised|per\s?cent\s+of|%\s+of|%\s+off|squared|cubed)\b)",
+    r"raised|per\s?cent\s+of|%\s+of|%\s+off|squared|cubed)\b|per\s+(?:mille|million|billion|thousand)\b)",
     re.IGNORECASE,
 )
 _LIST_NUMBER: Final = re.compile(r"[.)]\s+[^\W\d_]")

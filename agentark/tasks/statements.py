@@ -22,6 +22,12 @@ _PARTICLE: Final = re.compile(
     r"\s*(?:です|でした|である|となります|となる|になります|だ|입니다|이다|이에요|예요|है|است)\s*$"
 )
 _BULLET: Final = re.compile(r"^[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?=\S)")
+# "8... no, 9": what is said last counts.
+_CORRECTED: Final = re.compile(
+    r"[^.!?\n]{1,40}?(?:\.{2,}|…|,|\s[—–-])\s*(?:no|wait)\b[\s,]*(?:wait|no|actually|it['’]s|"
+    r"it\s+is)?[\s,]*(?=[-$\d(])",
+    re.IGNORECASE,
+)
 TURN: Final = re.compile(
     r"^(?:not|isn['’]t|never)\s[^.;\n]{1,60}?(?:,|;)?\s*(?:\bbut\s+(?:rather\s+)?|;\s*it(?:['’]s|\s+is)\s+)",
     re.IGNORECASE,
@@ -45,6 +51,8 @@ def statement_at(body: str, start: int) -> tuple[str, int]:
     display = DISPLAY.match(rest)
     if display and not rest[display.end() :].lstrip(" .,").startswith(("and", "or", "=")):
         return content_of(display), start + len(whole) - len(rest) + display.end()
+    if corrected := _CORRECTED.match(rest):
+        rest = rest[corrected.end() :]
     if turn := TURN.match(rest):
         rest = rest[turn.end() :]
     elif DENIAL.match(rest):

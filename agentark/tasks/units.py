@@ -92,6 +92,7 @@ _RAISED_WORDS: Final = MappingProxyType({"squared": 2, "cubed": 3})
 _TOKEN: Final = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*\.?|[$€£₹¥¢₩₽]|\^\s*\{?\s*(-?\d)\s*\}?|[/*]|\S")
 # Words after a number that are part of the mathematics or of a sentence, not a unit of it.
 _NOT_UNIT_WORDS: Final = """
+    mil millionen millones milhões mln млн миллион миллиона миллионов тысяч тысячи mille tausend
     alpha beta gamma delta epsilon theta lambda mu nu rho sigma tau phi psi omega
     a.m above added am and are at base below between billion billionth billionths bps but by choose cos cot crore
     csc cubed divided doubled dozen e eight eighth eighths eleven except exp factorial fewer fifth fifths for four
