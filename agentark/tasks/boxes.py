@@ -48,8 +48,8 @@ def boxes(text: str) -> list[Box]:
     """Find the boxes of a text that hold something, in order: the last `MAX_MARKERS` of them."""
     if "box" not in text:
         return []
-    found = (Box(box.start(), *_box_content(text, box)) for box in list(_BOX.finditer(text))[-MAX_MARKERS:])
-    return [box for box in found if box.content]
+    candidates = (Box(box.start(), *_box_content(text, box)) for box in list(_BOX.finditer(text))[-MAX_MARKERS:])
+    return [box for box in candidates if box.content]
 
 
 def boxed(body: str) -> str:
