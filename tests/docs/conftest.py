@@ -6,19 +6,9 @@ import pytest
 
 from tests.docs.world import InstalledOperator
 from tests.servers import minio as minio_server
-from tests.servers.helm import helm
 from tests.servers.player import Player
-from tests.servers.playground import Playground, binaries, playground
+from tests.servers.playground import Playground, playground
 from tests.servers.s3 import S3Server
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build servers before the first test: it may take longer than a test may."""
-    chosen = (item for item in session.items if isinstance(item, pytest.Function))
-    if not session.config.option.collectonly and any("bare" in item.fixturenames for item in chosen):
-        binaries()
-        minio_server.binary()
-        helm()
 
 
 @pytest.fixture(scope="session")

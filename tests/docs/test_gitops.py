@@ -11,7 +11,7 @@ import yaml
 from agentark_operator.conditions import health
 
 from tests.docs.commands import DOCS
-from tests.servers.golang import program
+from tests.servers.programs import gitops
 
 EXAMPLES = DOCS.parent / "examples" / "gitops"
 KINDS = ("DistillJob", "DebateRun", "PRMTraining", "ModelRelease")
@@ -19,14 +19,14 @@ Body = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def reader() -> Path:
-    """The program that reads as they do; built once, in a minute or two."""
-    return program("gitops", ".", "gitops", required="github.com/fluxcd/cli-utils")
+def gitops_reader() -> str:
+    """The program that reads as they do."""
+    return gitops()
 
 
-def ask(reader: Path, *arguments: str | Path, given: list[Body]) -> list[str]:
+def ask(gitops_reader: str, *arguments: str | Path, given: list[Body]) -> list[str]:
     text = "\n".join(json.dumps(one) for one in given)
-    done = subprocess.run([reader, *arguments], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run([gitops_reader, *arguments], input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -66,12 +66,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_all_agree_on_health(reader: Path, tmp_path: Path, case: str) -> None:
+def test_all_agree_on_health(gitops_reader: str, tmp_path: Path, case: str) -> None:
     given, flux, argo = CASES[case]
-    assert ask(reader, "health", given=[given]) == [flux] and health(given) == flux
+    assert ask(gitops_reader, "health", given=[given]) == [flux] and health(given) == flux
     script = tmp_path / "health.lua"
     script.write_text(argo_settings()["resource.customizations.health.agentark.dev_DistillJob"])
-    (found,) = ask(reader, "lua", script, given=[given])
+    (found,) = ask(gitops_reader, "lua", script, given=[given])
     assert json.loads(found)["status"] == argo
     if observed := given["status"]["conditions"]:
         assert not observed or given["status"]["observedGeneration"] != 1 or "so it is" in found
@@ -99,14 +99,14 @@ def test_every_kind_has_its_health_and_what_runs_its_actions() -> None:
     }
 
 
-def test_argo_cd_suspends_resumes_and_tries_again(reader: Path, tmp_path: Path) -> None:
+def test_argo_cd_suspends_resumes_and_tries_again(gitops_reader: str, tmp_path: Path) -> None:
     actions = yaml.safe_load(argo_settings()["resource.customizations.actions.agentark.dev_DistillJob"])
     scripts = {one["name"]: one["action.lua"] for one in actions["definitions"]} | {"": actions["discovery.lua"]}
 
     def act(name: str, given: Body) -> Any:
         file = tmp_path / "script.lua"
         file.write_text(scripts[name])
-        (found,) = ask(reader, "lua", file, given=[given])
+        (found,) = ask(gitops_reader, "lua", file, given=[given])
         return json.loads(found)
 
     runs, rests, failed = (CASES[case][0] for case in ("running", "suspended", "failed"))
@@ -123,14 +123,14 @@ CASES_OF = {case: CASES[case][0] for case in ("running", "suspended", "failed")}
 
 
 @pytest.mark.parametrize("file", sorted(file.name for file in (EXAMPLES / "flux").iterdir()))
-def test_flux_takes_its_manifests(reader: Path, file: str) -> None:
-    assert ask(reader, "flux", given=documents(f"flux/{file}")) == []
+def test_flux_takes_its_manifests(gitops_reader: str, file: str) -> None:
+    assert ask(gitops_reader, "flux", given=documents(f"flux/{file}")) == []
 
 
-def test_flux_refuses_what_it_does_not_know(reader: Path) -> None:
+def test_flux_refuses_what_it_does_not_know(gitops_reader: str) -> None:
     (made, *_) = documents("flux/training.yaml")
     made["spec"]["intervall"] = "1h"
-    (said,) = ask(reader, "flux", given=[made])
+    (said,) = ask(gitops_reader, "flux", given=[made])
     assert 'unknown field "intervall"' in said
 
 

@@ -14,7 +14,7 @@ from tests.operator.running import Bench, Operators, phase, states
 from tests.operator.test_model_release import release
 from tests.servers.grafana import Filling, dashboards, queries
 from tests.servers.player import Play, Player
-from tests.servers.prometheus import Prometheus, program, prometheus
+from tests.servers.prometheus import Prometheus, prometheus
 
 FILES = CHARTS / "agentark-operator" / "files"
 FILLING = Filling(interval="10s", range_s=60)
@@ -36,7 +36,7 @@ STEP = Progress(
     unit="steps",
 )
 
-pytestmark = pytest.mark.skipif(program("prometheus") is None, reason="needs Debian's package prometheus")
+pytestmark = pytest.mark.usefixtures("prometheus_program")
 
 
 def figures_of_a_training() -> StageFigures:

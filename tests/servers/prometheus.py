@@ -1,4 +1,4 @@
-"""Prometheus itself (Debian's package `prometheus`): its server on loopback, and promtool."""
+"""Prometheus itself (Debian's package, or built from its Go module): its server on loopback, and promtool."""
 
 import contextlib
 import json
@@ -12,15 +12,19 @@ from typing import Any
 import urllib3
 import yaml
 
+from tests.servers import golang
 from tests.servers.process import LOOPBACK, ServerFailed, free_ports, serving
 
-PACKAGE = "prometheus"
-"""Of Debian; `make test-packages` installs it."""
+_MODULE = "github.com/prometheus/prometheus"
 
 
-def program(name: str) -> str | None:
-    """Path of `prometheus` or `promtool`; None where the package is not installed."""
-    return shutil.which(name)
+def program(name: str) -> str:
+    """Path of `prometheus` or `promtool`: Debian's, or built first (some minutes) where its package is not installed.
+
+    Raises:
+        ServerFailed: It is not installed, and Go is missing or the build fails.
+    """
+    return shutil.which(name) or str(golang.program(name, f"{_MODULE}/cmd/{name}", "prometheus", required=_MODULE))
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,9 @@ def prometheus(
         interval: Of scrapes and rules.
 
     Raises:
-        ServerFailed: The package is not installed, or the server does not start.
+        ServerFailed: The server cannot be had, or does not start.
     """
     command = program("prometheus")
-    if command is None:
-        raise ServerFailed(f"there is no prometheus; install Debian's package {PACKAGE}")
     configuration = {
         "global": {"scrape_interval": interval, "evaluation_interval": interval},
         "rule_files": [str(one) for one in rules],

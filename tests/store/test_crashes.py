@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -141,7 +142,7 @@ def test_a_file_size_limit_is_said_too(tmp_path: Path) -> None:
     assert done.stdout.count("free space") == 4
 
 
-def test_a_folder_without_permission_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_said() -> None:
     # As another user: root may write anywhere.
     program = """
         import os, sys
@@ -155,14 +156,14 @@ def test_a_folder_without_permission_is_said(tmp_path: Path) -> None:
             except StoreError as error:
                 print(error)
     """
-    place = tmp_path / "store"
-    place.mkdir()
-    for folder in (place, tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o555)
-    try:
+    # Folders of pytest's own are closed to others, and other processes of the run write there.
+    with tempfile.TemporaryDirectory() as parent:
+        place = Path(parent, "store")
+        for folder in (Path(parent), place):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o555)
         done = run(program, str(place))
-    finally:
-        for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path, place):
+        for folder in (Path(parent), place):
             folder.chmod(0o755)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("write access") == 2 and str(place) in done.stdout
