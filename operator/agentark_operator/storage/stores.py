@@ -12,8 +12,8 @@ from agentark.errors import AgentArkError, InvalidInput, StoreRefused, StoreUnav
 from agentark.store import Patience, StageManifest, Store, open_store, read_manifest
 from agentark.telemetry.metered import MeteredStore, Told
 from agentark_operator.kube import Gone, Kube, Refused
-from agentark_operator.outages import Outages
 from agentark_operator.settings import Settings
+from agentark_operator.storage.breaker import Outages
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

@@ -7,17 +7,17 @@ from typing import Any
 
 from agentark.api import DebateRun, DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
+from agentark_operator.attempts.facts import Facts
+from agentark_operator.attempts.pods import Image, pod_template
+from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name
 from agentark_operator.backends import BACKENDS, Backend
-from agentark_operator.children import STORE, Children, owner_key, owner_uid
-from agentark_operator.deciding import Begin, Decision, View
-from agentark_operator.delegating import CONTENT, Delegate, content_of, differs
-from agentark_operator.facts import Facts
+from agentark_operator.decide.decision import Begin, Decision, View
+from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, differs
+from agentark_operator.diagnosis.pending import refused
+from agentark_operator.informers.children import STORE, Children, owner_key, owner_uid
 from agentark_operator.kube import Gone, Kube, Object, Refused
-from agentark_operator.pods import Image, pod_template
 from agentark_operator.settings import Settings
-from agentark_operator.stores import Place, Recent
-from agentark_operator.waiting import refused
-from agentark_operator.workload import QUEUE, Owner, Workload, child_name
+from agentark_operator.storage.stores import Place, Recent
 
 _INSTALLED_FRESH_S = 300.0
 _VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
