@@ -9,7 +9,7 @@ from typing import Any
 
 from agentark.api import DebateRun, DistillJob, Resource
 from agentark.errors import InvalidInput, NotFound, StoreError
-from agentark.planning import Pin, Plan, Stage, pin_addresses, run_record
+from agentark.planning import NotPinned, Pin, Plan, Stage, pin_addresses, run_record
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
@@ -53,7 +53,7 @@ def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place,
             plan = lay_out(resource, kept, others=others)
             if plan.run_id == run_id:
                 return plan
-        except KeyError:
+        except NotPinned:
             pass  # another spec may name other addresses
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     if isinstance(resource, DebateRun):
