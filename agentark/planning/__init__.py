@@ -1,6 +1,7 @@
 """From a manifest to a graph of stages with content-addressed keys; torch-free, used by CLI and operator alike."""
 
 from agentark.planning.addresses import addresses
+from agentark.planning.building import NotPinned
 from agentark.planning.graph import plan
 from agentark.planning.keeping import keep_plan, parsed_plan, read_plan
 from agentark.planning.pinning import Listing, pin_addresses, pin_model
@@ -11,6 +12,7 @@ __all__ = [
     "STAGE_VERSIONS",
     "Estimate",
     "Listing",
+    "NotPinned",
     "Pin",
     "Plan",
     "Resources",

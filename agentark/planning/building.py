@@ -11,6 +11,10 @@ Pins = Mapping[str, Pin]
 """Address -> what it was resolved to."""
 
 
+class NotPinned(LookupError):
+    """A spec names an address that was not resolved beforehand."""
+
+
 class Builder:
     """Collects stages; an equal stage is laid out once."""
 
@@ -20,9 +24,16 @@ class Builder:
         self.used: set[str] = set()
 
     def pin(self, uri: str) -> Pin:
-        """What an address stands for; it is listed with the plan."""
+        """What an address stands for; it is listed with the plan.
+
+        Raises:
+            NotPinned: It was not resolved.
+        """
         self.used.add(uri)
-        return self.pins[uri]
+        pin = self.pins.get(uri)
+        if pin is None:
+            raise NotPinned(f"{uri} is not resolved; pass its pin")
+        return pin
 
     def add(
         self,

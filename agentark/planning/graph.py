@@ -24,6 +24,7 @@ def plan(resource: Resource, pins: Pins, *, others: Mapping[str, Resource] | Non
     Raises:
         InvalidInput: A reference names a resource that is not there, the kind has no stages, or Secret keys of the
             resource and of those that it names are read from one variable.
+        NotPinned: An address of the resource is not among the pins.
     """
     if wrong := clashes(secret_keys(resource, others or {})):
         raise InvalidInput("; ".join(map(str, wrong)))

@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 import kopf
 
 from agentark.api import API_VERSION, KINDS
-from agentark_operator.acting import Actor
-from agentark_operator.children import Children, owner_key, stage_key
+from agentark_operator.apply.actor import Actor
+from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
+from agentark_operator.informers.children import Children, owner_key, stage_key
+from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube, KubeError
-from agentark_operator.queueing import WorkQueue
-from agentark_operator.reconciling import Outcome, Reconciler
-from agentark_operator.referring import Body, Key, Resources
-from agentark_operator.releasing import released_key
-from agentark_operator.serving import TEACHER
+from agentark_operator.metrics.telemetry import Telemetry, serve
+from agentark_operator.reconciler import Outcome, Reconciler
+from agentark_operator.releases import released_key
 from agentark_operator.settings import Settings
-from agentark_operator.stores import Stores
-from agentark_operator.teachers import Teachers
-from agentark_operator.telemetry import Telemetry, serve
-from agentark_operator.workload import MANAGED_BY, MANAGER
+from agentark_operator.storage.stores import Stores
+from agentark_operator.teachers.servers import Teachers
+from agentark_operator.teachers.serving import TEACHER
+from agentark_operator.workqueue import WorkQueue
 
 _log = logging.getLogger(__name__)
 _ASKING = ("uid", "generation", "labels", "annotations", "deletionTimestamp")

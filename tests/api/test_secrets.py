@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from agentark_operator.parsing import parsed
+from agentark_operator.informers.manifests import parsed
 from pydantic import BaseModel
 
 from agentark.api import KINDS, DistillJob, SecretKey, check_manifest

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import promql_parser as promql
-from agentark_operator.endings import Ending
-from agentark_operator.referring import Key
-from agentark_operator.telemetry import Telemetry
+from agentark_operator.informers.resources import Key
+from agentark_operator.metrics.endings import Ending
+from agentark_operator.metrics.telemetry import Telemetry
 from prometheus_client import generate_latest
 
 from agentark.store import Progress

@@ -261,4 +261,4 @@ def test_the_operator_prints_nothing_raw() -> None:
     files = sorted((ROOT / "operator").rglob("*.py"))
     found = {file.name: printed_raw(file.read_text()) for file in files}
     assert {name: lines for name, lines in found.items() if lines} == {}
-    assert "stopping.py" in found
+    assert "uninstall.py" in found

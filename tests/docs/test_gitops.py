@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from tests.docs.commands import DOCS
 from tests.servers.programs import gitops

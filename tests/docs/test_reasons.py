@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from agentark_operator.eventing import _COMES_BY_ITSELF
+from agentark_operator.status.events import _COMES_BY_ITSELF
 
 from tests.docs.commands import DOCS
 

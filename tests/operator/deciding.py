@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentark_operator.deciding import Attempt, Decision, Facts, Run, decide
-from agentark_operator.failures import Failure, FailureKind
-from agentark_operator.instants import written
+from agentark_operator.decide.decision import Attempt, Decision, Facts, Run, decide
+from agentark_operator.diagnosis.failures import Failure, FailureKind
+from agentark_operator.timestamps import written
 
 from agentark.api import RunPolicy
 from agentark.planning import Stage

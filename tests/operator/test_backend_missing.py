@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from agentark.api import KINDS
 from agentark.planning import pin_addresses

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from agentark_operator.attempts.pods import Image, pod_template
+from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name, labels
 from agentark_operator.backends import BACKENDS, Observation
-from agentark_operator.pods import Image, pod_template
-from agentark_operator.workload import QUEUE, Owner, Workload, child_name, labels
 
 from agentark.api import Elastic, Gang, RuntimeRef, StoreSource
 from agentark.errors import InvalidInput

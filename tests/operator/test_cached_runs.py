@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import urllib3
 import yaml
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from tests.operator.asking import until
 from tests.servers.kubernetes import ApiServer

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agentark_operator.workload import MANAGED_BY, MANAGER
+from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
 
 from benchmarks.chaos.bucket import bucket
 from benchmarks.chaos.disturbances import Amount

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from agentark_operator.children import REPLACES, STORE, Children
+from agentark_operator.informers.children import REPLACES, STORE, Children
 
 KEY, HERE, THERE = "0123456789abcdef", "s3://here", "s3://there"
 

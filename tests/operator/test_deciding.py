@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agentark_operator.deciding import Facts, Track, View
-from agentark_operator.failures import FailureKind
-from agentark_operator.observing import facts_of
-from agentark_operator.stores import Place
+from agentark_operator.decide.decision import Facts, Track, View
+from agentark_operator.diagnosis.failures import FailureKind
+from agentark_operator.observation import facts_of
+from agentark_operator.storage.stores import Place
 
 from agentark.api import StoreSource
 from agentark.planning import Plan

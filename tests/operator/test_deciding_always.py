@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from agentark_operator.deciding import Attempt, Decision, Facts, Run, Track, View, decide
+from agentark_operator.decide.decision import Attempt, Decision, Facts, Run, Track, View, decide
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

@@ -1,6 +1,6 @@
 """What a job embeds or shares with others: on real controllers with simulated pods."""
 
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from agentark.planning import read_plan
 from agentark.planning.references import embedded_name

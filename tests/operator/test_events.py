@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agentark_operator.eventing import event, happenings, release_happenings
+from agentark_operator.status.events import event, happenings, release_happenings
 
 from tests.operator.running import KUBECTL, Bench, Operators, phase
 from tests.servers.audit import WRITES

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from tests.operator.asking import (
     GOOD,

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from agentark_operator.failures import Ended, Failure, FailureKind, classify
+from agentark_operator.diagnosis.failures import Ended, Failure, FailureKind, classify
 
 FAILED = Ended("BackoffLimitExceeded", "Job has reached the specified backoff limit", "2026-01-01T00:10:00Z")
 INDEX, ROLE = "batch.kubernetes.io/job-completion-index", "training.kubeflow.org/job-role"

@@ -3,9 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
-from agentark_operator.endings import Ending
-from agentark_operator.referring import Body, Key
-from agentark_operator.telemetry import Telemetry
+from agentark_operator.informers.resources import Body, Key
+from agentark_operator.metrics.endings import Ending
+from agentark_operator.metrics.telemetry import Telemetry
 
 from agentark.api import OPERATOR
 from tests.telemetry.scraping import Samples, names, samples, value

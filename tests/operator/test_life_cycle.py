@@ -1,7 +1,7 @@
 """Suspended, changed, asked for again, too late, tidied up, deleted: on real controllers with simulated pods."""
 
 import pytest
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from tests.operator.asking import (
     OVER,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import urllib3
-from agentark_operator.conditions import health
-from agentark_operator.releasing import SOURCE_RUN
+from agentark_operator.releases import SOURCE_RUN
+from agentark_operator.status.conditions import health
 
 from agentark.api import DistillJob, StoreSource
 from agentark.execution.stages.release import decision_line, lineage_of

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agentark_operator.counting import counted
-from agentark_operator.facts import Attempt, Facts, Run, Track
-from agentark_operator.failures import Failure
-from agentark_operator.instants import parsed
-from agentark_operator.outages import ASKING_S, DOWN_S, Outages
-from agentark_operator.summarizing import Observed, summarize
+from agentark_operator.attempts.budgets import counted
+from agentark_operator.attempts.facts import Attempt, Facts, Run, Track
+from agentark_operator.diagnosis.failures import Failure
+from agentark_operator.status.summary import Observed, summarize
+from agentark_operator.storage.breaker import ASKING_S, DOWN_S, Outages
+from agentark_operator.timestamps import parsed
 
 from agentark.api import RunPolicy
 from agentark.errors import StoreUnavailable

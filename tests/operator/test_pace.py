@@ -2,7 +2,7 @@
 
 import time
 
-from agentark_operator.conditions import health
+from agentark_operator.status.conditions import health
 
 from tests.operator.asking import GOOD, OVER, in_turn, settled, sound, stage, until
 from tests.operator.running import Bench, Operators, condition, phase

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agentark_operator.pods import Image, api_keys, merged, pod_template, vllm_template
+from agentark_operator.attempts.pods import Image, api_keys, merged, pod_template, vllm_template
 
 from agentark.api import Serving, StoreSource
 from agentark.api.base import Reference

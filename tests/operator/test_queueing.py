@@ -5,7 +5,7 @@ import random
 from collections import Counter
 
 import pytest
-from agentark_operator.queueing import WorkQueue
+from agentark_operator.workqueue import WorkQueue
 
 
 async def soon(queue: WorkQueue[str]) -> str:

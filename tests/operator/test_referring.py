@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agentark_operator.referring import Key, Resources, references
+from agentark_operator.informers.resources import Key, Resources, references
 
 
 def body(kind: str, name: str, **spec: Any) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-from agentark_operator.conditions import health
-from agentark_operator.referring import Key
-from agentark_operator.releasing import (
+from agentark_operator.informers.resources import Key
+from agentark_operator.releases import (
     SHOWN,
     SOURCE_RUN,
     Choice,
@@ -16,6 +15,7 @@ from agentark_operator.releasing import (
     released_key,
     version_row,
 )
+from agentark_operator.status.conditions import health
 
 from agentark.api import DistillJob, StoreSource
 from agentark.api.base import Reference

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from agentark_operator.attempts.pods import Image, pod_template, vllm_template
+from agentark_operator.attempts.workload import Owner, Workload, child_name, stamped_template
 from agentark_operator.backends import BACKENDS, Observation
 from agentark_operator.permissions import manifests
-from agentark_operator.pods import Image, pod_template, vllm_template
-from agentark_operator.serving import Pending, serving_state, teacher_name, teacher_objects
-from agentark_operator.workload import Owner, Workload, child_name, stamped_template
+from agentark_operator.teachers.serving import Pending, serving_state, teacher_name, teacher_objects
 
 from agentark.api import Elastic, Gang, Serving, StoreSource
 from agentark.api.base import Reference

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agentark_operator.pods import Image, vllm_template
-from agentark_operator.serving import (
+from agentark_operator.attempts.pods import Image, vllm_template
+from agentark_operator.attempts.workload import Owner
+from agentark_operator.teachers.serving import (
     Pending,
     Ready,
     serving_state,
@@ -13,7 +14,6 @@ from agentark_operator.serving import (
     teacher_objects,
     teacher_url,
 )
-from agentark_operator.workload import Owner
 
 from agentark.api import Serving, StoreSource
 

@@ -15,7 +15,7 @@ JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 
 
 def stop(server: ApiServer, folder: Path) -> "subprocess.CompletedProcess[str]":
-    command = ["-m", "agentark_operator.stopping", "--deployment", "operator", "--namespace", NAMESPACE]
+    command = ["-m", "agentark_operator.uninstall", "--deployment", "operator", "--namespace", NAMESPACE]
     return subprocess.run(
         [sys.executable, *command, "--wait-seconds", "1"],
         cwd=ROOT / "operator",

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from agentark_operator.conditions import Finding, health, merged
-from agentark_operator.deciding import View
-from agentark_operator.summarizing import Observed, ObservedStage, StageState, summarize
+from agentark_operator.decide.decision import View
+from agentark_operator.status.conditions import Finding, health, merged
+from agentark_operator.status.summary import Observed, ObservedStage, StageState, summarize
 
 from agentark.api.status import RunStatus
 

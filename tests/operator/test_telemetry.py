@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from agentark_operator.referring import Key
+from agentark_operator.informers.resources import Key
+from agentark_operator.metrics.telemetry import STUCK_S, Telemetry
 from agentark_operator.settings import Settings, read_settings
-from agentark_operator.telemetry import STUCK_S, Telemetry
 
 from agentark.errors import InvalidInput
 from tests.operator.test_figures import pod, running

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agentark_operator.workload import (
+from agentark_operator.attempts.workload import (
     Owner,
     Workload,
     annotations,

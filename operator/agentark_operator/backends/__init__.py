@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from agentark_operator.attempts.workload import Workload
 from agentark_operator.backends import job, pytorchjob, trainjob
 from agentark_operator.backends.observation import Observation, State
-from agentark_operator.workload import Workload
 
 __all__ = ["BACKENDS", "Backend", "Observation", "State"]
 

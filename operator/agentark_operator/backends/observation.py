@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentark_operator.children import REPLACES
-from agentark_operator.failures import Ended, Failure, classify
-from agentark_operator.waiting import Waiting, from_events, waiting
-from agentark_operator.workload import QUEUE
+from agentark_operator.attempts.workload import QUEUE
+from agentark_operator.diagnosis.failures import Ended, Failure, classify
+from agentark_operator.diagnosis.pending import Waiting, from_events, waiting
+from agentark_operator.informers.children import REPLACES
 
 Body = Mapping[str, Any]
 State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentark_operator.attempts.workload import Workload, child_metadata, stamped_template
 from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
-from agentark_operator.failures import Ended
-from agentark_operator.workload import Workload, child_metadata, stamped_template
+from agentark_operator.diagnosis.failures import Ended
 
 INSTALL = (
     "kubectl apply --server-side -k "

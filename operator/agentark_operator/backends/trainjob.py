@@ -11,8 +11,8 @@ from typing import Any
 
 from agentark.api import RuntimeRef
 from agentark.errors import InvalidInput
+from agentark_operator.attempts.workload import GROUP, MANAGER, Workload, child_metadata, labels, stamped_template
 from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, first_start, observed
-from agentark_operator.workload import GROUP, MANAGER, Workload, child_metadata, labels, stamped_template
 
 INSTALL = (
     "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/manager?ref=v2.3.0' && "

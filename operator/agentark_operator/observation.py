@@ -9,18 +9,18 @@ from typing import Any
 
 from agentark.api import DebateRun, DistillJob, Resource
 from agentark.errors import InvalidInput, NotFound, StoreError
-from agentark.planning import Pin, Plan, Stage, pin_addresses, run_record
+from agentark.planning import NotPinned, Pin, Plan, Stage, pin_addresses, run_record
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
 from agentark.store import Progress, StageManifest, read_progress, read_run_of, readable, write_run
 from agentark_operator.backends import BACKENDS
-from agentark_operator.children import alive, attempt_number, stage_key
-from agentark_operator.deciding import Attempt, Facts, Track, View
-from agentark_operator.delegating import CONTENT
-from agentark_operator.glancing import Glances
-from agentark_operator.instants import parsed
-from agentark_operator.stores import Place, Stores
+from agentark_operator.decide.decision import Attempt, Facts, Track, View
+from agentark_operator.decide.delegation import CONTENT
+from agentark_operator.informers.children import alive, attempt_number, stage_key
+from agentark_operator.storage.listings import Glances
+from agentark_operator.storage.stores import Place, Stores
+from agentark_operator.timestamps import parsed
 
 _log = logging.getLogger(__name__)
 _PODS_COME_S = 2.0
@@ -53,7 +53,7 @@ def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place,
             plan = lay_out(resource, kept, others=others)
             if plan.run_id == run_id:
                 return plan
-        except KeyError:
+        except NotPinned:
             pass  # another spec may name other addresses
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     if isinstance(resource, DebateRun):

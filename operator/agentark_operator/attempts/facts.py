@@ -7,8 +7,8 @@ from typing import Any, Literal
 from agentark.api import RunPolicy
 from agentark.planning import Stage
 from agentark.store import Progress
-from agentark_operator.failures import Failure
-from agentark_operator.workload import QUEUE
+from agentark_operator.attempts.workload import QUEUE
+from agentark_operator.diagnosis.failures import Failure
 
 State = Literal["Waiting", "Cached", "Running", "Done", "Failed"]
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from agentark.api import KINDS, Resource
 from agentark.errors import InvalidInput
-from agentark_operator.referring import Body
+from agentark_operator.informers.resources import Body
 
 
 def parsed(body: Body) -> Resource:

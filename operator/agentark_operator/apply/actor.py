@@ -1,23 +1,22 @@
 """Carry out what was decided: make, suspend and remove objects. Decides nothing but what only the cluster can tell."""
 
-import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark.api import DebateRun, DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
+from agentark_operator.attempts.facts import Facts
+from agentark_operator.attempts.pods import Image, pod_template
+from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name
 from agentark_operator.backends import BACKENDS, Backend
-from agentark_operator.children import STORE, Children, owner_key, owner_uid
-from agentark_operator.deciding import Begin, Decision, View
-from agentark_operator.delegating import CONTENT, Delegate, content_of, differs
-from agentark_operator.facts import Facts
+from agentark_operator.decide.decision import Begin, Decision, View
+from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, differs
+from agentark_operator.diagnosis.pending import refused
+from agentark_operator.informers.children import STORE, Children, owner_key, owner_uid
 from agentark_operator.kube import Gone, Kube, Object, Refused
-from agentark_operator.pods import Image, pod_template
 from agentark_operator.settings import Settings
-from agentark_operator.stores import Place, Recent
-from agentark_operator.waiting import refused
-from agentark_operator.workload import QUEUE, Owner, Workload, child_name
+from agentark_operator.storage.stores import Place, Recent
 
 _INSTALLED_FRESH_S = 300.0
 _VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
@@ -148,16 +147,15 @@ class Actor:
         Raises:
             KubeError: The server does not answer.
         """
-
-        def make(begun: Begin, child: Mapping[str, Any]) -> bool:
-            workload = self._workload(begun, resource, owner, plan, place, kept="")
-            _, *others = BACKENDS[child["kind"]].render(workload)
-            return self._made_beside(child, others)
-
         for one in facts:
-            if one.stage.resources.nodes > 1 and one.current is not None and not one.current.over:
-                begun, child = Begin(one.stage, one.current.number), one.current.body
-                self._whole.get(child["metadata"]["uid"], functools.partial(make, begun, child))
+            if one.stage.resources.nodes <= 1 or one.current is None or one.current.over:
+                continue
+            child = one.current.body
+            if not self._whole.has(child["metadata"]["uid"]):
+                begun = Begin(one.stage, one.current.number)
+                workload = self._workload(begun, resource, owner, plan, place, kept="")
+                _, *others = BACKENDS[child["kind"]].render(workload)
+                self._make_beside(child, others)
 
     def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
         """Make the resources that run stages for another, or bring them to what that one says.
@@ -250,16 +248,16 @@ class Actor:
         child["metadata"].setdefault("annotations", {}).update(annotations)
         made = self._kube.apply(child)
         self._children.saw(made)
-        self._whole.get(made["metadata"]["uid"], lambda: self._made_beside(made, others))
+        self._make_beside(made, others)
 
-    def _made_beside(self, made: Mapping[str, Any], others: Sequence[Object]) -> bool:
+    def _make_beside(self, made: Mapping[str, Any], others: Sequence[Object]) -> None:
         # Theirs, not the resource's: what an attempt needs goes with it.
         owner = {"apiVersion": made["apiVersion"], "kind": made["kind"], "controller": True}
         owner |= {name: made["metadata"][name] for name in ("name", "uid")}
         for other in others:
             other["metadata"]["ownerReferences"] = [owner]
             self._kube.apply(other)
-        return True
+        self._whole.put(made["metadata"]["uid"], True)
 
 
 def _shared(other: str) -> View:

@@ -13,7 +13,7 @@ from typing import Any
 from agentark.api import SecretKey, Serving, StoreSource
 from agentark.errors import InvalidInput
 from agentark.planning import Stage
-from agentark_operator.workload import CONTAINER
+from agentark_operator.attempts.workload import CONTAINER
 
 SERVER = "vllm"
 """Name of the container that serves a teacher."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from agentark.api import Serving
 from agentark.planning.stage import canonical_json
-from agentark_operator.pods import PORT
-from agentark_operator.waiting import Waiting, from_events, refused, waiting
-from agentark_operator.workload import GROUP, MANAGED_BY, MANAGER, Owner, owner_reference
+from agentark_operator.attempts.pods import PORT
+from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER, Owner, owner_reference
+from agentark_operator.diagnosis.pending import Waiting, from_events, refused, waiting
 
 Body = Mapping[str, Any]
 

@@ -25,10 +25,10 @@ from agentark import __version__
 from agentark.errors import InvalidInput
 from agentark.telemetry.figures import STORE_BUCKETS_S
 from agentark.telemetry.metered import OPERATIONS, OUTCOMES
-from agentark_operator.endings import Ending
-from agentark_operator.figures import held, phase_of, rates, resource_families
-from agentark_operator.pods import GPU
-from agentark_operator.referring import Body, Key
+from agentark_operator.attempts.pods import GPU
+from agentark_operator.informers.resources import Body, Key
+from agentark_operator.metrics.endings import Ending
+from agentark_operator.metrics.families import held, phase_of, rates, resource_families
 
 # Nobody asks for the time at which each counter began, and it would be one series in four.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentark.store import Progress
-from agentark_operator.conditions import Finding, merged
-from agentark_operator.deciding import State, Track, View
+from agentark_operator.attempts.facts import State, Track, View
+from agentark_operator.status.conditions import Finding, merged
 
 StageState = State
 _OVER = ("Succeeded", "Failed")

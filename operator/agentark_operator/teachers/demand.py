@@ -13,7 +13,7 @@ from agentark.api import PAD, DebateRun, DebateSpec, DistillJob, PRMTraining, Re
 from agentark.planning import Plan, Stage
 from agentark.planning.references import debate_of
 from agentark.planning.rewarding import reward_model_alone, reward_model_of
-from agentark_operator.serving import teacher_name, teacher_url
+from agentark_operator.teachers.serving import teacher_name, teacher_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentark.store import StageManifest
-from agentark_operator.counting import heard_at
-from agentark_operator.deciding import Decision, Facts, Track, gpu_seconds
-from agentark_operator.instants import parsed
+from agentark_operator.attempts.budgets import heard_at
+from agentark_operator.decide.decision import Decision, Facts, Track, gpu_seconds
+from agentark_operator.timestamps import parsed
 
 Outcome = Literal["Succeeded", "Failed", "Interrupted"]
 

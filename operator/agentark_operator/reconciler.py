@@ -11,29 +11,29 @@ from agentark.errors import AgentArkError, InvalidInput
 from agentark.planning import Plan
 from agentark.store import StageManifest
 from agentark.store.stages import now
-from agentark_operator import results
-from agentark_operator.acting import STALLING, Actor
+from agentark_operator.apply.actor import STALLING, Actor
+from agentark_operator.attempts.workload import Owner, child_name, owner_of
 from agentark_operator.backends import BACKENDS
-from agentark_operator.children import Children, owner_uid
-from agentark_operator.continuing import Kept, kept, requested, run_of, same
-from agentark_operator.deciding import Begin, Decision, Facts, Run, View, decide, starting
-from agentark_operator.delegating import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
-from agentark_operator.endings import Ending, endings, last_heard
-from agentark_operator.eventing import events
-from agentark_operator.glancing import Glances
-from agentark_operator.instants import parsed as moment
+from agentark_operator.decide.continuation import Kept, kept, requested, run_of, same
+from agentark_operator.decide.decision import Begin, Decision, Facts, Run, View, decide, starting
+from agentark_operator.decide.delegation import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
+from agentark_operator.informers.children import Children, owner_uid
+from agentark_operator.informers.manifests import parsed
+from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube
-from agentark_operator.observing import InputNotReady, facts_of, manifests_of, planned
-from agentark_operator.parsing import parsed
-from agentark_operator.referring import Body, Key, Resources
-from agentark_operator.releasing import ObservedRelease, Releases, release_status
+from agentark_operator.metrics.endings import Ending, endings, last_heard
+from agentark_operator.metrics.telemetry import Telemetry
+from agentark_operator.observation import InputNotReady, facts_of, manifests_of, planned
+from agentark_operator.releases import ObservedRelease, Releases, release_status
 from agentark_operator.settings import Settings
-from agentark_operator.stores import Place, Recent, Stores
-from agentark_operator.summarizing import Observed, ObservedStage, over, summarize, tracks_of
-from agentark_operator.teachers import Teachers
-from agentark_operator.teaching import Served, addressed, teachers
-from agentark_operator.telemetry import Telemetry
-from agentark_operator.workload import Owner, child_name, owner_of
+from agentark_operator.status import results
+from agentark_operator.status.events import events
+from agentark_operator.status.summary import Observed, ObservedStage, over, summarize, tracks_of
+from agentark_operator.storage.listings import Glances
+from agentark_operator.storage.stores import Place, Recent, Stores
+from agentark_operator.teachers.demand import Served, addressed, teachers
+from agentark_operator.teachers.servers import Teachers
+from agentark_operator.timestamps import parsed as moment
 
 _log = logging.getLogger(__name__)
 Runs = DebateRun | PRMTraining | DistillJob

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentark_operator.workload import MANAGER
+from agentark_operator.attempts.workload import MANAGER
 
 Status = Mapping[str, Any]
 

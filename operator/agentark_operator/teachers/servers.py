@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentark.api import StoreSource
-from agentark_operator.children import Children
-from agentark_operator.deciding import View
+from agentark_operator.attempts.pods import Image, vllm_template
+from agentark_operator.attempts.workload import Owner
+from agentark_operator.decide.decision import View
+from agentark_operator.informers.children import Children
 from agentark_operator.kube import FIELD_MANAGER, Kube, Refused
-from agentark_operator.pods import Image, vllm_template
-from agentark_operator.serving import TEACHER, Pending, serving_state, teacher_objects
 from agentark_operator.settings import Settings
-from agentark_operator.teaching import Served
-from agentark_operator.workload import Owner
+from agentark_operator.teachers.demand import Served
+from agentark_operator.teachers.serving import TEACHER, Pending, serving_state, teacher_objects
 
 _LOADING = frozenset({"Loading", "NoPods", "Starting"})
 _TRIES = 5

@@ -15,11 +15,11 @@ from agentark.planning import Plan
 from agentark.release import Current, ReleasedVersion, promote, read_current, read_release
 from agentark.release.reading import version_numbers
 from agentark.store import StageManifest, Store
-from agentark_operator.conditions import Finding, merged
+from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
+from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube, Refused
-from agentark_operator.referring import Body, Key, Resources
-from agentark_operator.stores import Place, Recent, Stores
-from agentark_operator.workload import GROUP, MANAGED_BY, MANAGER
+from agentark_operator.status.conditions import Finding, merged
+from agentark_operator.storage.stores import Place, Recent, Stores
 
 SOURCE_RUN = f"{GROUP}/source-run"
 """Annotation: the run whose student a ModelRelease was made for."""

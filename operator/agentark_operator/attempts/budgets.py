@@ -4,9 +4,9 @@ import hashlib
 from dataclasses import replace
 
 from agentark.planning import Stage
-from agentark_operator.facts import Attempt, Facts, Run, Track, View
-from agentark_operator.failures import SERVICE_UNAVAILABLE, Failure
-from agentark_operator.instants import parsed, written
+from agentark_operator.attempts.facts import Attempt, Facts, Run, Track, View
+from agentark_operator.diagnosis.failures import SERVICE_UNAVAILABLE, Failure
+from agentark_operator.timestamps import parsed, written
 
 LONGEST_WAIT_S = 600.0
 _INVALID = "InvalidInput"

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from agentark.api import OPERATOR, RunPolicy
-from agentark_operator.instants import parsed
-from agentark_operator.referring import Body, Key
+from agentark_operator.informers.resources import Body, Key
+from agentark_operator.timestamps import parsed
 
 Sample = tuple[tuple[str, ...], float]
 """Values of further labels, and the value."""

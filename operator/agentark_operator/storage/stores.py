@@ -12,8 +12,8 @@ from agentark.errors import AgentArkError, InvalidInput, StoreRefused, StoreUnav
 from agentark.store import Patience, StageManifest, Store, open_store, read_manifest
 from agentark.telemetry.metered import MeteredStore, Told
 from agentark_operator.kube import Gone, Kube, Refused
-from agentark_operator.outages import Outages
 from agentark_operator.settings import Settings
+from agentark_operator.storage.breaker import Outages
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -48,15 +48,22 @@ class Recent(Generic[_K, _V]):
                 self._values.move_to_end(key)
                 return found[1]
         value = read()
-        with self._lock:
-            if value is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = (now, value)
-                self._values.move_to_end(key)
-                while len(self._values) > self._most:
-                    self._values.popitem(last=False)
+        if value is None:
+            self.forget(key)
+        else:
+            self._keep(key, value, now)
         return value
+
+    def put(self, key: _K, value: _V) -> None:
+        """Keep a value that is known without being read."""
+        self._keep(key, value, self._clock())
+
+    def _keep(self, key: _K, value: _V, now: float) -> None:
+        with self._lock:
+            self._values[key] = (now, value)
+            self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
 
     def forget(self, key: _K) -> None:
         """Read a value anew the next time."""

@@ -1,4 +1,4 @@
-"""`python -m agentark_operator.stopping`: end the operator and all that it runs, before it is uninstalled.
+"""`python -m agentark_operator.uninstall`: end the operator and all that it runs, before it is uninstalled.
 
 Without the operator nobody would take a teacher's server down or look after an attempt. Resources and what is in the
 store stay: an operator that is installed again goes on from the last checkpoints.
@@ -12,9 +12,9 @@ from typing import Any
 
 from agentark.errors import AgentArkError
 from agentark.terminal import printable
+from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
 from agentark_operator.kube import Gone, Kube, KubeError, Unknown
 from agentark_operator.settings import Settings, read_settings
-from agentark_operator.workload import MANAGED_BY, MANAGER
 
 _KINDS = {
     "Job": "batch/v1",
@@ -90,7 +90,7 @@ def _listed(kube: Kube, kind: str, namespace: str) -> list[Mapping[str, Any]]:
 def main(arguments: Sequence[str]) -> int:
     """End the operator, then what it runs; 0 if both are done."""
     parser = argparse.ArgumentParser(
-        prog="python -m agentark_operator.stopping",
+        prog="python -m agentark_operator.uninstall",
         description="End the operator and all that it runs. Settings come from the environment, as the operator's do.",
     )
     parser.add_argument("--deployment", required=True, metavar="NAME", help="of the operator")

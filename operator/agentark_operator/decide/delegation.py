@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentark.api import KINDS, PAD, DebateSpec, DistillJob, PRMTraining, Resource
-from agentark.planning import Plan, canonical_json
+from agentark.planning import NotPinned, Plan, canonical_json
 from agentark.planning import plan as lay_out
 from agentark.planning.references import debate_of, embedded_name
 from agentark.planning.rewarding import reward_model_of
-from agentark_operator.deciding import View
-from agentark_operator.referring import Body
-from agentark_operator.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Owner, owner_reference
+from agentark_operator.attempts.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Owner, owner_reference
+from agentark_operator.decide.decision import View
+from agentark_operator.informers.resources import Body
 
 REQUESTED_AT = "agentark.dev/requestedAt"
 """Annotation by which a person asks for another try."""
@@ -192,7 +192,7 @@ def _shared(other: Resource, others: Mapping[str, Resource], plan: Plan) -> froz
     keys = {stage.key for stage in plan.stages}
     try:
         own = lay_out(other, plan.pins, others=others)
-    except KeyError:
+    except NotPinned:
         return frozenset()  # it names addresses that this one does not
     return frozenset(stage.key for stage in own.stages if stage.key in keys)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentark.planning import Plan
+from agentark_operator.attempts.facts import Track
 from agentark_operator.backends import BACKENDS
-from agentark_operator.children import stage_key
-from agentark_operator.delegating import REQUESTED_AT
-from agentark_operator.facts import Track
-from agentark_operator.summarizing import again, tracks_of
+from agentark_operator.decide.delegation import REQUESTED_AT
+from agentark_operator.informers.children import stage_key
+from agentark_operator.status.summary import again, tracks_of
 
 Body = Mapping[str, Any]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentark.planning import Stage
-from agentark_operator.counting import counted, given_up, gpu_seconds, silent_s, stopped
-from agentark_operator.facts import Attempt, Facts, Run, State, Track, View
-from agentark_operator.instants import parsed
+from agentark_operator.attempts.budgets import counted, given_up, gpu_seconds, silent_s, stopped
+from agentark_operator.attempts.facts import Attempt, Facts, Run, State, Track, View
+from agentark_operator.timestamps import parsed
 
 __all__ = [
     "Attempt",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agentark.planning import Listing
 from agentark.store import Entry
-from agentark_operator.stores import Place, Recent
+from agentark_operator.storage.stores import Place, Recent
 
 FRESH_S = 5.0
 """Data that was replaced counts for runs that begin so many seconds later, or more."""

@@ -1,0 +1,1 @@
+"""Carries out decisions in the cluster."""

@@ -1,0 +1,1 @@
+"""Why pods failed, or do not run yet. Pure."""

@@ -1,0 +1,1 @@
+"""What the cluster has: our resources and their children, indexed as the watches show them."""

@@ -1,0 +1,1 @@
+"""What Prometheus and the kubelet ask of the operator."""
