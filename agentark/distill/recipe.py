@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import TrainerControl
 
-from agentark.distill.measuring import Measure
+from agentark.distill.evaluation import Measure
 from agentark.distill.params import StepAccuracy
 from agentark.distill.rows import read_held_out
 from agentark.distill.student import Base, write_student

@@ -19,7 +19,7 @@ from agentark.devices import placement
 from agentark.distill.pad.assessing import Assessor
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
 from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
-from agentark.distill.pad.supervising import PadSupervisor, read_curves, read_stop
+from agentark.distill.pad.supervisor import PadSupervisor, read_curves, read_stop
 from agentark.distill.pad.trainer import PadTrainer
 from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
 from agentark.distill.rows import Question, read_questions
