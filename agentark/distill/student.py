@@ -1,6 +1,5 @@
 """The student as files: loading what training starts from, writing what it ends with."""
 
-import logging
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -110,22 +109,6 @@ def write_student(base: Base, checkpoint: Path, out: Path, *, lora: bool) -> Non
         raise AgentArkError(f"{out}: the student cannot be written: {error}; free space or fix the folder") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def without_warning_of_tied_weights(base: Base) -> Iterator[None]:
-    """Trainer reports an output layer that shares the embedding's weights as missing from each checkpoint it loads."""
-    logger = logging.getLogger("transformers.trainer")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "missing keys in the checkpoint model loaded: ['lm_head.weight']" not in record.getMessage()
-
-    if base.config.get_text_config().tie_word_embeddings:
-        logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
 
 
 @contextmanager

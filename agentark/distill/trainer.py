@@ -1,20 +1,19 @@
 """TRL's SFTTrainer with a weight per row, an exact order of rows, and evaluation by verified accuracy.
 
-Three overrides carry it: what a step's loss is divided by, the loss itself, and what "evaluate" means. The rest of the
-class keeps TRL from sending usage data and from writing model cards into a user's folders.
+Two overrides carry it: what a step's loss is divided by, and the loss itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import TrainerControl
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from agentark.distill.encoding import Encoded
 from agentark.distill.losses import IGNORED, weighted_nll, weighted_tokens
+from agentark.distill.recipe import VerifiedEvaluation
 
 
 class Example(TypedDict):
@@ -60,21 +59,15 @@ def _labels(example: Example) -> list[int]:
     return [IGNORED] * example["prompt"] + example["ids"][example["prompt"] :]
 
 
-class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
+class WeightedSFTTrainer(VerifiedEvaluation, SFTTrainer):  # type: ignore[misc]
     """Minimises sum_i w_i sum_t nll_it / sum_i w_i n_i over each global batch, however it is split.
 
     Args:
-        measure: Called with the student when an evaluation is due; gives accuracy in [0, 1] and number of questions.
-        arguments: As SFTTrainer's.
+        arguments: As VerifiedEvaluation's and SFTTrainer's.
     """
 
     # The divisor already covers the whole global batch: Trainer must not divide by the accumulation steps again.
     loss_is_scaled_for_ga = True
-    control: TrainerControl
-
-    def __init__(self, *, measure: Callable[[Any], tuple[float, int]] | None, **arguments: Any) -> None:
-        self._measure = measure
-        super().__init__(**arguments)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
         local = torch.stack([weighted_tokens(batch["labels"], batch["weights"]) for batch in batch_samples]).sum()
@@ -89,20 +82,3 @@ class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
         outputs = model(**inputs, fused_lm_head=True)
         loss = weighted_nll(outputs.log_probs, weights) / num_items_in_batch * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
-
-    def evaluate(self, *_arguments: Any, **_keywords: Any) -> dict[str, float]:
-        """Measure the student and keep the figure in the training's history."""
-        if self._measure is None:
-            return {}
-        accuracy, n = self._measure(self.model)
-        metrics = {"eval_accuracy": accuracy, "eval_n": float(n)}
-        self.state.log_history.append({**metrics, "step": self.state.global_step})
-        # Tells Trainer that this evaluation is done, or the end of the pass repeats it.
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def create_model_card(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Write none: the student's card is the pipeline's to write."""
-
-    def _send_telemetry(self) -> None:
-        """Send none."""

@@ -4,43 +4,30 @@ Runs the same on one process and on many under torchrun: then every process call
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from transformers import PrinterCallback, TrainerState
+from transformers import Trainer, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 
 from agentark.devices import placement
 from agentark.distill.encoding import Fitted, encode, fit, order
-from agentark.distill.measuring import Measure
-from agentark.distill.params import StepAccuracy, StepLoss, TrainParams, TrainResult
-from agentark.distill.rows import read_held_out, read_rows
-from agentark.distill.student import (
-    Base,
-    adapters,
-    load_weights,
-    read_base,
-    without_warning_of_tied_weights,
-    write_student,
-)
+from agentark.distill.params import StepLoss, TrainParams, TrainResult
+from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
+from agentark.distill.rows import read_rows
+from agentark.distill.student import adapters, load_weights, read_base
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
-from agentark.errors import AgentArkError, Interrupted
-from agentark.processes import leaving_process_group
 from agentark.tasks import Policy
 from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.attempts import begin, failures, identity_of, restore
-from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
+from agentark.training.checkpoints import Checkpoints
+from agentark.training.harness import Course, run
 from agentark.training.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
 
 
-@leaving_process_group()
 def train(
     *,
     model: Path,
@@ -77,7 +64,6 @@ def train(
         AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
     """
     started = time.monotonic()
-    transformers.utils.logging.disable_progress_bar()
     base = read_base(model)
     fitted = fit(
         encode(read_rows(rows), base.tokenizer, base.ends),
@@ -86,138 +72,93 @@ def train(
         keep=params.long_traces == "Keep",
     )
     _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
-    measure = _measure(base, held_out, policy, params)
-    begin(should_stop)
-    arguments = _arguments(params, fitted, work / "trainer")
-    identity = identity_of(params, model=model, rows=rows, held_out=held_out) if arguments.process_index == 0 else ""
-    resume = work / "resume"
-    restored = restore(checkpoints, identity, resume, arguments)
-    steps = params.total_steps(len(fitted.rows))
-    if restored is not None and restored.step >= steps:
-        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
-    else:
-        supervisor = Supervisor(
-            checkpoints=checkpoints,
-            training=identity,
-            save_steps=params.save_steps,
-            evaluation_steps=params.evaluation_steps(steps) if measure else frozenset(),
-            on_progress=on_progress,
-            should_stop=should_stop,
+    recipe = SupervisedRecipe(
+        params=params,
+        fitted=fitted,
+        sources={"model": model, "rows": rows, "held_out": held_out},
+        base=base,
+        measure=held_out_measure(
+            base, held_out, policy, evaluations=params.evals, max_new_tokens=params.max_new_tokens
+        ),
+        out=out,
+    )
+    course = run(recipe, work=work, checkpoints=checkpoints, on_progress=on_progress, should_stop=should_stop)
+    return _result(recipe, course, time.monotonic() - started)
+
+
+class SupervisedRecipe(StudentRecipe):
+    """Learn rows by heart, each with its weight.
+
+    Args:
+        params: How to train.
+        fitted: The rows.
+        sources: What decides the course of the training.
+        common: As StudentRecipe's.
+    """
+
+    name = "training"
+
+    def __init__(
+        self, *, params: TrainParams, fitted: Fitted, sources: Mapping[str, Path | bool | None], **common: Any
+    ) -> None:
+        super().__init__(**common)
+        self.params: TrainParams = params
+        self.fitted = fitted
+        self.sources = sources
+        self.steps = params.total_steps(len(fitted.rows))
+        self.longest = max(len(row.ids) for row in fitted.rows)
+        self.order = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
+        if self.measure:
+            self.evaluation_steps = params.evaluation_steps(self.steps)
+
+    def arguments(self, folder: Path) -> SFTConfig:
+        """SFTTrainer's settings; the data set is the whole training, already in its order."""
+        params = self.params
+        per_process = divided(
+            params.batch_size, what=f"training: batch_size {params.batch_size}", hint="choose a multiple"
         )
-        state = _run(base, fitted, params, arguments, measure, supervisor, resume if restored else None)
-        if supervisor.stopped:
-            raise Interrupted(f"training stopped after step {state.global_step} of {steps}; run it again to go on")
-    best_step = _write_best(base, checkpoints, identity, out, work / "best", arguments, lora=params.lora_rank > 0)
-    shutil.rmtree(resume, ignore_errors=True)
-    return _result(params, fitted, state, best_step, arguments, restored, time.monotonic() - started)
+        return trainer_arguments(
+            SFTConfig,
+            params,
+            folder,
+            what=self.name,
+            batch=params.batch_size,
+            micro=micro_batch(per_process=per_process, longest=self.longest),
+            # One "epoch": the passes lie one after the other in the order of rows.
+            num_train_epochs=1,
+            train_sampling_strategy="sequential",
+            gradient_checkpointing=placement("training").device != "cpu",
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
 
-
-def _measure(base: Base, held_out: Path | None, policy: Policy, params: TrainParams) -> Measure | None:
-    """The in-training evaluation; None where there is nothing to measure."""
-    questions = read_held_out(held_out) if held_out is not None and params.evals else []
-    if not questions:
-        return None
-    return Measure(
-        questions,
-        tokenizer=base.tokenizer,
-        policy=policy,
-        max_new_tokens=params.max_new_tokens,
-        context=base.context,
-    )
-
-
-def _arguments(params: TrainParams, fitted: Fitted, folder: Path) -> SFTConfig:
-    per_process = divided(params.batch_size, what=f"training: batch_size {params.batch_size}", hint="choose a multiple")
-    return trainer_arguments(
-        SFTConfig,
-        params,
-        folder,
-        what="training",
-        batch=params.batch_size,
-        micro=micro_batch(per_process=per_process, longest=max(len(row.ids) for row in fitted.rows)),
-        # One "epoch": the passes lie one after the other in the order of rows.
-        num_train_epochs=1,
-        train_sampling_strategy="sequential",
-        gradient_checkpointing=placement("training").device != "cpu",
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-
-
-def _run(
-    base: Base,
-    fitted: Fitted,
-    params: TrainParams,
-    arguments: SFTConfig,
-    measure: Measure | None,
-    supervisor: Supervisor,
-    resume: Path | None,
-) -> Any:
-    """Train to the end, or to where the supervisor stops it; return the trainer's state."""
-    transformers.set_seed(params.seed)
-    places = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
-    with failures(arguments, max(len(row.ids) for row in fitted.rows)):
-        trainer = WeightedSFTTrainer(
-            measure=measure,
-            model=load_weights(base, "training"),
+    def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
+        """TRL's trainer with weighted rows."""
+        return WeightedSFTTrainer(
+            measure=self.measure,
+            model=load_weights(self.base, "training"),
             args=arguments,
-            train_dataset=ordered(fitted.rows, places, multiple=params.batch_size),
-            data_collator=WeightedCollator(base.pad),
-            processing_class=base.tokenizer,
-            peft_config=adapters(params.lora_rank, params.lora_alpha),
+            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.params.batch_size),
+            data_collator=WeightedCollator(self.base.pad),
+            processing_class=self.base.tokenizer,
+            peft_config=adapters(self.params.lora_rank, self.params.lora_alpha),
             callbacks=[supervisor],
         )
-        trainer.remove_callback(PrinterCallback)
-        with without_warning_of_tied_weights(base):
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    return trainer.state
 
 
-def _write_best(
-    base: Base, checkpoints: Checkpoints, identity: str, out: Path, folder: Path, arguments: SFTConfig, *, lora: bool
-) -> int:
-    """Write the student from the best undamaged checkpoint on the main process; return its step everywhere."""
-    step = [0]
-    if arguments.process_index == 0:
-        best = checkpoints.restore_first(best_first(checkpoints.find(identity)), folder)
-        if best is None:
-            raise AgentArkError(
-                "training: it ended, but none of its checkpoints in the store is whole; check whether something else "
-                "writes or deletes there, and run it again"
-            )
-        write_student(base, folder, out, lora=lora)
-        shutil.rmtree(folder, ignore_errors=True)
-        step = [best.step]
-    if arguments.world_size > 1:
-        torch.distributed.broadcast_object_list(step, src=0, device=arguments.device)
-    return step[0]
-
-
-def _result(
-    params: TrainParams,
-    fitted: Fitted,
-    state: Any,
-    best_step: int,
-    arguments: SFTConfig,
-    restored: Checkpoint | None,
-    seconds: float,
-) -> TrainResult:
-    total = params.total_rows(len(fitted.rows))
-    history = state.log_history
-    measured = [one for one in history if "eval_accuracy" in one]
+def _result(recipe: SupervisedRecipe, course: Course[None], seconds: float) -> TrainResult:
+    rows, fitted = recipe.fitted.rows, recipe.fitted
     return TrainResult(
-        steps=state.global_step,
-        epochs=total / len(fitted.rows),
-        rows=len(fitted.rows),
+        steps=course.steps,
+        epochs=len(recipe.order) / len(rows),
+        rows=len(rows),
         dropped=fitted.dropped,
         max_length=fitted.max_length,
-        losses=tuple(StepLoss(one["step"], one["loss"]) for one in history if "loss" in one),
-        accuracy=tuple(StepAccuracy(one["step"], one["eval_accuracy"], round(one["eval_n"])) for one in measured),
-        best_step=best_step,
-        train_tokens=sum(
-            len(fitted.rows[place].ids) for place in order(len(fitted.rows), total=total, seed=params.seed)
-        ),
+        losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
+        accuracy=accuracies(course.history),
+        best_step=course.best_step,
+        train_tokens=sum(len(rows[place].ids) for place in recipe.order),
         seconds=seconds,
-        world_size=arguments.world_size,
-        resumed_from=restored.step if restored else 0,
+        world_size=course.world_size,
+        resumed_from=course.resumed_from,
     )

@@ -3,21 +3,17 @@
 Runs the same on one process and on many under torchrun: then every process calls `train_prm` and the first one writes.
 """
 
-import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import PrinterCallback, TrainerState, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
-from agentark.errors import AgentArkError, Interrupted, InvalidInput
+from agentark.errors import InvalidInput
 from agentark.llm.chat import Message
-from agentark.processes import leaving_process_group
 from agentark.reward.encoding import encode
 from agentark.reward.metrics import Calibration, Metrics, ScoredSolution, measure
 from agentark.reward.model import Card, load_backbone, load_config, load_tokenizer, window_tokens, write_prm
@@ -27,15 +23,13 @@ from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
 from agentark.reward.trainer import Phases, PRMTrainer, Question, Solution, collate, in_order, projector_for
 from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.attempts import begin, failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints
+from agentark.training.harness import Recipe, run
 from agentark.training.supervision import Supervisor
 
-_log = logging.getLogger(__name__)
 _MICRO_TOKENS = 32_768
 
 
-@leaving_process_group()
 def train_prm(
     *,
     model: Path,
@@ -68,56 +62,123 @@ def train_prm(
         AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
     """
     started = time.monotonic()
-    transformers.utils.logging.disable_progress_bar()
-    read = read_rows(rows)
-    tokenizer = load_tokenizer(model)
-    max_length = window_tokens(load_config(model), params.max_length)
-    questions = _questions([row for row in read if not row.held_out], tokenizer, max_length)
-    usable = _usable(questions, params, rows)
-    steps = params.total_steps(len(usable))
-    begin(should_stop)
-    arguments = _arguments(
-        params, work / "trainer", longest=max(question.tokens(params.solutions) for question in usable)
-    )
-    identity = identity_of(params, model=model, rows=rows) if arguments.process_index == 0 else ""
-    resume = work / "resume"
-    restored = restore(checkpoints, identity, resume, arguments)
-    if restored is not None and restored.step >= steps:
-        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
-    else:
-        supervisor = Supervisor(
-            checkpoints=checkpoints,
-            training=identity,
-            save_steps=params.save_steps,
-            evaluation_steps=frozenset(),
-            on_progress=on_progress,
-            should_stop=should_stop,
-        )
-        state = _run(model, usable, steps, params, arguments, tokenizer, supervisor, resume if restored else None)
-        if supervisor.stopped:
-            raise Interrupted(f"PRM training stopped after step {state.global_step} of {steps}; run it again to go on")
-    held_out: Metrics | None = None
-    scored: list[ScoredSolution] = []
-    if arguments.process_index == 0:
-        held_out, scored = _write(checkpoints, identity, model, read, out, work / "last", tokenizer, params, max_length)
-    if arguments.world_size > 1:
-        torch.distributed.barrier()
-    shutil.rmtree(resume, ignore_errors=True)
-    solutions = [solution for question in usable for solution in question.solutions]
+    recipe = PRMRecipe(model=model, rows=rows, out=out, params=params)
+    course = run(recipe, work=work, checkpoints=checkpoints, on_progress=on_progress, should_stop=should_stop)
+    solutions = [solution for question in recipe.usable for solution in question.solutions]
+    figures = course.written or Figures(None, ())
     return PRMResult(
-        steps=steps,
-        head_steps=params.head_steps(steps),
-        questions=len(usable),
+        steps=course.steps,
+        head_steps=params.head_steps(recipe.steps),
+        questions=len(recipe.usable),
         solutions=len(solutions),
         windowed=sum(len(solution.windows) > 1 for solution in solutions),
-        unusable=len(questions) - len(usable),
-        losses=tuple(StepLoss(one["step"], one["loss"]) for one in state.log_history if "loss" in one),
-        held_out=held_out,
-        scores=tuple(one.scores for one in scored),
+        unusable=recipe.unusable,
+        losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
+        held_out=figures.held_out,
+        scores=figures.scores,
         seconds=time.monotonic() - started,
-        world_size=arguments.world_size,
-        resumed_from=restored.step if restored else 0,
+        world_size=course.world_size,
+        resumed_from=course.resumed_from,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a reward model does on the held-out rows."""
+
+    held_out: Metrics | None
+    """None where no rows were held out."""
+    scores: tuple[tuple[float, ...], ...]
+    """Of the steps of each held-out row."""
+
+
+class PRMRecipe(Recipe[Figures]):
+    """Learn to tell right steps from wrong ones.
+
+    Args:
+        model: Folder of the backbone.
+        rows: Labelled rows.
+        out: Folder of the reward model.
+        params: How to train.
+    """
+
+    name = "PRM training"
+
+    def __init__(self, *, model: Path, rows: Path, out: Path, params: PRMParams) -> None:
+        self.params: PRMParams = params
+        self.sources = {"model": model, "rows": rows}
+        self.out = out
+        self.model = model
+        self.rows = read_rows(rows)
+        self.tokenizer = load_tokenizer(model)
+        self.max_length = window_tokens(load_config(model), params.max_length)
+        questions = _questions([row for row in self.rows if not row.held_out], self.tokenizer, self.max_length)
+        self.usable = _usable(questions, params, rows)
+        self.unusable = len(questions) - len(self.usable)
+        self.steps = params.total_steps(len(self.usable))
+        self.longest = max(question.tokens(params.solutions) for question in self.usable)
+
+    def arguments(self, folder: Path) -> TrainingArguments:
+        """Trainer's settings."""
+        params = self.params
+        per_process = divided(
+            params.batch_size, what=f"PRM training: batch_size {params.batch_size}", hint="choose a multiple"
+        )
+        return trainer_arguments(
+            TrainingArguments,
+            params,
+            folder,
+            what=self.name,
+            batch=params.batch_size,
+            micro=micro_batch(per_process=per_process, longest=self.longest, budget=_MICRO_TOKENS),
+            unused_parameters=True,  # the backbone learns in the second phase only
+            num_train_epochs=1,  # the passes lie one after the other in the order of questions
+            train_sampling_strategy="sequential",
+        )
+
+    def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
+        """A trainer whose batches are questions, in two phases."""
+        params = self.params
+        model = load_backbone(self.model, "training")
+        if params.loss == "Representation":
+            model.projector = projector_for(model)
+        if params.lora_rank:
+            model = get_peft_model(model, adapters(params, projector=params.loss == "Representation"))
+        return PRMTrainer(
+            params=params,
+            model=model,
+            args=arguments,
+            train_dataset=in_order(self.usable, count=self.steps * params.batch_size, params=params),
+            data_collator=collate,
+            processing_class=self.tokenizer,
+            callbacks=[Phases(params.head_steps(self.steps)), supervisor],
+        )
+
+    def preferred(
+        self, checkpoints: Sequence[Checkpoint], history: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Checkpoint | None]:
+        """The latest: nothing is measured on the way."""
+        return checkpoints
+
+    def write(self, checkpoint: Path | None) -> Figures:
+        """Write a plain token-classification model; return how it does on the held-out rows."""
+        params = self.params
+        if params.lora_rank:
+            base = load_backbone(self.model, "writing")
+            if params.loss == "Representation":
+                base.projector = projector_for(base)
+            trained = PeftModel.from_pretrained(base, checkpoint, torch_device="cpu").merge_and_unload()
+        else:
+            trained = load_backbone(checkpoint or self.model, "writing")
+        if hasattr(trained, "projector"):
+            del trained.projector  # it served the training alone
+        rule = self.rows[0].rule
+        draft = PRM(trained, self.tokenizer, Card(rule, self.max_length, params.loss, Calibration()))
+        scored = _score_rows(draft, [row for row in self.rows if row.held_out])
+        figures = measure(scored) if scored else None
+        calibration = figures.calibration if figures else Calibration()
+        write_prm(trained, self.tokenizer, Card(rule, self.max_length, params.loss, calibration), self.out)
+        return Figures(figures, tuple(solution.scores for solution in scored))
 
 
 def _score_rows(prm: PRM, rows: Sequence[PRMRow]) -> list[ScoredSolution]:
@@ -162,56 +223,6 @@ def _usable(questions: list[Question], params: PRMParams, rows: Path) -> list[Qu
     return contrasting if params.loss == "Contrastive" else questions
 
 
-def _arguments(params: PRMParams, folder: Path, *, longest: int) -> TrainingArguments:
-    per_process = divided(
-        params.batch_size, what=f"PRM training: batch_size {params.batch_size}", hint="choose a multiple"
-    )
-    return trainer_arguments(
-        TrainingArguments,
-        params,
-        folder,
-        what="PRM training",
-        batch=params.batch_size,
-        micro=micro_batch(per_process=per_process, longest=longest, budget=_MICRO_TOKENS),
-        unused_parameters=True,  # the backbone learns in the second phase only
-        num_train_epochs=1,  # the passes lie one after the other in the order of questions
-        train_sampling_strategy="sequential",
-    )
-
-
-def _run(
-    folder: Path,
-    questions: Sequence[Question],
-    steps: int,
-    params: PRMParams,
-    arguments: TrainingArguments,
-    tokenizer: Any,
-    supervisor: Supervisor,
-    resume: Path | None,
-) -> Any:
-    """Train to the end, or to where the supervisor stops it; return the trainer's state."""
-    transformers.set_seed(params.seed)
-    model = load_backbone(folder, "training")
-    if params.loss == "Representation":
-        model.projector = projector_for(model)
-    if params.lora_rank:
-        model = get_peft_model(model, adapters(params, projector=params.loss == "Representation"))
-    longest = max(question.tokens(params.solutions) for question in questions)
-    with failures(arguments, longest):
-        trainer = PRMTrainer(
-            params=params,
-            model=model,
-            args=arguments,
-            train_dataset=in_order(questions, count=steps * params.batch_size, params=params),
-            data_collator=collate,
-            processing_class=tokenizer,
-            callbacks=[Phases(params.head_steps(steps)), supervisor],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    return trainer.state
-
-
 def adapters(params: PRMParams, *, projector: bool) -> LoraConfig:
     """Adapters on every linear layer of the backbone; head and projector are trained whole."""
     return LoraConfig(
@@ -223,43 +234,3 @@ def adapters(params: PRMParams, *, projector: bool) -> LoraConfig:
         task_type="TOKEN_CLS",
         modules_to_save=["projector"] if projector else None,
     )
-
-
-def _write(
-    checkpoints: Checkpoints,
-    identity: str,
-    model: Path,
-    rows: Sequence[PRMRow],
-    out: Path,
-    folder: Path,
-    tokenizer: Any,
-    params: PRMParams,
-    max_length: int,
-) -> tuple[Metrics | None, list[ScoredSolution]]:
-    """Write the last checkpoint as a plain model; return how it does on the held-out rows, and its scores of them."""
-    last = checkpoints.restore_first(checkpoints.find(identity), folder)
-    if last is None:
-        raise AgentArkError(
-            "PRM training: it ended, but none of its checkpoints in the store is whole; check whether something else "
-            "writes or deletes there, and run it again"
-        )
-    if params.lora_rank:
-        base = load_backbone(model, "writing")
-        if params.loss == "Representation":
-            base.projector = projector_for(base)
-        trained = PeftModel.from_pretrained(base, folder, torch_device="cpu").merge_and_unload()
-    else:
-        trained = load_backbone(folder, "writing")
-    if hasattr(trained, "projector"):
-        del trained.projector  # it served the training alone
-    rule = rows[0].rule
-    draft = PRM(trained, tokenizer, Card(rule, max_length, params.loss, Calibration()))
-    scored = _score_rows(draft, [row for row in rows if row.held_out])
-    figures = measure(scored) if scored else None
-    calibration = figures.calibration if figures else Calibration()
-    write_prm(trained, tokenizer, Card(rule, max_length, params.loss, calibration), out)
-    shutil.rmtree(folder, ignore_errors=True)
-    return figures, scored
-
-
-__all__ = ["Checkpoint", "train_prm"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from agentark.distill import TrainParams
-from agentark.distill.measuring import Measure
+from agentark.distill.evaluation import Measure
 from agentark.distill.pad.params import PadParams
 from agentark.distill.pad.training import train_pad
 from agentark.distill.rows import HeldOut

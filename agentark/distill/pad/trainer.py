@@ -1,45 +1,33 @@
 """TRL's GRPOTrainer with an advantage per token.
 
-One override carries it: TRL's loss takes a ``(B, T)`` advantage as it is. The rest of the class measures the student
-and keeps TRL from sending usage data and from writing model cards into a user's folders.
+One override carries it: TRL's loss takes a ``(B, T)`` advantage as it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers import TrainerControl
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from agentark.distill.pad.assessing import Assessed, Assessor, advantages, figures, process_rewards, summary
 from agentark.distill.pad.params import PadParams
+from agentark.distill.recipe import VerifiedEvaluation
 
 
-class PadTrainer(GRPOTrainer):  # type: ignore[misc]
+class PadTrainer(VerifiedEvaluation, GRPOTrainer):  # type: ignore[misc]
     """Maximises the clipped surrogate with PAD's advantages.
 
     Args:
         params: Weights, baseline, aggregation.
         assessor: What an answer is worth.
-        measure: Called with the student when an evaluation is due; gives accuracy in [0, 1] and number of questions.
-        arguments: As GRPOTrainer's.
+        arguments: As VerifiedEvaluation's and GRPOTrainer's.
     """
 
-    control: TrainerControl
-
-    def __init__(
-        self,
-        *,
-        params: PadParams,
-        assessor: Assessor,
-        measure: Callable[[Any], tuple[float, int]] | None,
-        **arguments: Any,
-    ) -> None:
+    def __init__(self, *, params: PadParams, assessor: Assessor, **arguments: Any) -> None:
         self._params = params
         self._assessor = assessor
-        self._measure = measure
         self._assessed: list[Assessed] = []
         super().__init__(reward_funcs=self._outcomes, **arguments)
 
@@ -75,20 +63,3 @@ class PadTrainer(GRPOTrainer):  # type: ignore[misc]
         for name, value in {**asdict(found), **point}.items():
             if name not in ("kl", "step"):  # TRL logs the divergence itself, once the loss is known.
                 self._metrics["train"][f"pad/{name}"] = [float("nan") if value is None else float(value)]
-
-    def evaluate(self, *_arguments: Any, **_keywords: Any) -> dict[str, float]:
-        """Measure the student and keep the figure in the training's history."""
-        if self._measure is None:
-            return {}
-        accuracy, n = self._measure(self.model)
-        metrics = {"eval_accuracy": accuracy, "eval_n": float(n)}
-        self.state.log_history.append({**metrics, "step": self.state.global_step})
-        # Tells Trainer that this evaluation is done, or the end of the pass repeats it.
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def create_model_card(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Write none: the student's card is the pipeline's to write."""
-
-    def _send_telemetry(self) -> None:
-        """Send none."""

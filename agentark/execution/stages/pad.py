@@ -1,7 +1,6 @@
 """The `distill` stage where its method is PAD: the student answers, its steps are scored, and it learns from that."""
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -12,58 +11,37 @@ from agentark.distill.pad.guards import Guards
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
 from agentark.errors import EngineError, InvalidInput
 from agentark.execution.context import StageContext, StageResult
-from agentark.execution.ending import saying_that_all_met
 from agentark.execution.engines import connection
+from agentark.execution.stages.training import held_out_of, run_training
 from agentark.execution.weights import model_folder
-from agentark.store.outputs import put_bytes, put_folder
 from agentark.tasks import policy_of
 
 
 def run(context: StageContext) -> StageResult:
     """Train from the student before (or the base); the output is never worse on the held-out questions."""
     from agentark.distill.pad.training import train_pad
-    from agentark.training.checkpoints import Checkpoints
 
     params = context.stage.params
-    has_held_out = "held_out" in context.input_manifest("rows").outputs
-    from_before = "model" in context.stage.inputs
-    model = (
-        context.input_output("model", "model")
-        if from_before
-        else model_folder(context, context.stage.settings["model"])
-    )
-
-    def progress(step: int, total: int, metrics: Mapping[str, float]) -> None:
-        context.progress.update(done=step, total=total, metrics=dict(metrics))
-
-    checkpoints = Checkpoints(context.store, context.shared_path("checkpoints"), on_saved=context.figures.saved)
     with ExitStack() as stack:
-        result = train_pad(
-            model=model,
+        return run_training(
+            context,
+            train_pad,
+            folder="student",
+            history=_history,
+            metrics=lambda result: {
+                "steps": result.steps,
+                "questions": result.questions,
+                "best_step": result.best_step,
+                "start_accuracy": result.start_accuracy,
+                "best_accuracy": result.best_accuracy,
+                "stopped": result.stopped,
+            },
             questions=context.input_output("rows", "rows"),
-            held_out=context.input_output("rows", "held_out") if has_held_out else None,
+            held_out=held_out_of(context),
             policy=policy_of(params),
             scorer=_scorer(context, stack),
-            out=context.work / "student",
-            work=context.work / "trainer",
             params=pad_params(params, settings=context.stage.settings),
-            checkpoints=checkpoints,
-            on_progress=progress,
-            should_stop=saying_that_all_met(context.stop.is_set, os.environ),
         )
-    if not context.is_main:
-        return StageResult({})
-    history = json.dumps(_history(result), indent=1).encode()
-    outputs = {
-        "model": put_folder(context.store, context.output_path("model"), context.work / "student"),
-        "history": put_bytes(context.store, context.output_path("history.json"), history),
-    }
-    metrics: dict[str, Any] = {"steps": result.steps, "questions": result.questions, "best_step": result.best_step}
-    metrics |= {"start_accuracy": result.start_accuracy, "best_accuracy": result.best_accuracy}
-    metrics |= {"stopped": result.stopped, "world_size": result.world_size}
-    usage = {"seconds": result.seconds, "training_tokens": float(result.train_tokens)}
-    usage["device_seconds"] = result.seconds * result.world_size
-    return StageResult(outputs, metrics=metrics, usage=usage, clean_up=checkpoints.clear)
 
 
 def _history(result: PadResult) -> dict[str, Any]:

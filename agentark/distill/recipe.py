@@ -1,0 +1,95 @@
+"""What every training of a student has in common: where it starts, verified evaluation, what is written."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerControl
+
+from agentark.distill.evaluation import Measure
+from agentark.distill.params import StepAccuracy
+from agentark.distill.rows import read_held_out
+from agentark.distill.student import Base, write_student
+from agentark.tasks import Policy
+from agentark.training.harness import Recipe
+
+
+def held_out_measure(
+    base: Base, held_out: Path | None, policy: Policy, *, evaluations: int, max_new_tokens: int
+) -> Measure | None:
+    """The in-training evaluation; None where there is nothing to measure."""
+    questions = read_held_out(held_out) if held_out is not None and evaluations else []
+    if not questions:
+        return None
+    return Measure(
+        questions,
+        tokenizer=base.tokenizer,
+        policy=policy,
+        max_new_tokens=max_new_tokens,
+        context=base.context,
+    )
+
+
+def accuracies(history: Sequence[Mapping[str, Any]]) -> tuple[StepAccuracy, ...]:
+    """The in-training evaluations, from a trainer's log."""
+    return tuple(
+        StepAccuracy(entry["step"], entry["eval_accuracy"], round(entry["eval_n"]))
+        for entry in history
+        if "eval_accuracy" in entry
+    )
+
+
+class StudentRecipe(Recipe[None]):
+    """A recipe whose result is a student.
+
+    Args:
+        base: What training starts from.
+        measure: The in-training evaluation; None: nothing is measured.
+        out: Folder of the student; appears whole or not at all.
+    """
+
+    def __init__(self, base: Base, measure: Measure | None, out: Path) -> None:
+        self.base = base
+        self.measure = measure
+        self.out = out
+
+    def write(self, checkpoint: Path | None) -> None:
+        """Write the student as a plain model folder."""
+        lora = checkpoint is not None and self.params.lora_rank > 0
+        write_student(self.base, checkpoint or self.base.folder, self.out, lora=lora)
+
+
+class VerifiedEvaluation:
+    """Mixed into a trainer of TRL: "evaluate" means verified accuracy, and nothing is sent or written beside the model.
+
+    Args:
+        measure: Called with the student when an evaluation is due; gives accuracy in [0, 1] and number of questions.
+        arguments: As the trainer's.
+    """
+
+    control: TrainerControl
+    state: Any
+    model: Any
+    args: Any
+    callback_handler: Any
+
+    def __init__(self, *, measure: Measure | None, **arguments: Any) -> None:
+        self._measure = measure
+        super().__init__(**arguments)
+
+    def evaluate(self, *_arguments: Any, **_keywords: Any) -> dict[str, float]:
+        """Measure the student and keep the figure in the training's history."""
+        if self._measure is None:
+            return {}
+        accuracy, n = self._measure(self.model)
+        metrics = {"eval_accuracy": accuracy, "eval_n": float(n)}
+        self.state.log_history.append({**metrics, "step": self.state.global_step})
+        # Tells Trainer that this evaluation is done, or the end of the pass repeats it.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def create_model_card(self, *_arguments: Any, **_keywords: Any) -> None:
+        """Write none: the student's card is the pipeline's to write."""
+
+    def _send_telemetry(self) -> None:
+        """Send none."""
