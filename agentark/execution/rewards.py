@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from agentark.debate.prompts import Prompts, solve_text
 from agentark.errors import InvalidInput, NotFound
 from agentark.execution.protocols import prompts_from
-from agentark.execution.results import read_document
 from agentark.llm.chat import Message
+from agentark.reports.results import read_document
 from agentark.store import RunRecord, StageManifest, Store, read_manifest, read_run
 from agentark.store.outputs import fetch
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentark.errors import InvalidInput
 from agentark.evaluate.figures import Point, Series
-from agentark.execution.results import read_results
+from agentark.reports.results import read_results
 from agentark.store import RunRecord, Store
 
 Value = float | str

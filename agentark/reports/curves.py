@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentark.execution.results import read_document
+from agentark.reports.results import read_document
 from agentark.store import RunStage, Store, read_manifest
 
 
