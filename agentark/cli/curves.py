@@ -6,7 +6,7 @@ from typing import Any
 
 from agentark.cli.output import speaks_unicode
 from agentark.cli.tables import columns
-from agentark.execution.curves import Course
+from agentark.reports.curves import Course
 
 _WIDTH = 40
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -7,7 +7,7 @@ import typer
 from agentark.cli.options import JsonOption, StoreOption, store_of
 from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
-from agentark.execution.diagnosis import Finding, diagnose
+from agentark.reports.diagnosis import Finding, diagnose
 
 
 def doctor(store: StoreOption = "", as_json: JsonOption = False) -> None:

@@ -12,7 +12,7 @@ from agentark.cli.options import JsonOption, NamespaceOption, StoreOption, store
 from agentark.cli.output import PlainConsole, output_stream, say, say_json, styled
 
 if TYPE_CHECKING:
-    from agentark.execution.rewards import ShownSolution, ShownStep
+    from agentark.reports.step_scores import ShownSolution, ShownStep
 
 app = typer.Typer(
     name="prm", help="Read what a process reward model says of solutions.", no_args_is_help=True, rich_markup_mode=None
@@ -32,7 +32,7 @@ def show(
     Questions with a right and a wrong solution come first. A step is called right from the threshold on that was
     fitted on held-out questions.
     """
-    from agentark.execution.rewards import reward_report
+    from agentark.reports.step_scores import reward_report
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agentark.cli.tables import columns
-from agentark.execution.results import Gate
+from agentark.reports.results import Gate
 
 
 def render_gates(gates: Sequence[Gate]) -> str:

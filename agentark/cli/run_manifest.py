@@ -14,9 +14,10 @@ from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.devices import has_gpu
 from agentark.errors import AgentArkError, Interrupted, InvalidInput, Unavailable
-from agentark.execution.curves import read_courses
 from agentark.execution.local import StageStatus, run_plan
-from agentark.execution.results import (
+from agentark.planning import Plan, run_record
+from agentark.reports.curves import read_courses
+from agentark.reports.results import (
     places,
     plan_stages,
     read_decision,
@@ -25,7 +26,6 @@ from agentark.execution.results import (
     read_table,
     student_stage,
 )
-from agentark.planning import Plan, run_record
 from agentark.store import Store, write_run
 
 

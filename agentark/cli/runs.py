@@ -7,7 +7,7 @@ import typer
 from agentark.cli.options import JsonOption, StoreOption, store_of
 from agentark.cli.output import say, say_json
 from agentark.cli.tables import columns
-from agentark.execution.overview import RunSummary, summarise_runs
+from agentark.reports.overview import RunSummary, summarise_runs
 
 
 def runs(

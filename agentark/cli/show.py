@@ -12,8 +12,8 @@ from agentark.cli.output import say, say_json
 from agentark.cli.rounds import render_gates
 from agentark.cli.tables import columns
 from agentark.errors import StoreError
-from agentark.execution.curves import Course, read_courses
-from agentark.execution.results import Gate, debate_lines, places, read_decision, read_gates, read_results, read_table
+from agentark.reports.curves import Course, read_courses
+from agentark.reports.results import Gate, debate_lines, places, read_decision, read_gates, read_results, read_table
 from agentark.store import RunRecord, RunStage, StageManifest, Store, read_manifest, read_run, readable
 from agentark.terminal import printable_line
 

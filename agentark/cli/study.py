@@ -23,7 +23,7 @@ def study(
 ) -> None:
     """Show how accuracy changes with one setting over several runs."""
     from agentark.evaluate.figures import draw
-    from agentark.execution import studies
+    from agentark.reports import studies
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)

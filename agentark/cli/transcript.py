@@ -18,7 +18,8 @@ def transcript(
     as_json: JsonOption = False,
 ) -> None:
     """Print everything that was said on one question."""
-    from agentark.execution.transcripts import find_record, format_record
+    from agentark.debate import format_record
+    from agentark.reports.transcripts import find_record
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)

@@ -1,1 +1,1 @@
-"""The local executor, the stages it runs, and what a run leaves for people."""
+"""The local executor, the stages it runs, and what asks the models of a run."""

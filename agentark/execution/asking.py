@@ -10,8 +10,8 @@ from agentark.debate.prompts import solve_text
 from agentark.errors import InvalidInput
 from agentark.execution.engines import weights_engine
 from agentark.execution.protocols import prompts_from
-from agentark.execution.results import distill_spec, student_stage
 from agentark.llm import Message, Sampling
+from agentark.reports.results import distill_spec, student_stage
 from agentark.store import RunRecord, Store, read_manifest
 from agentark.store.outputs import fetch
 from agentark.tasks import extract, policy_of

@@ -13,9 +13,9 @@ from typing import IO, Literal
 
 from agentark.errors import StoreError
 from agentark.execution.launching import DIE_WITH_PARENT, die_with_parent
-from agentark.execution.results import debate_lines
 from agentark.execution.running import read_outcome, work_folder
 from agentark.planning import Plan, Stage
+from agentark.reports.results import debate_lines
 from agentark.store import Progress, StageManifest, Store, read_manifest, read_progress, readable
 
 State = Literal["Waiting", "Running", "Done", "Cached", "Failed", "Interrupted", "Skipped"]

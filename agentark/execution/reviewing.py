@@ -12,8 +12,8 @@ from agentark.errors import InvalidInput
 from agentark.evaluate.locating import Case, Localisation, localise, plant, whole
 from agentark.execution.engines import weights_engine
 from agentark.execution.protocols import prompts_from
-from agentark.execution.results import distill_spec, stage_manifest, student_stage
 from agentark.llm import Sampling
+from agentark.reports.results import distill_spec, stage_manifest, student_stage
 from agentark.store import RunRecord, RunStage, Store, read_manifest, stage_path
 from agentark.store.outputs import fetch
 from agentark.tasks import Policy, equal, policy_of

@@ -55,13 +55,13 @@ class Tolerance(NamedTuple):
 
     def allows(self, a: Any, b: Any) -> bool:
         """Whether two finite numbers count as equal; 0 and 0 mean to 42 digits."""
-        if _is_nought(a) or _is_nought(b):
-            return bool(_is_nought(a) and _is_nought(b)) or bool(abs(a - b) <= self.absolute)
+        if _is_zero(a) or _is_zero(b):
+            return bool(_is_zero(a) and _is_zero(b)) or bool(abs(a - b) <= self.absolute)
         size = max(abs(a), abs(b))
         return bool(abs(a - b) <= max(10 ** (8 - DIGITS) * size, self.absolute, self.relative * size))
 
 
-def _is_nought(number: Any) -> bool:
+def _is_zero(number: Any) -> bool:
     """Whether a value is zero, or what cancellation left of it: a number without a known digit."""
     parts = number.as_real_imag()
     return all(part == 0 or getattr(part, "_prec", 2) <= 1 for part in parts)

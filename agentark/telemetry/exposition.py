@@ -1,6 +1,6 @@
 """A stage's figures as Prometheus metrics.
 
-What is not known is left out, rather than shown as nought: a training's second pod has no loss, and a debate none at
+What is not known is left out, rather than shown as zero: a training's second pod has no loss, and a debate none at
 all. No metric says whose stage it is. The pod's labels do, from which the scraper takes `namespace`, `kind`, `name`
 and `stage`.
 """

@@ -95,7 +95,7 @@ class StageFigures:
             self.heartbeat_at = self._clock()
 
     def asks(self, model: str) -> None:
-        """Show a model that will be asked at nought: what is counted from one on is not seen to have grown."""
+        """Show a model at zero before it is asked; Prometheus sees no growth in a counter that begins at one."""
         with self.lock:
             for outcome in ("Answered", "Failed"):
                 self.requests[model, outcome] += 0

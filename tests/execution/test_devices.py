@@ -19,11 +19,11 @@ from agentark.distill import TrainParams
 from agentark.distill.pad import PadParams
 from agentark.execution import scoring
 from agentark.execution.context import StageContext
-from agentark.execution.diagnosis import diagnose
 from agentark.execution.engines import build_engines, vllm_can_run, weights_engine
 from agentark.execution.rewards import score_file
 from agentark.execution.stages import pad, prm
 from agentark.planning import Pin, Plan, Stage
+from agentark.reports.diagnosis import diagnose
 from agentark.reward.metrics import Calibration
 from agentark.reward.model import Card, load_tokenizer, write_prm
 from agentark.reward.params import PRMParams

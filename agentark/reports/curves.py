@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentark.execution.results import read_document
+from agentark.reports.results import read_document
 from agentark.store import RunStage, Store, read_manifest
 
 
@@ -22,12 +22,12 @@ class Course:
 
 def read_courses(store: Store, stages: tuple[RunStage, ...]) -> list[Course]:
     """The finished trainings of a run that have curves, in the order of its plan."""
-    found = []
+    courses = []
     for stage in stages:
         manifest = read_manifest(store, stage.kind, stage.key) if stage.kind in ("prm", "distill") else None
         if manifest is None or "history" not in manifest.outputs:
             continue
         method = "PRM" if stage.kind == "prm" else str(manifest.params.get("method", ""))
         if method in ("PRM", "PAD"):
-            found.append(Course(stage.name, method, read_document(store, manifest, "history")))
-    return found
+            courses.append(Course(stage.name, method, read_document(store, manifest, "history")))
+    return courses

@@ -19,7 +19,7 @@ _TRAIN = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """What one check of this machine has shown."""
 
     what: str
     ok: bool
@@ -27,7 +27,7 @@ class Finding:
     """Whether nothing works without it."""
     found: str
     mend: str = ""
-    """How to get it."""
+    """What to do to get it."""
 
 
 def diagnose(store: Store) -> list[Finding]:

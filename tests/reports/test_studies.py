@@ -9,7 +9,7 @@ import pytest
 
 from agentark.errors import InvalidInput
 from agentark.evaluate.figures import Point, Series, draw
-from agentark.execution.studies import study
+from agentark.reports.studies import study
 from agentark.store import RunRecord, RunStage, StageManifest, Store, open_store, stage_path
 from agentark.store.outputs import put_bytes
 from agentark.store.stages import commit, now

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from agentark.errors import StoreError
-from agentark.execution.results import student_accuracy
+from agentark.reports.results import student_accuracy
 from agentark.store import RunRecord, Store, list_runs, read_manifest, readable
 
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from agentark.debate import Record, format_record, read_shard
+from agentark.debate import Record, read_shard
 from agentark.errors import InvalidInput, StoreError
 from agentark.store import RunRecord, Store, readable, stage_path
 
@@ -48,6 +48,3 @@ def _next(records: Iterator[Record]) -> Record | None:
 
 def _records(store: Store, path: str) -> Iterator[Record]:
     yield from read_shard(store.read(path), source=path)
-
-
-__all__ = ["find_record", "format_record"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from agentark.errors import InvalidInput
 from agentark.evaluate.figures import Point, Series
-from agentark.execution.results import read_results
+from agentark.reports.results import read_results
 from agentark.store import RunRecord, Store
 
 Value = float | str
@@ -26,8 +26,8 @@ class Study:
             "field": self.field,
             "suite": self.suite,
             "subjects": [
-                {"name": one.name, "label": one.label, "points": [point._asdict() for point in one.points]}
-                for one in self.series
+                {"name": line.name, "label": line.label, "points": [point._asdict() for point in line.points]}
+                for line in self.series
             ],
         }
 
@@ -50,17 +50,17 @@ def study(store: Store, runs: Sequence[RunRecord], field: str, *, subjects: Sequ
     """
     values, results = [], []
     for run in runs:
-        found = read_results(store, run.stages)
-        if found is None:
+        comparison = read_results(store, run.stages)
+        if comparison is None:
             raise InvalidInput(f"run {run.run_id} has no results yet; finish it with: agentark run -f MANIFEST")
         values.append(field_value(run, field))
-        results.append(found["suites"])
+        results.append(comparison["suites"])
     if len({type(value) for value in values}) > 1:
         raise InvalidInput(f"spec.{field} is a number in some runs and text in others: {', '.join(map(repr, values))}")
-    suites = [suite for suite in results[0] if all(suite in found for found in results)]
+    suites = [suite for suite in results[0] if all(suite in result for result in results)]
     if not suites:
         raise InvalidInput("the runs have no suite in common, so they cannot be compared")
-    return [_on_suite(suite, field, values, [found[suite] for found in results], subjects) for suite in suites]
+    return [_on_suite(suite, field, values, [result[suite] for result in results], subjects) for suite in suites]
 
 
 def field_value(run: RunRecord, field: str) -> Value:
@@ -69,29 +69,29 @@ def field_value(run: RunRecord, field: str) -> Value:
     Raises:
         InvalidInput: If it is not there or no single value; names what is there.
     """
-    found: Any = run.manifest.get("spec")
+    value: Any = run.manifest.get("spec")
     walked = "spec"
     for name in field.split("."):
-        if isinstance(found, list) and name.isdigit() and int(name) < len(found):
-            found = found[int(name)]
-        elif isinstance(found, dict) and name in found:
-            found = found[name]
+        if isinstance(value, list) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        elif isinstance(value, dict) and name in value:
+            value = value[name]
         else:
-            have = ", ".join(found) if isinstance(found, dict) else f"{found!r:.60}"
+            have = ", ".join(value) if isinstance(value, dict) else f"{value!r:.60}"
             raise InvalidInput(f"run {run.run_id}: {walked} has no {name!r}; it has {have or 'nothing'}")
         walked += f".{name}"
-    if isinstance(found, dict | list) or found is None:
-        raise InvalidInput(f"run {run.run_id}: {walked} is no single value: {found!r:.60}")
+    if isinstance(value, dict | list) or value is None:
+        raise InvalidInput(f"run {run.run_id}: {walked} is no single value: {value!r:.60}")
     try:
-        return float(found)
+        return float(value)
     except ValueError:
-        return str(found)
+        return str(value)
 
 
 def _on_suite(
     suite: str, field: str, values: Sequence[Value], results: Sequence[dict[str, Any]], wanted: Sequence[str]
 ) -> Study:
-    tables = [{subject["name"]: subject for subject in found["subjects"]} for found in results]
+    tables = [{subject["name"]: subject for subject in result["subjects"]} for result in results]
     shared = [name for name in tables[0] if all(name in table for table in tables)]
     unknown = [name for name in wanted if name not in shared]
     if unknown or not shared:
@@ -106,14 +106,14 @@ def _on_suite(
     )
 
 
-def _points(values: Sequence[Value], found: Sequence[dict[str, Any]]) -> tuple[Point, ...]:
+def _points(values: Sequence[Value], subjects: Sequence[dict[str, Any]]) -> tuple[Point, ...]:
     points = []
     # Texts keep the order in which the runs were named.
     for value in sorted(set(values)) if isinstance(values[0], float) else dict.fromkeys(values):
-        here = [one for one, other in zip(found, values, strict=True) if other == value]
-        each = [one["accuracy"] for one in here]
-        low, high = min(each), max(each)
-        if len(here) == 1:
-            low, high = here[0]["interval"]["low"], here[0]["interval"]["high"]
-        points.append(Point(value, sum(each) / len(each), low, high, len(here)))
+        repeats = [subject for subject, of_run in zip(subjects, values, strict=True) if of_run == value]
+        accuracies = [subject["accuracy"] for subject in repeats]
+        low, high = min(accuracies), max(accuracies)
+        if len(repeats) == 1:
+            low, high = repeats[0]["interval"]["low"], repeats[0]["interval"]["high"]
+        points.append(Point(value, sum(accuracies) / len(accuracies), low, high, len(repeats)))
     return tuple(points)

@@ -9,15 +9,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agentark.api import DistillJobSpec
 from agentark.errors import InvalidInput, StoreError
 from agentark.planning import Plan, run_record
-from agentark.store import Output, RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
+from agentark.store import RunRecord, RunStage, StageManifest, Store, read_manifest, stage_path
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def stage_manifest(store: Store, stages: tuple[RunStage, ...], name: str) -> StageManifest | None:
     """The manifest of the stage of a run that has a name; None when there is none or it has not finished."""
-    found = next((stage for stage in stages if stage.name == name), None)
-    return read_manifest(store, found.kind, found.key) if found else None
+    stage = next((stage for stage in stages if stage.name == name), None)
+    return read_manifest(store, stage.kind, stage.key) if stage else None
 
 
 def distill_spec(run: RunRecord) -> DistillJobSpec:
@@ -229,27 +229,30 @@ def _metrics(store: Store, manifest: StageManifest, model: type[_Model], metrics
 
 
 def places(store: Store, stages: tuple[RunStage, ...]) -> list[tuple[str, str]]:
-    """(what, where) of everything that a person may want to open next."""
+    """(label, address) of everything that a person may want to open next."""
     base = store.uri.removeprefix("file:").rstrip("/")
-    found = []
-    debate = next((stage for stage in stages if stage.kind == "debate"), None)
+    debate = _first(stages, kind="debate")
+    curation = next((stage for stage in stages if stage.name.startswith("curate/")), None)
+    addresses = []
     if debate is not None and read_manifest(store, "debate", debate.key):
-        found.append(("transcripts", f"{base}/{stage_path('debate', debate.key, 'records', 'shards')}"))
-    student = student_stage(stages)
-    wanted: list[tuple[str, RunStage | None, str]] = [
-        ("training data", next((stage for stage in stages if stage.name.startswith("curate/")), None), "rows"),
-        ("data card", next((stage for stage in stages if stage.name.startswith("curate/")), None), "card.md"),
-        ("reward model", next((stage for stage in stages if stage.kind == "prm"), None), "model"),
-        ("student", student, "model"),
-        ("results", next((stage for stage in stages if stage.kind == "compare"), None), "results"),
-        ("release", next((stage for stage in stages if stage.kind == "release"), None), "record"),
+        addresses.append(("transcripts", f"{base}/{stage_path('debate', debate.key, 'records', 'shards')}"))
+    outputs: list[tuple[str, RunStage | None, str]] = [
+        ("training data", curation, "rows"),
+        ("data card", curation, "card.md"),
+        ("reward model", _first(stages, kind="prm"), "model"),
+        ("student", student_stage(stages), "model"),
+        ("results", _first(stages, kind="compare"), "results"),
+        ("release", _first(stages, kind="release"), "record"),
     ]
-    for what, stage, name in wanted:
+    for label, stage, name in outputs:
         manifest = read_manifest(store, stage.kind, stage.key) if stage else None
         if manifest is not None and name in manifest.outputs:
-            output: Output = manifest.outputs[name]
-            found.append((what, f"{base}/{output.path}"))
-    return found
+            addresses.append((label, f"{base}/{manifest.outputs[name].path}"))
+    return addresses
+
+
+def _first(stages: tuple[RunStage, ...], *, kind: str) -> RunStage | None:
+    return next((stage for stage in stages if stage.kind == kind), None)
 
 
 def plan_stages(plan: Plan) -> tuple[RunStage, ...]:
