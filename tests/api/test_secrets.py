@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from agentark.api import KINDS, DistillJob, SecretKey, check_manifest
 from agentark.errors import InvalidInput
-from agentark.planning import plan
+from agentark.planning import NotPinned, plan
 
 DATASET = {"uri": "s3://data/train.jsonl"}
 SUITES = [{"name": "test", "dataset": DATASET}]
@@ -157,7 +157,7 @@ def test_somebody_elses_keys_do_not_count() -> None:
     apart = _model(resource("DebateRun", debate(OTHER), "apart"))
     lone = _model(resource("DistillJob", job(debate=debate(ONE), methods=["RSFT"])))
     assert isinstance(lone, DistillJob)
-    with pytest.raises(KeyError, match="s3://data"):  # as far as the addresses, which nobody has resolved
+    with pytest.raises(NotPinned, match="s3://data"):  # as far as the addresses, which nobody has resolved
         plan(lone, {}, others={"DebateRun/apart": apart})
 
 
