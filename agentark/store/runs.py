@@ -90,9 +90,9 @@ def read_run(store: Store, run: str, *, namespace: str = "default") -> RunRecord
     """
     paths = list(_paths(store, namespace))
     by_id = [path for path in paths if _id(path) == run]
-    found = by_id or [path for path in paths if path.split("/")[2] == run]
-    if found:
-        records, unreadable = _read_each(store, found)
+    matching = by_id or [path for path in paths if path.split("/")[2] == run]
+    if matching:
+        records, unreadable = _read_each(store, matching)
         if unreadable and not records:
             raise unreadable[0].error
         for record in unreadable:

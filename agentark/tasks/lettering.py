@@ -160,28 +160,28 @@ def patterns_of(letters: str) -> Letters:
         r"was|did|"
         r"do|don|cannot|didn|couldn|won|conclude|select|went|go|need|must|should)\b)"
     )
-    one = f"[{letters}]"
+    letter = f"[{letters}]"
     any_case = f"[{letters}{letters.lower()}]"
-    lone = rf"(?:(?!I){one}{word}|(?=I)I{word}{verb})(?![A-Za-z0-9_+-]|['’][A-Za-z]|\.[A-Za-z0-9])"
+    lone = rf"(?:(?!I){letter}{word}|(?=I)I{word}{verb})(?![A-Za-z0-9_+-]|['’][A-Za-z]|\.[A-Za-z0-9])"
     return Letters(
         letters=letters,
-        alone=re.compile(rf"(?:option|choice|answer)?\s*[(\[]?\s*({one})\s*[)\]]?", re.IGNORECASE),
+        alone=re.compile(rf"(?:option|choice|answer)?\s*[(\[]?\s*({letter})\s*[)\]]?", re.IGNORECASE),
         listed=re.compile(
-            rf"(?i:option\s+|choice\s+)?(?:\(({one})\)|({one})(?:\s?[.):,]|\s[-–—]\s))\s*(?!{one}\b)\S[^\n]*"
+            rf"(?i:option\s+|choice\s+)?(?:\(({letter})\)|({letter})(?:\s?[.):,]|\s[-–—]\s))\s*(?!{letter}\b)\S[^\n]*"
         ),
-        another_listed=re.compile(rf"(?<!option)(?<!choice)\s\(?{one}[).:](?:\s|$)"),
+        another_listed=re.compile(rf"(?<!option)(?<!choice)\s\(?{letter}[).:](?:\s|$)"),
         wrapped=re.compile(rf"[(\[]\s*({any_case})\s*[)\]]"),
         bare=re.compile(rf"({lone})"),
         # In scripts that have no capitals nothing else begins so.
-        leading=re.compile(rf"\s*\(?({one})\)?\s*(?:[。，、]|(?=不))"),
-        small=re.compile(rf"({one.lower()})(?:[)'\"”’»>]|[.\s*_]*$|\.\s+[A-Z])"),
+        leading=re.compile(rf"\s*\(?({letter})\)?\s*(?:[。，、]|(?=不))"),
+        small=re.compile(rf"({letter.lower()})(?:[)'\"”’»>]|[.\s*_]*$|\.\s+[A-Z])"),
         more=re.compile(
             rf"\s*[)\]*_}}]*\s*(?:,\s*(?:and|or)?|/|&|;|\||\(or\b|(?=\s[A-J](?![A-Za-z'’]))|\band\b|\bor\b|\by\b|"
             rf"\bo\b|\bet\b|\bou\b|\bund\b|\boder\b|\bи\b|\bили\b|[或和與与]|또는|\bas\s+well\s+as\b)\s*(?:maybe\s+|"
             rf"perhaps\s+|"
-            rf"possibly\s+)?(?i:option\s+|choice\s+)?\(?({one})(?![A-Za-z0-9_'’])(?!\s+(?:is|was|are)\b)"
+            rf"possibly\s+)?(?i:option\s+|choice\s+)?\(?({letter})(?![A-Za-z0-9_'’])(?!\s+(?:is|was|are)\b)"
         ),
-        bracketed=re.compile(rf"\(({one})\)|\b(?i:option|choice|letter)\s+\(?({one})(?![A-Za-z0-9_'’])"),
+        bracketed=re.compile(rf"\(({letter})\)|\b(?i:option|choice|letter)\s+\(?({letter})(?![A-Za-z0-9_'’])"),
         verdict=re.compile(
             rf"(?P<before>\b(?i:option|choice|answer|alternative|"
             rf"statement)\s+)?[(\[*]{{0,3}}(?P<letter>{lone})[)\]*.:]*\s*"
@@ -191,10 +191,10 @@ def patterns_of(letters: str) -> Letters:
         rather=re.compile(
             rf"\b(?i:so|thus|hence|therefore|no|rather|instead|actually|mine\s+is|i\s+(?:now\s+)?(?:prefer|"
             rf"choose|pick|maintain)|(?:now\s+)?change\s+to|"
-            rf"(?:but\s+)?it\s+is|(?:but\s+)?it['’]s)[,:]?\s+(?:option\s+)?[*(]*({one})[*)]*[.!]?\s*$"
+            rf"(?:but\s+)?it\s+is|(?:but\s+)?it['’]s)[,:]?\s+(?:option\s+)?[*(]*({letter})[*)]*[.!]?\s*$"
         ),
         other_verdict=re.compile(
-            rf"(?<![A-Za-z])(?P<letter>{one})(?![A-Za-z])\**\s*(?:ist\s+(?:die\s+)?richtig|"
+            rf"(?<![A-Za-z])(?P<letter>{letter})(?![A-Za-z])\**\s*(?:ist\s+(?:die\s+)?richtig|"
             rf"est\s+(?:la\s+)?(?:bonne|correcte|juste)|"
             r"es\s+(?:la\s+)?(?:respuesta|opción|correct)|é\s+(?:a\s+)?(?:resposta|opção|alternativa|corret)|"
             r"[가이]\s*정답|是正确|正确|"

@@ -60,11 +60,11 @@ class MeteredStore:
         """As `Store.entries`; a whole listing counts once, with the time that the store took and not its reader."""
         seconds, outcome = 0.0, "Done"
         try:
-            found = iter(self._store.entries(prefix))
+            entries = iter(self._store.entries(prefix))
             while True:
                 started = time.perf_counter()
                 try:
-                    entry = next(found, None)
+                    entry = next(entries, None)
                 finally:
                     seconds += time.perf_counter() - started
                 if entry is None:
@@ -87,9 +87,9 @@ class MeteredStore:
     def _timed(self, operation: str, act: Callable[[], _T]) -> _T:
         started, outcome = time.perf_counter(), "Failed"
         try:
-            found = act()
+            result = act()
             outcome = "Done"
-            return found
+            return result
         except NotFound:
             outcome = "NotFound"
             raise
