@@ -7,6 +7,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from agentark.tasks.denial import DENYING, NOT, WRONG
+
 NOUN_MARKER: Final = re.compile(
     r"\b(?:option|choice|alternative|letter)\b\s*(?:\([a-z ]{1,20}\)\s*)?"
     r"(?:(?:is|was|would\s+be|must\s+be|should\s+be|will\s+be)\b\s*:?|[:=])\s*",
@@ -50,16 +52,14 @@ LABEL_OF_B: Final = re.compile(r"^[^\w\n]{0,20}B[^\w\n]{0,5}:", re.MULTILINE)
 LINE: Final = re.compile(
     r"^[^\w\n]{0,20}(?:option\s+|choice\s+)?\(?([A-J])(?![A-Za-z])[^\n]*$", re.MULTILINE | re.IGNORECASE
 )
-WRONG_MARK: Final = re.compile(
-    r"\b(?:incorrect|wrong|false|not\s+(?:right|correct|true|likely))\b|❌|✗|✘|✕", re.IGNORECASE
-)
+WRONG_MARK: Final = re.compile(rf"\b(?:{WRONG}|not\s+(?:right|correct|true|likely))\b|❌|✗|✘|✕", re.IGNORECASE)
 RIGHT_MARK: Final = re.compile(r"\b(?:correct|right|true)\b|✅|✓|✔", re.IGNORECASE)
 ARRIVES: Final = re.compile(
     r"\b(?:is|are|was|be|by|with|above|indicates|suggests|therefore|thus|so|"
     r"hence)\s+(?!not\b)(?:(?!not\b)\w+\s+){0,4}(?:\(|option\s+)([A-J])(?![A-Za-z])\)?(?!\W*\s(?:is|"
     r"was)\s+(?:wrong|incorrect|not))"
 )
-REFUSED: Final = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\brefuse\s+to)\s*$", re.IGNORECASE)
+REFUSED: Final = re.compile(rf"(?:{NOT}|\bnever|\bcannot|\brefuse\s+to)\s*$", re.IGNORECASE)
 NOT_THOUGHT: Final = re.compile(
     r"(?:n['’]t\s+(?:think|believe)|\bnot\s+(?:true|think|sure|believe|convinced)|\bdoubt|\bfalse\s+that|"
     r"\bwrong\s+to\s+say|\bnobody|\bno\s+one|\bif|\bunless|\bwhether)\b[^.;!?\n]{0,20}$",
@@ -74,14 +74,13 @@ DENIED_AFTER: Final = (
     r"as)\s*(?:n['’]t|not)\b|cannot\b|"
     r"(?:is|was|are|were|seems|looks|would\s+be|can\s+be|must\s+be|could\s+be|may\s+be|should\s+be|"
     r"as)\s+(?:(?!right|correct|best|the\b)\w+\s+){0,2}?"
-    r"(?:wrong|incorrect|false|not|never|excluded|eliminated|unlikely|ruled|rejected|implausible|impossible|out|"
+    rf"(?:{WRONG}|not|never|excluded|eliminated|unlikely|ruled|rejected|implausible|impossible|out|"
     r"less|too|also)\b|"
     r"(?:has|have)\s+been\s+(?:excluded|eliminated|ruled)))"
 )
 DENIED_BEFORE: Final = re.compile(
-    r"(?:\bnot|n['’]t(?:\s+be)?|\brather\s+than|\binstead\s+of|\bunlike|\bexcept|\bneither|\bnor|\bexclud\w+|"
-    r"\beliminat\w+|"
-    r"\brul\w+\s+out|\breject\w*|\bdiscard\w*|\bdismiss\w*|\bnever|\bthan|\bwithout)\s+(?:the\s+)?(?:answer\s+|"
+    rf"(?:{DENYING}|\bexclud\w+|\beliminat\w+|\brul\w+\s+out|\breject\w*|\bdiscard\w*|\bdismiss\w*|"
+    r"\bthan|\bwithout)\s+(?:the\s+)?(?:answer\s+|"
     r"option\s+|choice\s+|by\s+)?[*_($]*$",
     re.IGNORECASE,
 )
@@ -121,7 +120,7 @@ BEFORE_OPTION: Final = re.compile(
     re.IGNORECASE,
 )
 WRONG_AFTER: Final = re.compile(
-    r"\W{0,4}(?:(?:this|that|it)(?:\s+option)?(?:\s+is|['’]s)\s+)?(?:incorrect|wrong|false|no,?\s+that)\b",
+    rf"\W{{0,4}}(?:(?:this|that|it)(?:\s+option)?(?:\s+is|['’]s)\s+)?(?:{WRONG}|no,?\s+that)\b",
     re.IGNORECASE,
 )
 
