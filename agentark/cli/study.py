@@ -22,7 +22,7 @@ def study(
     as_json: JsonOption = False,
 ) -> None:
     """Show how accuracy changes with one setting over several runs."""
-    from agentark.evaluate.figures import draw
+    from agentark.evaluate.plots import draw
     from agentark.reports import studies
     from agentark.store import read_run
 
