@@ -46,8 +46,6 @@ forgotten by everybody but the periodic pass."""
 
 @dataclass
 class Record:
-    """One run."""
-
     last: dict[str, Body] = field(default_factory=dict)
     """Kind/name -> resource as last seen."""
     problems: list[str] = field(default_factory=list)

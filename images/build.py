@@ -44,7 +44,6 @@ class Wanted:
     torch_index_url: str = ""
 
     def image(self, name: str) -> str:
-        """Full name of an image."""
         return f"{self.registry}/agentark-{name}:{self.tag}"
 
 

@@ -62,7 +62,6 @@ class VllmEngine:
 
     @property
     def model(self) -> str:
-        """Name of the model."""
         return self._name
 
     async def chat(self, messages: Sequence[Message], *, sampling: Sampling, n: int = 1, seed: int) -> Reply:

@@ -17,8 +17,6 @@ _Record = TypeVar("_Record", bound=BaseModel)
 
 
 class VersionList(NamedTuple):
-    """The versions of a release."""
-
     readable: list[ReleasedVersion]
     """Oldest first."""
     unreadable: dict[int, StoreError]

@@ -32,8 +32,6 @@ class RunStage(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """One run of a manifest."""
-
     model_config = ConfigDict(frozen=True)
 
     run_id: str
@@ -64,8 +62,6 @@ class UnreadableRun(NamedTuple):
 
 
 class RunList(NamedTuple):
-    """The runs of a store."""
-
     records: tuple[RunRecord, ...]
     unreadable: tuple[UnreadableRun, ...]
 

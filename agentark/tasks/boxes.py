@@ -37,8 +37,6 @@ _HEDGED_JOINT: Final = re.compile(r"^[^.\n]*\b(?:or|maybe|perhaps|possibly|else)
 
 
 class Box(NamedTuple):
-    """One box of a text."""
-
     start: int
     end: int
     content: str

@@ -31,7 +31,6 @@ class Histogram:
         """Sum of everything observed."""
 
     def observe(self, seconds: float) -> None:
-        """Count one."""
         self._counts[bisect.bisect_left(self._bounds, seconds)] += 1
         self.total_s += seconds
 

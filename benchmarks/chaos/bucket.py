@@ -31,7 +31,6 @@ class Bucket:
         self._again.close()
 
     def start(self) -> None:
-        """Start it again."""
         ready = f"{self.s3.endpoint}/minio/health/ready"
         self._again.enter_context(
             serving(self._command, env=self._env, folder=self.folder, ready=lambda: answers(ready), deadline_s=60)

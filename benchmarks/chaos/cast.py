@@ -46,7 +46,6 @@ class Role:
 
     @property
     def name(self) -> str:
-        """Of the resource."""
         return str(self.body["metadata"]["name"])
 
 

@@ -16,15 +16,12 @@ _NO_MORE = 8
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series."""
-
     name: str
     points: Sequence[tuple[float, float]]
     """Seconds since the epoch, and the value; nothing is drawn through one that is no number."""
 
     @property
     def last(self) -> float:
-        """The last value."""
         return self.points[-1][1] if self.points else math.nan
 
 

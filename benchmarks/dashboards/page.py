@@ -64,7 +64,6 @@ class Shot:
 
 
 def render(dashboard: Mapping[str, Any], shot: Shot) -> str:
-    """The page of a dashboard."""
     parts = [_panel(panel, shot) for panel in dashboard["panels"]]
     title = html.escape(dashboard["title"])
     return (

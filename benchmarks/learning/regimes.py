@@ -190,7 +190,6 @@ def _prm_manifest(regime: Regime) -> dict[str, Any]:
 
 
 def manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of ours."""
     return {"apiVersion": "agentark.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
@@ -234,5 +233,4 @@ def accuracy(store: Path, key: str, name: str = "jsonl") -> float:
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Write rows as JSON lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
