@@ -75,7 +75,7 @@ def render_abilities(by_subject: dict[str, Abilities]) -> str:
     """Lay several subjects' measures out for a terminal, one measure a line.
 
     Args:
-        found: Measures by label.
+        by_subject: Measures by label.
     """
     rows = (
         ("several steps", "several_steps"),
