@@ -2,7 +2,7 @@
 
 Read off the answers' own text. Steps are its lines (its sentences where it has one line). What is calculated is read by
 `agentark.evaluate.calculations`; answers without a written-out calculation count for steps alone. The third ability,
-finding a planted error, needs a question of its own: `agentark.evaluate.locating`.
+finding a planted error, needs a question of its own: `agentark.evaluate.error_localisation`.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from agentark.evaluate.calculations import Calculation, calculations
-from agentark.evaluate.correcting import Rate, rate
+from agentark.evaluate.self_correction import Rate, rate
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 

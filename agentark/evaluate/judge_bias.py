@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-from agentark.evaluate.judging import HIGHEST, LOWEST, QUALITIES, Judged, Verdict
+from agentark.evaluate.judge import HIGHEST, LOWEST, QUALITIES, Judged, Verdict
 from agentark.statistics import Interval, paired_bootstrap
 
 

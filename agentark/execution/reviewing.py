@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from agentark.api import Execution
 from agentark.debate import Prompts, Record, read_records
 from agentark.errors import InvalidInput
-from agentark.evaluate.locating import Case, Localisation, localise, plant, whole
+from agentark.evaluate.error_localisation import Case, Localisation, localise, plant, whole
 from agentark.execution.engines import weights_engine
 from agentark.execution.protocols import prompts_from
 from agentark.llm import Sampling

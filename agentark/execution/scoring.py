@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from agentark.errors import InvalidInput
+from agentark.evaluate.judge import Solution, judge
 from agentark.evaluate.judge_bias import JudgeReport, report
-from agentark.evaluate.judging import Solution, judge
 from agentark.evaluate.perplexity import Perplexity, Trace, measure, reasoning_end
 from agentark.evaluate.texts import TextMetric, TextScore, score_texts
 from agentark.execution.engines import check_engines
 from agentark.llm import Engine, Message
-from agentark.tasks.reading import parse_row
+from agentark.tasks.dataset import parse_row
 
 _ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
 
@@ -103,7 +103,7 @@ def judgement(
     """Let a model judge the answers of all subjects, and report its habits.
 
     Raises:
-        InvalidInput: If `judges_own` is no subject, no reply could be read, or as `agentark.evaluate.judging.judge`.
+        InvalidInput: If `judges_own` is no subject, no reply could be read, or as `agentark.evaluate.judge.judge`.
         EngineError: If a request fails.
     """
     subjects = _by_subject(answers)

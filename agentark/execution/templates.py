@@ -20,7 +20,7 @@ from agentark.debate.protocol import conversations
 from agentark.errors import EngineError, InvalidInput
 from agentark.execution.protocols import protocol_from
 from agentark.llm import Message
-from agentark.llm.rendering import lost_role, render
+from agentark.llm.chat_template import lost_role, render
 from agentark.planning.rehearsing import Rehearsal
 
 _SOLUTION = "### Solution\nStep 1: 1 + 1 = 2\nThe answer is \\boxed{2}."

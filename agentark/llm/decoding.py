@@ -14,9 +14,9 @@ import torch
 
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, FinishReason, Message, Sampling, split_reasoning
+from agentark.llm.chat_template import render
 from agentark.llm.drawing import Rules, uniforms
 from agentark.llm.kvcache import RowCache
-from agentark.llm.rendering import render
 
 _PREFILL_TOKENS = 4096  # A forward pass over more no longer fits the processor's caches and is slower per token.
 _FINISHED_SHARE = 0.15  # Rows that finish stay until this share has: dropping copies what the others have cached.

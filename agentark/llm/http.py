@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from agentark.llm.chat import Message, Reply, Sampling
+from agentark.llm.chat_template import continues
 from agentark.llm.connection import Connection, Refused
-from agentark.llm.rendering import continues
 from agentark.llm.wire import Answer, filtered_reply, parse_reply, request_body
 
 _CONTINUE_HINT = (

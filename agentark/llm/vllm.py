@@ -14,7 +14,7 @@ from typing import Any
 from agentark.devices import placement
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, FinishReason, Message, Reply, Sampling, split_reasoning
-from agentark.llm.rendering import render
+from agentark.llm.chat_template import render
 from agentark.pretrained import check_weights
 
 

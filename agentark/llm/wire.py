@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agentark.llm.chat import Completion, FinishReason, Message, Sampling, split_reasoning
-from agentark.llm.rendering import continues
+from agentark.llm.chat_template import continues
 
 _CHARACTERS_PER_TOKEN = 4  # Estimate for servers that report no usage.
 _CUT = {"length", "max_tokens", "model_length"}

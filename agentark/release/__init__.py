@@ -4,8 +4,15 @@ Knows the resources' gates and stores only, so that planning, the operator and s
 """
 
 from agentark.release.gates import GateOutcome, gate_line, hold, refusal, subjects_of
-from agentark.release.publishing import promote, publish
-from agentark.release.reading import VersionList, list_releases, list_versions, read_current, read_release, release_with
+from agentark.release.publication import promote, publish
+from agentark.release.registry import (
+    VersionList,
+    list_releases,
+    list_versions,
+    read_current,
+    read_release,
+    release_with,
+)
 from agentark.release.version import (
     Current,
     Lineage,

@@ -1,8 +1,8 @@
 """Where results lie: a folder or an S3 bucket, and what stages and runs keep there."""
 
+from agentark.store.addresses import open_store
 from agentark.store.digests import sha256_file, sha256_tree
 from agentark.store.interface import Entry, Patience, Store
-from agentark.store.opening import open_store
 from agentark.store.outputs import Output
 from agentark.store.progress import Progress, ProgressWriter, read_progress
 from agentark.store.records import readable

@@ -2,12 +2,12 @@
 
 from agentark.tasks.adapters import TASKS, Fields, Task, policy_of, task
 from agentark.tasks.agreement import partition
-from agentark.tasks.comparing import equal
+from agentark.tasks.comparison import equal
+from agentark.tasks.dataset import read_questions
 from agentark.tasks.extraction import extract, reference
 from agentark.tasks.grading import Grade, grade, grade_rows
 from agentark.tasks.policy import CHOICE, MATH, NUMBER, TEXT, Policy
 from agentark.tasks.question import Question
-from agentark.tasks.reading import read_questions
 from agentark.tasks.sources import StoreOptions, open_lines
 
 __all__ = [

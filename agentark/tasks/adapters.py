@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agentark.errors import InvalidInput
 from agentark.tasks.extraction import reference
-from agentark.tasks.normalising import plain
+from agentark.tasks.normalisation import plain
 from agentark.tasks.policy import CHOICE, MATH, NUMBER, Policy
 from agentark.tasks.quantities import quantity
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
-from agentark.tasks.comparing import equal
+from agentark.tasks.comparison import equal
 from agentark.tasks.policy import Policy
 
 Equal = Callable[[str, str, Policy], bool]

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from agentark.tasks.denial import NOT, WRONG
 from agentark.tasks.markers import MAX_MARKERS
-from agentark.tasks.normalising import MAX_ANSWER, closes_at, unwrap
+from agentark.tasks.normalisation import MAX_ANSWER, closes_at, unwrap
 
 _BOX: Final = re.compile(r"\\(?:boxed|fbox|framebox)(?![A-Za-z])\s*(\{?)|(?<![A-Za-z\\])boxed\s*(\{)")
 # What may stand between two boxes that are one answer.

@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from agentark.tasks.boxes import boxed
-from agentark.tasks.choosing import letter
-from agentark.tasks.cleaning import visible
+from agentark.tasks.choices import letter
 from agentark.tasks.markers import (
     HASHES,
     REDONE,
@@ -22,11 +21,12 @@ from agentark.tasks.markers import (
     one_reply,
     tagged_answers,
 )
-from agentark.tasks.normalising import MAX_ANSWER, plain, unwrap
+from agentark.tasks.normalisation import MAX_ANSWER, plain, unwrap
 from agentark.tasks.numerals import MAX_SEARCHED, Numeral, is_one_of_several, last_numeral, last_spelled, numerals
 from agentark.tasks.policy import Policy
 from agentark.tasks.quantities import quantity
 from agentark.tasks.relations import statement
+from agentark.tasks.replies import visible
 from agentark.tasks.statements import DISPLAY, TURN, bullets, content_of, end_of_sentence, statement_at
 
 _INLINE: Final = re.compile(

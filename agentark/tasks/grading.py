@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from agentark.errors import InvalidInput
-from agentark.tasks.comparing import equal
+from agentark.tasks.comparison import equal
+from agentark.tasks.dataset import parse_row
 from agentark.tasks.extraction import extract, reference
-from agentark.tasks.normalising import MAX_ANSWER, unwrap, words
+from agentark.tasks.normalisation import MAX_ANSWER, unwrap, words
 from agentark.tasks.policy import Policy
-from agentark.tasks.reading import parse_row
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _MATHS: Final = re.compile(r"[\d<>=^\\(){}\[\]+*/%$]")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agentark.tasks.denial import DENYING, WRONG
-from agentark.tasks.normalising import plain
+from agentark.tasks.normalisation import plain
 from agentark.tasks.policy import Policy
 from agentark.tasks.quantities import NUMBER_WORDS, quantity
 

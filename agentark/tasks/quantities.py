@@ -100,7 +100,7 @@ def quantity(text: str, policy: Policy) -> Quantity | None:
     """Read one number with its unit.
 
     Args:
-        text: An answer, typography removed (`normalising.plain`).
+        text: An answer, typography removed (`normalisation.plain`).
         policy: Says which thousands separators and units count.
 
     Returns:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from agentark.errors import AgentArkError, InvalidInput
-from agentark.tasks.reading import MAX_LINE_BYTES
+from agentark.tasks.dataset import MAX_LINE_BYTES
 
 MAX_LIST_BYTES: Final = 512 * 1024**2
 """A .json list is held in memory whole; a longer one belongs into JSONL."""

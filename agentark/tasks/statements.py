@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from agentark.tasks.markers import DENIAL, REDONE, TAKEN_BACK, WITHDRAWN
-from agentark.tasks.normalising import MAX_ANSWER, unwrap
+from agentark.tasks.normalisation import MAX_ANSWER, unwrap
 
 _SENTENCE_END: Final = re.compile(
     r"(?<!\bNo)(?<!\bRs)(?<!\bapprox)(?<!\bSt)(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bNr)\.(?=\s|$)"

@@ -5,6 +5,6 @@ Prometheus's client is imported where an address to serve at is given, so that a
 
 from agentark.telemetry.figures import Histogram, StageFigures
 from agentark.telemetry.metered import MeteredStore
-from agentark.telemetry.serving import ADDRESS, serving
+from agentark.telemetry.metrics_server import ADDRESS, serving
 
 __all__ = ["ADDRESS", "Histogram", "MeteredStore", "StageFigures", "serving"]

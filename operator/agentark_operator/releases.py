@@ -13,7 +13,7 @@ from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.errors import StoreError, StoreUnavailable
 from agentark.planning import Plan
 from agentark.release import Current, ReleasedVersion, promote, read_current, read_release
-from agentark.release.reading import version_numbers
+from agentark.release.registry import version_numbers
 from agentark.store import StageManifest, Store
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
 from agentark_operator.informers.resources import Body, Key, Resources

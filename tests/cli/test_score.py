@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agentark.errors import InvalidInput
-from agentark.evaluate.judging import QUALITIES
+from agentark.evaluate.judge import QUALITIES
 from agentark.execution.scoring import judgement, read_answers
 from agentark.llm.testing import ScriptedEngine
 

@@ -13,7 +13,7 @@ import pytest
 from agentark.debate.prompts import Prompts
 from agentark.evaluate.abilities import abilities, render_abilities
 from agentark.evaluate.calculations import calculations
-from agentark.evaluate.locating import Case, localise, outcome, plant, tally, whole
+from agentark.evaluate.error_localisation import Case, localise, outcome, plant, tally, whole
 from agentark.llm import Message, Sampling
 from agentark.llm.testing import ScriptedEngine
 

@@ -11,11 +11,11 @@ from transformers import AutoTokenizer
 
 from agentark.errors import EngineError
 from agentark.llm import Message, Sampling, ScriptedEngine
+from agentark.llm.chat_template import render
 from agentark.llm.connection import Connection
 from agentark.llm.decoding import encode
 from agentark.llm.http import HttpEngine
 from agentark.llm.local import TransformersEngine
-from agentark.llm.rendering import render
 from agentark.llm.wire import request_body
 
 ASK = Message("user", "Ann has 12 pens. She buys 9. She loses 4. How many pens now?")

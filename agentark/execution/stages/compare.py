@@ -7,7 +7,7 @@ from typing import Any
 from agentark.debate import read_records
 from agentark.evaluate import Subject, compare, render_rounds, render_text, score, score_rounds
 from agentark.evaluate.abilities import Abilities, abilities, render_abilities
-from agentark.evaluate.correcting import SelfCorrection, render_corrections, self_correction
+from agentark.evaluate.self_correction import SelfCorrection, render_corrections, self_correction
 from agentark.execution.context import StageContext, StageResult
 from agentark.store import StageManifest, stage_path
 from agentark.store.outputs import put_bytes

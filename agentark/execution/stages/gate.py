@@ -10,7 +10,7 @@ from typing import Any
 from agentark.api import Execution
 from agentark.distill.rows import HeldOut, read_held_out
 from agentark.errors import InvalidInput
-from agentark.evaluate.gating import decide
+from agentark.evaluate.gate import decide
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import weights_engine
 from agentark.execution.weights import model_folder

@@ -26,7 +26,7 @@ from agentark.release import (
     subjects_of,
 )
 from agentark.release.gates import Answers
-from agentark.release.reading import release_path
+from agentark.release.registry import release_path
 from agentark.store import Output, Store, stage_path
 from agentark.store.stages import now
 from agentark.tasks import policy_of

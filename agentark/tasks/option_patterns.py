@@ -1,6 +1,6 @@
-"""How texts speak of lettered options: the patterns behind `choosing`.
+"""How texts speak of lettered options: the patterns behind `choices`.
 
-What a pattern is for stands beside it; which of them counts before which is decided in `choosing`.
+What a pattern is for stands beside it; which of them counts before which is decided in `choices`.
 """
 
 import re

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from agentark.debate.prompts import Prompts, review_text, solve_text, split_reply
 from agentark.evaluate.calculations import Calculation, calculations, evaluate
-from agentark.evaluate.correcting import Rate, rate
+from agentark.evaluate.self_correction import Rate, rate
 from agentark.llm import Engine, Message, Sampling
 from agentark.tasks.critiques import names_fault
 

@@ -6,7 +6,7 @@ import pytest
 
 from agentark.debate.transcript import MessageRef, Record
 from agentark.errors import InvalidInput
-from agentark.evaluate.correcting import Rate, render_corrections, self_correction
+from agentark.evaluate.self_correction import Rate, render_corrections, self_correction
 from agentark.statistics import ratio_interval, wilson
 from agentark.tasks.policy import NUMBER
 

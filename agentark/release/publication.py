@@ -11,7 +11,7 @@ from functools import partial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentark.errors import NotFound, StoreError, StoreUnavailable
-from agentark.release.reading import list_versions, read_current, read_release, release_path, version_numbers
+from agentark.release.registry import list_versions, read_current, read_release, release_path, version_numbers
 from agentark.release.version import Current, ReleasedVersion, VersionContent
 from agentark.store import Store, readable
 from agentark.store.outputs import Output, check_size

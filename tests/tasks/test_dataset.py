@@ -12,7 +12,7 @@ import zstandard
 from agentark.errors import AgentArkError, InvalidInput, NotFound
 from agentark.store import open_store
 from agentark.tasks import TASKS, StoreOptions, Task, open_lines, read_questions, task
-from agentark.tasks.reading import MAX_LINE_BYTES
+from agentark.tasks.dataset import MAX_LINE_BYTES
 from tests.servers.s3 import S3Server
 
 GSM8K, MEDMCQA, JSONL = TASKS["gsm8k"], TASKS["medmcqa"], TASKS["jsonl"]

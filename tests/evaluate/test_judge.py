@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from agentark.errors import EngineError, InvalidInput
+from agentark.evaluate.judge import QUALITIES, Judged, Solution, judge, judge_prompt, parse
 from agentark.evaluate.judge_bias import krippendorff_alpha, render_judgement, report, spearman
-from agentark.evaluate.judging import QUALITIES, Judged, Solution, judge, judge_prompt, parse
 from agentark.llm import Message, Sampling
 from agentark.llm.testing import ScriptedEngine
 

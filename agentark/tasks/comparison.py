@@ -10,9 +10,9 @@ from typing import Final
 
 from agentark.tasks import symbolic
 from agentark.tasks.arithmetic import divides_by_zero, grouped_digits
-from agentark.tasks.choosing import letter, stated
-from agentark.tasks.collecting import Collection, collection, without_brackets
-from agentark.tasks.normalising import MAX_ANSWER, plain, words
+from agentark.tasks.choices import letter, stated
+from agentark.tasks.collections import Collection, collection, without_brackets
+from agentark.tasks.normalisation import MAX_ANSWER, plain, words
 from agentark.tasks.notations import based, choice_letter, clock, listed_letter, ratio, same_clock
 from agentark.tasks.policy import Policy
 from agentark.tasks.quantities import Quantity, equal_quantities, is_date, quantity, split_unit

@@ -8,9 +8,8 @@ one statement are no choice.
 import re
 from typing import Final
 
-from agentark.tasks import lettering
+from agentark.tasks import option_patterns
 from agentark.tasks.boxes import boxes
-from agentark.tasks.lettering import Letters, patterns_of
 from agentark.tasks.markers import (
     DENIAL,
     HASHES,
@@ -21,7 +20,8 @@ from agentark.tasks.markers import (
     is_claimed,
     tagged_answers,
 )
-from agentark.tasks.normalising import plain, unwrap
+from agentark.tasks.normalisation import plain, unwrap
+from agentark.tasks.option_patterns import Letters, patterns_of
 
 MAX_STATEMENT: Final = 300
 """Characters behind a marker in which its letter stands."""
@@ -31,7 +31,7 @@ def letter(text: str, letters: str) -> str | None:
     """Find the letter a text chooses.
 
     Args:
-        text: A model's text as its reader sees it (`cleaning.visible`).
+        text: A model's text as its reader sees it (`replies.visible`).
         letters: The letters that may be chosen, upper case.
 
     Returns:
@@ -73,7 +73,7 @@ def stated(text: str, letters: str) -> str | None:
     text = plain(text[:600]) if "\\" in text else unwrap(text)
     if len(text) > 500:
         return None
-    text = unwrap(lettering.MARKS.sub("", text).rstrip("!"))
+    text = unwrap(option_patterns.MARKS.sub("", text).rstrip("!"))
     patterns = patterns_of(letters)
     whole = patterns.alone.fullmatch(text)
     if whole:
@@ -82,7 +82,7 @@ def stated(text: str, letters: str) -> str | None:
     if listed is None or patterns.another_listed.search(listed[0][3:]):
         return None
     rest = text[listed.end(1) if listed[1] else listed.end(2) :]
-    if _verdict_in(rest) or lettering.WRONG_AFTER.match(rest):
+    if _verdict_in(rest) or option_patterns.WRONG_AFTER.match(rest):
         return None
     return listed[1] or listed[2]
 
@@ -102,9 +102,14 @@ def _marked(text: str, patterns: Letters) -> str | None:
         marker
         for marker in answer_markers(text)
         if is_claimed(text, marker)
-        and not (lettering.LABEL_OF_A.fullmatch(marker[0]) and lettering.LABEL_OF_B.search(text))
+        and not (option_patterns.LABEL_OF_A.fullmatch(marker[0]) and option_patterns.LABEL_OF_B.search(text))
     ]
-    for pattern in (lettering.NOUN_MARKER, lettering.OTHER_NOUN_MARKER, lettering.LABELLED, lettering.LISTED_AFTER):
+    for pattern in (
+        option_patterns.NOUN_MARKER,
+        option_patterns.OTHER_NOUN_MARKER,
+        option_patterns.LABELLED,
+        option_patterns.LISTED_AFTER,
+    ):
         markers += list(pattern.finditer(text))[-MAX_MARKERS:]
     markers.sort(key=lambda match: match.end())
     named = {_at_start(text[marker.end() : marker.end() + 40].partition("\n")[0], patterns) for marker in markers} - {
@@ -119,15 +124,15 @@ def _marked(text: str, patterns: Letters) -> str | None:
         if DENIAL.match(line):
             line = _after_denial(line)
         chosen = _at_start(line, patterns) or _bracketed(line, patterns)
-        if not chosen and rest and not lettering.FILLER.sub("", line).strip(" -"):
+        if not chosen and rest and not option_patterns.FILLER.sub("", line).strip(" -"):
             chosen = _at_start(rest.lstrip(" \t-*\n"), patterns)
         if chosen:
-            if _is_taken_back(line) or lettering.OTHER_DENIED.match(line, line.find(chosen[0]) + 1):
+            if _is_taken_back(line) or option_patterns.OTHER_DENIED.match(line, line.find(chosen[0]) + 1):
                 continue
             if later := patterns.rather.search(text, marker.end()):
                 return later[1]
             return chosen if len(chosen) == 1 else ""
-        if lettering.BOTH.match(line):
+        if option_patterns.BOTH.match(line):
             return ""
     return None
 
@@ -148,9 +153,9 @@ def _is_taken_back(line: str) -> bool:
 
 def _at_start(fragment: str, patterns: Letters) -> str:
     """Letters with which a statement begins; more than one where it names several, "" where it names none."""
-    fragment = fragment[lettering.FILLER.match(fragment).end() :]  # type: ignore[union-attr]
+    fragment = fragment[option_patterns.FILLER.match(fragment).end() :]  # type: ignore[union-attr]
     first = patterns.wrapped.match(fragment) or patterns.bare.match(fragment) or patterns.small.match(fragment)
-    if first is None or lettering.WRONG_AFTER.match(fragment, first.end()):
+    if first is None or option_patterns.WRONG_AFTER.match(fragment, first.end()):
         return ""
     more = patterns.more.match(fragment, first.end())
     return first[1].upper() + (more[1] if more and more[1] != first[1].upper() else "")
@@ -161,8 +166,8 @@ def _bracketed(fragment: str, patterns: Letters) -> str:
     chosen = [
         match[1] or match[2]
         for match in patterns.bracketed.finditer(fragment)
-        if not lettering.DENIED_BEFORE.search(fragment, max(0, match.start() - 60), match.start())
-        and re.match(lettering.DENIED_AFTER, fragment[match.end() : match.end() + 80])
+        if not option_patterns.DENIED_BEFORE.search(fragment, max(0, match.start() - 60), match.start())
+        and re.match(option_patterns.DENIED_AFTER, fragment[match.end() : match.end() + 80])
     ]
     return "".join(dict.fromkeys(chosen))
 
@@ -178,9 +183,9 @@ def _judged(text: str, patterns: Letters) -> str | None:
         several = patterns.more.match(text, match.end("letter"))
         if several and several[1] != match["letter"]:
             continue
-        if lettering.DENIED_BEFORE.search(text, max(0, match.start() - 60), match.start("letter")):
+        if option_patterns.DENIED_BEFORE.search(text, max(0, match.start() - 60), match.start("letter")):
             continue
-        if lettering.REFUSED.search(text, max(0, match.start() - 20), match.start()):
+        if option_patterns.REFUSED.search(text, max(0, match.start() - 20), match.start()):
             continue
         if not _is_taken_back(text[match.end() : match.end() + MAX_STATEMENT].partition("\n")[0]):
             concluded.append(match["letter"])
@@ -197,15 +202,15 @@ def _only_bracketed(text: str, patterns: Letters) -> str | None:
     """The letter in brackets that a sentence arrives at: "The diagnosis is (B) lymphoma"."""
     if len(text) > 2000:
         return None
-    chosen = {match[1] for match in lettering.ARRIVES.finditer(text) if match[1] in patterns.letters}
+    chosen = {match[1] for match in option_patterns.ARRIVES.finditer(text) if match[1] in patterns.letters}
     return chosen.pop() if len(chosen) == 1 else None
 
 
 def _judged_line_by_line(text: str, letters: str) -> str | None:
     """The one option that a list of verdicts calls right: a line for each option, all others called wrong."""
-    lines = [(line[1].upper(), line[0]) for line in lettering.LINE.finditer(text) if line[1].upper() in letters]
-    wrong = {letter for letter, line in lines if lettering.WRONG_MARK.search(line)}
-    right = {letter for letter, line in lines if lettering.RIGHT_MARK.search(line)} - wrong
+    lines = [(line[1].upper(), line[0]) for line in option_patterns.LINE.finditer(text) if line[1].upper() in letters]
+    wrong = {letter for letter, line in lines if option_patterns.WRONG_MARK.search(line)}
+    right = {letter for letter, line in lines if option_patterns.RIGHT_MARK.search(line)} - wrong
     return right.pop() if len(right) == 1 and len(wrong) >= 2 else None
 
 
@@ -213,11 +218,11 @@ def _stands(text: str, verdict: re.Match[str]) -> bool:
     """Whether a verdict is about one option: not "Vitamin E is", "not B is", "A and B is"."""
     before = text[max(0, verdict.start() - 60) : verdict.start()]
     has_condition = re.match(r"\s+(?:only\s+)?if\b|,?\s+but\b", text[verdict.end() : verdict.end() + 10])
-    if has_condition or lettering.NOT_THOUGHT.search(before):
+    if has_condition or option_patterns.NOT_THOUGHT.search(before):
         return False
-    if lettering.DENIED_BEFORE.search(before) or re.search(r"\b[A-J]\W{0,2}\s*(?:\band|\bor|&)\s*$", before):
+    if option_patterns.DENIED_BEFORE.search(before) or re.search(r"\b[A-J]\W{0,2}\s*(?:\band|\bor|&)\s*$", before):
         return False
-    return bool(verdict["before"] or verdict[0][0] in "([" or lettering.BEFORE_OPTION.search(before))
+    return bool(verdict["before"] or verdict[0][0] in "([" or option_patterns.BEFORE_OPTION.search(before))
 
 
 def _line_alone(text: str, letters: str) -> str | None:

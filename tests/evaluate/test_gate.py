@@ -3,7 +3,7 @@
 import pytest
 
 from agentark.errors import InvalidInput
-from agentark.evaluate.gating import decide
+from agentark.evaluate.gate import decide
 
 
 def test_a_student_that_answers_more_questions_passes() -> None:
