@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import programs
+from tests.servers import programs, warm
 from tests.servers.kubernetes import ApiServer, install
 from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import minio
@@ -98,13 +98,20 @@ def prometheus_program() -> str:
     return programs.server()
 
 
+@pytest.fixture(scope="session")
+def warm_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `tests.servers.warm` starts begins with torch and transformers loaded."""
+    with warm.processes(tmp_path_factory.mktemp("warm")):
+        yield
+
+
 @pytest.fixture
 def servers() -> Iterator[Callable[..., str]]:
     """Start a server in a process of its own; returns the base URL that it prints."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> str:
-        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        process = warm.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         return process.stdout.readline().strip()
