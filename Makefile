@@ -29,11 +29,11 @@ LONGEST_FIRST := tests/execution tests/docs tests/operator tests
 
 test: dev test-packages      ## Every test but e2e; programs that tests need are built once, while the fast ones run.
 	@$(VENV)/bin/python -m tests.servers.programs & builds=$$!; \
-	  $(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST); fast=$$?; \
-	  wait $$builds && [ $$fast = 0 ] && $(PYTEST) --numprocesses 4 -m built $(LONGEST_FIRST)
+	  AGENTARK_PROGRAMS=none $(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST); unbuilt=$$?; \
+	  wait $$builds && [ $$unbuilt = 0 ] && $(PYTEST) --numprocesses 4 -m built $(LONGEST_FIRST)
 
-test-fast: dev               ## Every test that needs no program built.
-	$(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST)
+test-fast: dev               ## Every test that needs no program built and is not long: minutes.
+	AGENTARK_PROGRAMS=none $(PYTEST) --numprocesses 3 -m "not built and not long" $(LONGEST_FIRST)
 
 test-packages:               ## Debian's Prometheus and browser, where this is root and one is missing.
 	@command -v promtool >/dev/null && command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || \
