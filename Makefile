@@ -24,7 +24,9 @@ quickstart: install          ## Debate, distil and measure on this machine, in m
 
 # Most of a test's time is waiting, so more of them run than there are cores. Files stay together: so do their servers.
 # Folders with the longest files begin, so that none of these is left for one process at the end.
-PYTEST := $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder
+# Rewritten tests are kept, else each process compiles them anew.
+# Processes of tests outnumber the cores: threads of torch that wait for each other would only take time from them.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder
 LONGEST_FIRST := tests/execution tests/docs tests/operator tests
 
 test: dev test-packages      ## Every test but e2e; programs that tests need are built once, while the fast ones run.

@@ -15,6 +15,8 @@ from agentark.tasks.critiques import PeerNames
 from tests.execution.conftest import ROOT, Workplace
 from tests.servers import warm
 
+pytestmark = pytest.mark.long
+
 QUICKSTART = ROOT / "examples" / "quickstart"
 
 

@@ -10,6 +10,8 @@ import yaml
 from tests.execution.conftest import ROOT, Workplace
 from tests.servers import warm
 
+pytestmark = pytest.mark.long
+
 QUICKSTART = ROOT / "examples" / "quickstart"
 BASE = {"model": {"uri": f"file:{QUICKSTART / 'base'}"}}
 

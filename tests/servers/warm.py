@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import Any
 
 _SOCKET = "AGENTARK_WARM_SOCKET"
-_MODULES = ("agentark", "agentark.execution.templates", "tests.servers.pooling")
+_MODULES = (
+    "agentark",
+    "agentark.execution.templates",
+    "tests.distill.child",
+    "tests.distill.pad_child",
+    "tests.reward.toys",
+    "tests.servers.pooling",
+)
 """What is run warm by `python -m`."""
 _LOADED = (
     "agentark.cli.app",
