@@ -34,7 +34,6 @@ REPLY_WORDS = 60
 
 
 def questions(count: int) -> Iterator[Question]:
-    """Generate questions one by one."""
     for number in range(count):
         yield Question(id=f"q{number:06d}", text=f"What is {number} + {number}? " + "It matters. " * 20, gold="0")
 

@@ -154,10 +154,10 @@ def recorded(file: Path) -> dict[str, float]:
     with file.open(encoding="utf-8") as lines:
         for solution, gold, is_correct in recorded_solutions(lines):
             rows += 1
-            found: Grade = grade(solution, gold, NUMBER)
-            if found.correct != is_correct:
+            graded: Grade = grade(solution, gold, NUMBER)
+            if graded.correct != is_correct:
                 disagreements += 1
-                print(f"{found} but is_correct={is_correct}: {solution[-80:]!r} / {gold[-40:]!r}", file=sys.stderr)
+                print(f"{graded} but is_correct={is_correct}: {solution[-80:]!r} / {gold[-40:]!r}", file=sys.stderr)
     return {"rows": rows, "disagreements": disagreements, "seconds": round(time.perf_counter() - started, 2)}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from math_verify import parse, verify
 
 from agentark.tasks import CHOICE, MATH, NUMBER, TEXT, Policy, grade, symbolic
-from benchmarks.peer_suites import Cases, Row, read_suites
+from benchmarks.peer_suites import Cases, PeerCase, read_suites
 
 HOME = "Math-Verify"
 """The suite that Math-Verify was written to pass."""
@@ -26,7 +26,7 @@ BASES = {policy.kind: policy for policy in (CHOICE, MATH, NUMBER, TEXT)}
 class Judged:
     """A row and what three graders say of it."""
 
-    row: Row
+    row: PeerCase
     ours: bool
     mathverify: bool
     mathverify_dollar: bool
@@ -48,7 +48,7 @@ class Tally:
     mathverify_dollar: int
 
 
-def judge(rows: Iterable[Row]) -> list[Judged]:
+def judge(rows: Iterable[PeerCase]) -> list[Judged]:
     """Ask our grader and Math-Verify; only in the main thread, whose alarm Math-Verify's limits use."""
     symbolic.start()
     return [

@@ -112,16 +112,16 @@ async def measure(chart: str, hand: str, load: Load, rounds: int, most: int) -> 
         async with aiohttp.ClientSession(headers=headers, timeout=limits, connector=connector) as client:
             return await take_turn(client, url, load, number)
 
-    found = []
+    measured = []
     for number in range(most + 1):
         order = (chart, hand) if number % 2 else (hand, chart)
         turns = {url: await turn(url, number) for url in order}
         if number:
-            found.append((turns[chart], turns[hand]))
+            measured.append((turns[chart], turns[hand]))
             print(f"round {number}: {turns[chart].rate:.1f} and {turns[hand].rate:.1f} tokens/s", file=sys.stderr)
-        if number and number % rounds == 0 and decided(interval(found)):
+        if number and number % rounds == 0 and decided(interval(measured)):
             break
-    return found
+    return measured
 
 
 def ratio(turns: Sequence[tuple[Turn, Turn]]) -> float:
@@ -129,9 +129,9 @@ def ratio(turns: Sequence[tuple[Turn, Turn]]) -> float:
 
     One disturbed turn changes little, and rounds that agree count more than in a median.
     """
-    found = sorted(chart.rate / hand.rate for chart, hand in turns)
-    outer = len(found) // 4
-    return statistics.geometric_mean(found[outer : len(found) - outer])
+    ratios = sorted(chart.rate / hand.rate for chart, hand in turns)
+    outer = len(ratios) // 4
+    return statistics.geometric_mean(ratios[outer : len(ratios) - outer])
 
 
 def interval(turns: Sequence[tuple[Turn, Turn]]) -> tuple[float, float]:
@@ -164,26 +164,28 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=64, help="length of each answer")
     parser.add_argument("--rounds", type=int, default=15, help="between two looks whether it is decided")
     parser.add_argument("--most", type=int, default=90, help="rounds after which the ratio itself decides")
-    given = parser.parse_args()
-    load = Load(given.model, given.requests, given.parallel, given.max_tokens)
+    options = parser.parse_args()
+    load = Load(options.model, options.requests, options.parallel, options.max_tokens)
     try:
-        turns = asyncio.run(measure(given.chart.rstrip("/"), given.hand.rstrip("/"), load, given.rounds, given.most))
+        turns = asyncio.run(
+            measure(options.chart.rstrip("/"), options.hand.rstrip("/"), load, options.rounds, options.most)
+        )
     except (RuntimeError, aiohttp.ClientError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    found, (chart, hand) = ratio(turns), _rates(turns)
+    measured, (chart, hand) = ratio(turns), _rates(turns)
     print(json.dumps({
         "parallel": load.parallel,
         "rounds": len(turns),
         "requests": load.requests * len(turns),
-        "tokens": sum(one.tokens for one, _ in turns),
+        "tokens": sum(turn.tokens for turn, _ in turns),
         "chart_tokens_per_s": round(chart, 1),
         "hand_tokens_per_s": round(hand, 1),
-        "ratio": round(found, 4),
+        "ratio": round(measured, 4),
         "interval": [round(bound, 4) for bound in interval(turns)],
         "limit": LIMIT,
     }, indent=1))  # fmt: skip
-    return int(found < LIMIT)
+    return int(measured < LIMIT)
 
 
 if __name__ == "__main__":

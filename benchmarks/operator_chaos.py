@@ -46,8 +46,6 @@ forgotten by everybody but the periodic pass."""
 
 @dataclass
 class Record:
-    """One run."""
-
     last: dict[str, Body] = field(default_factory=dict)
     """Kind/name -> resource as last seen."""
     problems: list[str] = field(default_factory=list)
@@ -90,7 +88,7 @@ class Surroundings:
             disturbances = Disturbances(self.playground, bench, self.bucket, front, draw)
             record, started = Record(), time.monotonic()
             moments = disturbances.moments(amount) + _applying(users, roles, amount, draw)
-            _play(sorted(moments, key=lambda one: one[0]), disturbances.repay)
+            _play(sorted(moments, key=lambda moment: moment[0]), disturbances.repay)
             self._await_end(users, keeper, record, patience_s)
             record.figures["seconds"] = round(time.monotonic() - started, 1)
             record.last = dict(users.last)
@@ -126,7 +124,7 @@ class Surroundings:
         time.sleep(2.0)  # what is on its way
         mark = audit.mark()
         time.sleep(_REST_S)
-        written = [one.uri for one in audit.requests(since=mark) if one.user == user and one.writes]
+        written = [request.uri for request in audit.requests(since=mark) if request.user == user and request.writes]
         if written:
             record.problems.append(f"writes at rest: {written[:10]}")
 
@@ -134,8 +132,8 @@ class Surroundings:
         self, bench: Bench, users: Users, ledger: Ledger, keeper: Keeper, roles: list[Role], record: Record
     ) -> None:
         record.problems += list(users.untrue)
-        record.problems += [f"completed more than once: {one}" for one in ledger.doubled]
-        record.problems += [f"two attempts at once: {one}" for one in ledger.overlaps]
+        record.problems += [f"completed more than once: {completion}" for completion in ledger.doubled]
+        record.problems += [f"two attempts at once: {overlap}" for overlap in ledger.overlaps]
         slow = {name: round(seconds) for name, seconds in users.unchanged_s.items() if seconds > _LONGEST_S}
         record.problems += [f"{name} stood still for {seconds} s" for name, seconds in slow.items()]
         record.problems += [f"the users failed: {error!r}" for error in users.errors]
@@ -150,7 +148,7 @@ class Surroundings:
 
 def _applying(users: Users, roles: list[Role], amount: Amount, draw: random.Random) -> list[Moment]:
     whole_s = 0.75 * amount.seconds
-    return [(draw.uniform(0, whole_s), f"{one.name} applied", partial(users.apply, one)) for one in roles]
+    return [(draw.uniform(0, whole_s), f"{role.name} applied", partial(users.apply, role)) for role in roles]
 
 
 def _play(moments: list[Moment], between: Callable[[], None]) -> None:
@@ -167,13 +165,13 @@ def _play(moments: list[Moment], between: Callable[[], None]) -> None:
 
 def _left(bench: Bench, users: Users) -> list[str]:
     """Objects of the operator's that are still there."""
-    found = []
+    remains = []
     for place in _LEFT:
         api, plural = place.split()
         answer = bench.server.request("GET", f"{api}/namespaces/{bench.namespace}/{plural}?labelSelector={OURS}")
-        found += [f"{plural}/{one['metadata']['name']} ({_held(one)})" for one in answer.body.get("items") or ()]
+        remains += [f"{plural}/{item['metadata']['name']} ({_held(item)})" for item in answer.body.get("items") or ()]
     embedded = [name for name in users.there if users.last[name]["metadata"].get("ownerReferences")]
-    return found + embedded
+    return remains + embedded
 
 
 def _held(body: Body) -> str:
@@ -187,8 +185,8 @@ def _held(body: Body) -> str:
 def _committed(bench: Bench) -> Iterator[str]:
     """Keys of the stages that have a manifest."""
     prefix = f"{bench.namespace}/store/stages/"
-    for one in client(bench.s3.endpoint).list_objects(bench.s3.bucket, prefix, recursive=True):
-        path = str(one.object_name).removeprefix(prefix)
+    for entry in client(bench.s3.endpoint).list_objects(bench.s3.bucket, prefix, recursive=True):
+        path = str(entry.object_name).removeprefix(prefix)
         if path.endswith("/manifest.json") and path.count("/") == 2:
             yield path.split("/")[1]
 
@@ -223,7 +221,7 @@ def compare(surroundings: Surroundings, count: int, amount: Amount, *, patience_
     plain = surroundings.run(count, Amount(), name="undisturbed", patience_s=patience_s)
     print(json.dumps(plain.figures), *plain.problems, sep="\n", file=sys.stderr, flush=True)
     disturbed = surroundings.run(count, amount, name="disturbed", patience_s=patience_s + amount.seconds)
-    told = [f"undisturbed: {one}" for one in plain.problems] + disturbed.problems
+    told = [f"undisturbed: {problem}" for problem in plain.problems] + disturbed.problems
     return {
         "seed": surroundings.seed,
         "undisturbed": plain.figures,
@@ -244,18 +242,18 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=300.0, help="seconds to wait for the last resource's end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="for data and logs, which are kept then")
-    given = parser.parse_args()
-    amount = Amount(given.kills, given.restarts, given.store_down, given.faults, given.removals)
+    options = parser.parse_args()
+    amount = Amount(options.kills, options.restarts, options.store_down, options.faults, options.removals)
     with contextlib.ExitStack() as stack:
-        folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in ("cluster", "runs"):
             (folder / name).mkdir(parents=True)
         running = stack.enter_context(playground(folder / "cluster", ROOT / "crds"))
         store = stack.enter_context(bucket(folder / "s3"))
-        surroundings = Surroundings(running, store, folder / "runs", given.seed)
-        found = compare(surroundings, given.resources, amount, patience_s=given.patience)
-    print(json.dumps(found, indent=1))
-    return int(bool(found["differences"]))
+        surroundings = Surroundings(running, store, folder / "runs", options.seed)
+        comparison = compare(surroundings, options.resources, amount, patience_s=options.patience)
+    print(json.dumps(comparison, indent=1))
+    return int(bool(comparison["differences"]))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Times:
     server: ApiServer
     path: str
     right: Callable[[Body], bool]
-    name: Callable[[Body], str] = lambda one: str(one["metadata"]["name"])
+    name: Callable[[Body], str] = lambda body: str(body["metadata"]["name"])
     at: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,9 +92,9 @@ class Times:
                 for line in lines:
                     self._see(json.loads(line)["object"])
 
-    def _see(self, found: Body) -> None:
-        name = self.name(found)
-        if name not in self.at and self.right(found):
+    def _see(self, body: Body) -> None:
+        name = self.name(body)
+        if name not in self.at and self.right(body):
             with self._changed:
                 self.at[name] = time.perf_counter()
                 self._changed.notify_all()
@@ -102,8 +102,9 @@ class Times:
 
 def condition(type: str) -> Callable[[Body], bool]:
     """Whether a condition of an object is true."""
-    return lambda one: any(
-        found["type"] == type and found["status"] == "True" for found in one.get("status", {}).get("conditions") or ()
+    return lambda body: any(
+        candidate["type"] == type and candidate["status"] == "True"
+        for candidate in body.get("status", {}).get("conditions") or ()
     )
 
 
@@ -113,10 +114,10 @@ def _resource(pod: Body) -> str:
 
 def phase(name: str) -> Callable[[Body], bool]:
     """Whether a resource or a pod is in a phase."""
-    return lambda one: one.get("status", {}).get("phase") == name
+    return lambda body: body.get("status", {}).get("phase") == name
 
 
-def create(server: ApiServer, folder: str, made: Iterator[Body]) -> float:
+def create(server: ApiServer, folder: str, bodies: Iterator[Body]) -> float:
     """Make objects from some connections at once; the seconds that it took."""
 
     def one(content: Body) -> None:
@@ -125,7 +126,7 @@ def create(server: ApiServer, folder: str, made: Iterator[Body]) -> float:
 
     started = time.perf_counter()
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
-        list(threads.map(one, made))
+        list(threads.map(one, bodies))
     return time.perf_counter() - started
 
 
@@ -172,7 +173,7 @@ def settle(cluster: Playground, user: str) -> None:
     while time.monotonic() < deadline:
         since = cluster.audit.mark()
         time.sleep(_SETTLED_S)
-        if not any(one.writes for one in cluster.audit.requests(since=since) if one.user == user):
+        if not any(request.writes for request in cluster.audit.requests(since=since) if request.user == user):
             return
     raise TimeoutError(f"the operator still writes {20 * _SETTLED_S:g} s after the last resource's end")
 
@@ -182,18 +183,18 @@ def rest(cluster: Playground, user: str, pid: int) -> Body:
     settle(cluster, user)
     since, used = cluster.audit.mark(), cpu_s(pid)
     time.sleep(_REST_S)  # what is measured is what happens when nothing does
-    asked = [one for one in cluster.audit.requests(since=since) if one.user == user]
+    asked = [request for request in cluster.audit.requests(since=since) if request.user == user]
     return {
         "cpu_percent": round(100 * (cpu_s(pid) - used) / _REST_S, 2),
         "memory_mib": round(memory_mib(pid)),
-        "writes": sum(one.writes for one in asked),
+        "writes": sum(request.writes for request in asked),
     }
 
 
 def training_operator(bench: Bench, player: Player, count: int) -> Body:
     """Step 4."""
     player.act = lambda pod: Play(commit=False)
-    (process,) = [one for one in psutil.Process().children(recursive=True) if "training-operator" in one.name()]
+    (process,) = [child for child in psutil.Process().children(recursive=True) if "training-operator" in child.name()]
     folder = f"{_TRAININGS}/namespaces/{bench.namespace}/pytorchjobs"
     succeeded = Times(bench.server, folder, condition("Succeeded"))
     template = bench.jobs[0]["spec"]["template"]
@@ -204,7 +205,7 @@ def training_operator(bench: Bench, player: Player, count: int) -> Body:
     pod["spec"].pop("volumes", None)
     container.pop("volumeMounts", None)
     master = {"replicas": 1, "restartPolicy": "Never", "template": pod}
-    made = (
+    jobs = (
         {
             "apiVersion": "kubeflow.org/v1",
             "kind": "PyTorchJob",
@@ -215,7 +216,7 @@ def training_operator(bench: Bench, player: Player, count: int) -> Body:
     )
     before = process.cpu_times()
     started = time.perf_counter()
-    create(bench.server, folder, made)
+    create(bench.server, folder, jobs)
     succeeded.wait(count, 900)
     after = process.cpu_times()
     used = after.user + after.system - before.user - before.system
@@ -252,13 +253,13 @@ def main() -> int:
             "AGENTARK_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
         }
         pid = stack.enter_context(operating(environment, folder / "operator.log"))
-        found: Body = {"resources": count, "live": live(bench, player, count, pid)}
-        found["rest"] = rest(cluster, f"system:serviceaccount:{bench.namespace}:agentark-operator", pid)
-        found["training_operator"] = training_operator(bench, player, count)
-    print(json.dumps(found, indent=1))
-    quiet = found["rest"]
+        measured: Body = {"resources": count, "live": live(bench, player, count, pid)}
+        measured["rest"] = rest(cluster, f"system:serviceaccount:{bench.namespace}:agentark-operator", pid)
+        measured["training_operator"] = training_operator(bench, player, count)
+    print(json.dumps(measured, indent=1))
+    quiet = measured["rest"]
     return int(
-        found["live"]["event_to_status_s"]["p99"] >= MOST_S
+        measured["live"]["event_to_status_s"]["p99"] >= MOST_S
         or quiet["cpu_percent"] >= MOST_CPU_PERCENT
         or quiet["memory_mib"] >= MOST_MIB
         or quiet["writes"] > 0

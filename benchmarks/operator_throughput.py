@@ -56,9 +56,9 @@ _JOBS = "/apis/agentark.dev/v1alpha1/namespaces/default/distilljobs"
 
 def job(s3: S3Server) -> dict[str, Any]:
     """The quickstart's job, as small as can be, with everything in the bucket."""
-    made: dict[str, Any] = yaml.safe_load((QUICKSTART / "distilljob.yaml").read_text())
+    manifest: dict[str, Any] = yaml.safe_load((QUICKSTART / "distilljob.yaml").read_text())
     base = {"model": {"uri": f"s3://{s3.bucket}/base"}}
-    spec = made["spec"]
+    spec = manifest["spec"]
     spec["debate"]["dataset"] = {"uri": f"s3://{s3.bucket}/train.jsonl", "limit": 24}
     spec["debate"]["teacher"] = spec["student"] = base
     spec["debate"]["protocol"] |= {"agents": 2, "rounds": 2}
@@ -66,8 +66,8 @@ def job(s3: S3Server) -> dict[str, Any]:
     suite = {"name": "test", "dataset": {"uri": f"s3://{s3.bucket}/test.jsonl", "limit": 8}}
     spec["evaluation"] = {"suites": [suite], "controls": []}
     spec["store"] = {"uri": f"s3://{s3.bucket}/store", "endpoint": s3.endpoint}
-    made["metadata"] = {"name": "first", "namespace": "default"}
-    return made
+    manifest["metadata"] = {"name": "first", "namespace": "default"}
+    return manifest
 
 
 def upload(s3: S3Server) -> None:
@@ -97,8 +97,8 @@ def bare_writes(server: ApiServer, name: str) -> Window:
             if time.perf_counter() - began > _SLICE_S:
                 return number
             metadata = {"name": f"{name}-{connection}-{number}"}
-            made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
-            assert server.request("POST", "/api/v1/namespaces/default/configmaps", made).status == 201
+            config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
+            assert server.request("POST", "/api/v1/namespaces/default/configmaps", config_map).status == 201
         raise AssertionError
 
     with ThreadPoolExecutor(_CONNECTIONS) as threads:
@@ -108,16 +108,16 @@ def bare_writes(server: ApiServer, name: str) -> Window:
 
 def alternate(server: ApiServer, pid: int, name: str, first: threading.Event, last: threading.Event) -> list[Window]:
     """From the first Complete to the last one, let the operator and bare writes take turns."""
-    found: list[Window] = []
+    windows: list[Window] = []
     first.wait(120)
     while not last.wait(_SLICE_S):
         os.kill(pid, signal.SIGSTOP)
         try:
             time.sleep(_SETTLE_S)
-            found.append(bare_writes(server, f"{name}-{len(found)}"))
+            windows.append(bare_writes(server, f"{name}-{len(windows)}"))
         finally:
             os.kill(pid, signal.SIGCONT)
-    return found
+    return windows
 
 
 @contextlib.contextmanager
@@ -171,9 +171,9 @@ def watched(server: ApiServer, count: int, marks: Marks) -> list[float]:
         for line in lines:
             if b'"Succeeded"' not in line:  # what is read here is taken from the operator's share of the machine
                 continue
-            found = json.loads(line)["object"]
-            name = found["metadata"]["name"]
-            if name not in done and found["status"]["phase"] == "Succeeded":
+            resource = json.loads(line)["object"]
+            name = resource["metadata"]["name"]
+            if name not in done and resource["status"]["phase"] == "Succeeded":
                 done.add(name)
                 times.append(time.perf_counter())
                 marks.first.set()
@@ -217,10 +217,10 @@ def operate(
             resting = own_writes(server)
             time.sleep(idle_s)  # what is measured is what happens when nothing does
             # The last one may have begun while the last Complete was still on its way to the watcher, or after it.
-            stopped = sum(max(0.0, min(one.ended, times[-1]) - one.began) for one in windows)
+            stopped = sum(max(0.0, min(window.ended, times[-1]) - window.began) for window in windows)
             return Round(
                 pace=(count - 1) / (times[-1] - times[0] - stopped),
-                bare=sum(one.writes for one in windows) / sum(one.ended - one.began for one in windows),
+                bare=sum(window.writes for window in windows) / sum(window.ended - window.began for window in windows),
                 writes=written,
                 cpu_s=used,
                 memory=memory_mib(pid),
@@ -230,49 +230,49 @@ def operate(
 
 
 def measure(
-    server: ApiServer, made: dict[str, Any], environment: dict[str, str], log: Path, count: int, rounds: int
+    server: ApiServer, manifest: dict[str, Any], environment: dict[str, str], log: Path, count: int, rounds: int
 ) -> dict[str, Any]:
     """Rounds of the operator, each with resources of its own."""
-    found: list[Round] = []
+    results: list[Round] = []
     for number in range(1, rounds + 1):
         names = [f"copy-{number}-{copy}" for copy in range(count)]
         with ThreadPoolExecutor(_CONNECTIONS) as threads:
-            for answer in threads.map(lambda name: create(server, made, name), names):
+            for answer in threads.map(lambda name: create(server, manifest, name), names):
                 assert answer == 201
             idle_s = _IDLE_S if number == rounds else 0.0
-            one = operate(server, f"bare-{number}", count, environment, log, idle_s=idle_s)
+            result = operate(server, f"bare-{number}", count, environment, log, idle_s=idle_s)
             for answer in threads.map(lambda name: server.request("DELETE", f"{_JOBS}/{name}").status, names):
                 assert answer == 200
-        found.append(one)
-        own = one.writes / count * one.pace
-        print(f"round {number}: {own:.0f} writes/s, bare {one.bare:.0f}: {own / one.bare:.3f}", file=sys.stderr)
-    return report(found, count)
+        results.append(result)
+        own = result.writes / count * result.pace
+        print(f"round {number}: {own:.0f} writes/s, bare {result.bare:.0f}: {own / result.bare:.3f}", file=sys.stderr)
+    return report(results, count)
 
 
-def create(server: ApiServer, made: dict[str, Any], name: str) -> int:
+def create(server: ApiServer, manifest: dict[str, Any], name: str) -> int:
     """Make a copy of the job; gives the server's answer."""
-    copy = made | {"metadata": {"name": name, "namespace": "default"}}
+    copy = manifest | {"metadata": {"name": name, "namespace": "default"}}
     return server.request("POST", _JOBS, copy).status
 
 
 def report(rounds: Sequence[Round], count: int) -> dict[str, Any]:
     """The figures of all rounds."""
-    own = [one.writes / count * one.pace for one in rounds]
-    ratios = [writes / one.bare for writes, one in zip(own, rounds, strict=True)]
+    own = [round_.writes / count * round_.pace for round_ in rounds]
+    ratios = [writes / round_.bare for writes, round_ in zip(own, rounds, strict=True)]
     ratio = statistics.mean(ratios)
     reach = float(stats.t.ppf(0.975, len(ratios) - 1)) * statistics.stdev(ratios) / len(ratios) ** 0.5
     last = rounds[-1]
     return {
         "resources": count,
-        "resources_per_s": [round(one.pace, 1) for one in rounds],
-        "writes_per_resource": round(statistics.mean(one.writes for one in rounds) / count, 2),
-        "writes_per_s": [round(one, 1) for one in own],
-        "server_writes_per_s": [round(one.bare, 1) for one in rounds],
-        "ratios": [round(one, 3) for one in ratios],
+        "resources_per_s": [round(round_.pace, 1) for round_ in rounds],
+        "writes_per_resource": round(statistics.mean(round_.writes for round_ in rounds) / count, 2),
+        "writes_per_s": [round(rate, 1) for rate in own],
+        "server_writes_per_s": [round(round_.bare, 1) for round_ in rounds],
+        "ratios": [round(rate, 3) for rate in ratios],
         "ratio": round(ratio, 3),
         "interval": [round(ratio - reach, 3), round(ratio + reach, 3)],
-        "cpu_ms_per_resource": round(1000 * statistics.mean(one.cpu_s for one in rounds) / count, 2),
-        "memory_mib": round(max(one.memory for one in rounds)),
+        "cpu_ms_per_resource": round(1000 * statistics.mean(round_.cpu_s for round_ in rounds) / count, 2),
+        "memory_mib": round(max(round_.memory for round_ in rounds)),
         "idle_writes": last.idle_writes,
         "idle_cpu_percent": round(100 * last.idle_cpu_s / _IDLE_S, 2),
     }
@@ -320,13 +320,15 @@ def main() -> int:
             "AGENTARK_ADDRESS": f"127.0.0.1:{free_ports(1)[0]}",
         }
         upload(s3)
-        made = job(s3)
-        (folder / "job.yaml").write_text(yaml.safe_dump(made))
+        manifest = job(s3)
+        (folder / "job.yaml").write_text(yaml.safe_dump(manifest))
         run = [sys.executable, "-m", "agentark", "run", "-f", str(folder / "job.yaml")]
         subprocess.run(run, cwd=folder, env=environment, check=True, stdout=sys.stderr)
-        found = measure(server, made, environment, folder / "operator.log", options.resources, options.rounds)
-    print(json.dumps(found, indent=1))
-    return int(found["ratio"] < LEAST or found["writes_per_resource"] > MOST_WRITES or found["idle_writes"] > 0)
+        measured = measure(server, manifest, environment, folder / "operator.log", options.resources, options.rounds)
+    print(json.dumps(measured, indent=1))
+    return int(
+        measured["ratio"] < LEAST or measured["writes_per_resource"] > MOST_WRITES or measured["idle_writes"] > 0
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from benchmarks.peer_claims import Call, Claim, Symbol, claims
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PeerCase:
     """One pair of a peer's test, and what the test says of it."""
 
     suite: str
@@ -27,7 +27,7 @@ class Row:
     policy: Policy
 
 
-Verdict = Row | str
+Verdict = PeerCase | str
 """A row, or why a claim is none."""
 Pair = tuple[object, object]
 """Prediction and gold as they stand; the gold may be a tuple of several."""
@@ -67,7 +67,7 @@ class Suite:
 class Cases:
     """What was read of the suites."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PeerCase, ...]
     files: Mapping[str, int]
     """`suite/file` to its number of rows."""
     left_out: Mapping[tuple[str, str], int]
@@ -82,7 +82,7 @@ def read_suites(folder: Path) -> Cases:
     Raises:
         ValueError: If there is none, or one of the files cannot be parsed.
     """
-    rows: list[Row] = []
+    rows: list[PeerCase] = []
     files: Counter[str] = Counter()
     left_out: Counter[tuple[str, str]] = Counter()
     missing: list[str] = []
@@ -93,7 +93,7 @@ def read_suites(folder: Path) -> Cases:
         for path in paths:
             name = path.relative_to(folder / suite.name).as_posix()
             for verdict in _of_file(suite, path, name):
-                if isinstance(verdict, Row):
+                if isinstance(verdict, PeerCase):
                     rows.append(verdict)
                     files[f"{suite.name}/{name}"] += 1
                 else:
@@ -145,7 +145,7 @@ def _row(suite: Suite, source: str, pair: Pair, expected: bool, policy: Policy) 
     texts = tuple(text for gold in golds if (text := _text(gold)) is not None)
     if prediction is None or not texts or len(texts) < len(golds):
         return NOT_LITERAL
-    return Row(suite.name, source, prediction, texts, expected, policy)
+    return PeerCase(suite.name, source, prediction, texts, expected, policy)
 
 
 def _text(value: object) -> str | None:

@@ -68,12 +68,12 @@ async def sampled(count: int) -> Answers:
         )
     finally:
         await engine.aclose()
-    found = [
+    answers = [
         ((Message("user", question),), completion.text)
         for question, reply in zip(wanted, replies, strict=True)
         for completion in reply.completions
     ][:count]
-    return Answers([prompt for prompt, _ in found], [text for _, text in found])
+    return Answers([prompt for prompt, _ in answers], [text for _, text in answers])
 
 
 def untrained(folder: Path) -> Path:
@@ -120,9 +120,9 @@ WAYS: dict[str, Callable[[PRM, Answers], Scores]] = {
 def difference(first: Scores, second: Scores) -> float:
     """Largest difference between the scores of the same steps."""
     return max(
-        abs(one.score - other.score)
+        abs(ours.score - other.score)
         for here, there in zip(first, second, strict=True)
-        for one, other in zip(here, there, strict=True)
+        for ours, other in zip(here, there, strict=True)
     )
 
 
@@ -144,12 +144,12 @@ def compare(prm: PRM, answers: Answers) -> dict[str, Any]:
         way(prm, answers.part(0, 100))  # warms caches and threads
     for number in range(_BLOCKS):
         block = answers.part(number, _BLOCKS)
-        found = {}
+        times = {}
         for name in random.Random(number).sample(list(WAYS), len(WAYS)):
             started = time.perf_counter()
-            found[name] = WAYS[name](prm, block)
+            times[name] = WAYS[name](prm, block)
             seconds[name].append(time.perf_counter() - started)
-        largest = max(largest, *(difference(found["one pass"], found[name]) for name in WAYS))
+        largest = max(largest, *(difference(times["one pass"], times[name]) for name in WAYS))
         print(f"{number + 1} of {_BLOCKS} blocks", file=sys.stderr, flush=True)
     return {
         "milliseconds_per_solution": {
@@ -167,11 +167,11 @@ def served(folder: Path, prm: PRM, answers: Answers, url: str, name: str) -> dic
     with RemotePRM(Connection(url, name), folder) as remote:
         remote.check()
         started = time.perf_counter()
-        found = remote(answers.prompts, answers.texts)
+        scored = remote(answers.prompts, answers.texts)
         seconds = time.perf_counter() - started
     return {
         "milliseconds_per_solution": round(1000 * seconds / len(answers.texts), 3),
-        "largest_difference": difference(found, one_pass(prm, answers)),
+        "largest_difference": difference(scored, one_pass(prm, answers)),
     }
 
 

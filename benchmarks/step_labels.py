@@ -72,7 +72,7 @@ def problem(question: str) -> Any:
 def true_lines(sums: Any, lines: Sequence[str]) -> list[bool]:
     """Say of each line of a solution whether it is true."""
     value, index, together = sums.start, 0, 0
-    good, found = True, []
+    good, verdicts = True, []
     for line in lines:
         step, answer = _LINE.fullmatch(line), _ANSWER.fullmatch(line)
         if answer:
@@ -96,8 +96,8 @@ def true_lines(sums: Any, lines: Sequence[str]) -> list[bool]:
                 good = False
         else:
             good = False
-        found.append(good)
-    return found
+        verdicts.append(good)
+    return verdicts
 
 
 def true_verdict(line: str, attempt: Sequence[bool]) -> bool | None:
@@ -143,8 +143,8 @@ def discussions_of(records: Iterable[Record]) -> Iterator[Discussion]:
                 truncated=turn.truncated,
                 answer=turn.vote,
             )
-            for number, found in enumerate(agent_rounds(record))
-            for turn in found
+            for number, turns in enumerate(agent_rounds(record))
+            for turn in turns
         )
         yield Discussion(record.id, (Message("user", record.question),), record.gold, turns)
 
@@ -187,10 +187,16 @@ def shards(paths: Iterable[Path]) -> Iterator[Record]:
 
 def naive(discussion: Discussion, texts: Sequence[Candidate]) -> list[list[float | None]]:
     """Label a calculation as bad where no verified trace holds it."""
-    held = {one for turn in discussion.turns if turn.correct for one in operations(turn.solution) if "=" in one}
+    held = {
+        operation
+        for turn in discussion.turns
+        if turn.correct
+        for operation in operations(turn.solution)
+        if "=" in operation
+    }
     return [
         [
-            float(all(one in held for one in said))
+            float(all(operation in held for operation in said))
             if text.part(step) != 1 and (said := _sums(text.words(step)))
             else None
             for step in text.steps
@@ -200,7 +206,7 @@ def naive(discussion: Discussion, texts: Sequence[Candidate]) -> list[list[float
 
 
 def _sums(words: str) -> list[str]:
-    return [one for one in operations(words) if "=" in one]
+    return [operation for operation in operations(words) if "=" in operation]
 
 
 async def rolled(discussions: Sequence[Discussion], rollouts: int, folder: Path) -> dict[str, Labels]:
@@ -209,7 +215,7 @@ async def rolled(discussions: Sequence[Discussion], rollouts: int, folder: Path)
 
     engine = TransformersEngine(QUICKSTART / "base")
     params = RolloutParams(rollouts=rollouts, temperature=0.8, max_tokens=80, concurrency=256)
-    found = await roll_out(
+    labels = await roll_out(
         discussions,
         rule="Newline",
         sources=("MonteCarlo",),
@@ -220,8 +226,8 @@ async def rolled(discussions: Sequence[Discussion], rollouts: int, folder: Path)
         ledger=folder / "rollouts.jsonl",
     )
     await engine.aclose()
-    print(f"roll-outs: {found.asked.requests} beginnings x {rollouts}, {found.truncated} continuations cut")
-    return dict(found.labels)
+    print(f"roll-outs: {labels.asked.requests} beginnings x {rollouts}, {labels.truncated} continuations cut")
+    return dict(labels.labels)
 
 
 def told(discussion: Discussion, sources: Sequence[Source], labelled: dict[str, Labels]) -> Iterator[Told]:

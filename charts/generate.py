@@ -33,12 +33,12 @@ class Undescribed(Exception):
 
 def main(arguments: list[str]) -> int:
     """Write all files, or with --check only say which are not current."""
-    made = {file: content for file, content in files().items() if not file.exists() or file.read_text() != content}
+    stale = {file: content for file, content in files().items() if not file.exists() or file.read_text() != content}
     if "--check" in arguments:
-        for file in made:
+        for file in stale:
             print(f"{file}: not current; run: make generate", file=sys.stderr)
-        return 1 if made else 0
-    for file, content in made.items():
+        return 1 if stale else 0
+    for file, content in stale.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
     return 0
@@ -46,13 +46,13 @@ def main(arguments: list[str]) -> int:
 
 def files() -> dict[Path, str]:
     """Every file that is generated, wholly or in part, with its content."""
-    made = {HERE / "agentark-crds/templates" / name: _kept(text) for name, text in render_crds().items()}
-    made[HERE / "agentark-operator/files/permissions.yaml"] = permissions()
+    contents = {HERE / "agentark-crds/templates" / name: _kept(text) for name, text in render_crds().items()}
+    contents[HERE / "agentark-operator/files/permissions.yaml"] = permissions()
     for chart in sorted(file.parent for file in HERE.glob("*/Chart.yaml")):
-        made[chart / "Chart.yaml"] = _versioned((chart / "Chart.yaml").read_text())
+        contents[chart / "Chart.yaml"] = _versioned((chart / "Chart.yaml").read_text())
         if (chart / "README.md").exists() and _VALUES.search((chart / "README.md").read_text()):
-            made |= described(chart)
-    return made
+            contents |= described(chart)
+    return contents
 
 
 def permissions() -> str:
@@ -87,7 +87,7 @@ def described(chart: Path) -> dict[Path, str]:
     readme = (chart / "README.md").read_text()
     return {
         chart / "values.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
-        chart / "README.md": _VALUES.sub(lambda found: found[1] + table + found[2], readme),
+        chart / "README.md": _VALUES.sub(lambda match: match[1] + table + match[2], readme),
     }
 
 
@@ -95,10 +95,10 @@ def _kept(text: str) -> str:
     """A definition as a template: it stays when the release goes, if so wanted."""
     if "{{" in text:
         raise ValueError("a definition holds {{, which Helm would read; escape it here")
-    head, found, rest = text.partition("metadata:\n")
+    head, separator, rest = text.partition("metadata:\n")
     name, labels, spec = rest.partition("  labels:\n")
-    assert found and labels
-    return f"{head}{found}{name}{_KEEP}{labels}{spec}"
+    assert separator and labels
+    return f"{head}{separator}{name}{_KEEP}{labels}{spec}"
 
 
 def _versioned(text: str) -> str:
@@ -115,13 +115,13 @@ def _comments(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
         if not isinstance(node, yaml.MappingNode):
             return
         for key, value in node.value:
-            line, found = key.start_mark.line, []
+            line, comment = key.start_mark.line, []
             while line and lines[line - 1].lstrip().startswith("#"):
                 line -= 1
-                found.append(lines[line].lstrip().lstrip("#").strip())
+                comment.append(lines[line].lstrip().lstrip("#").strip())
             inside = (*path, str(key.value))
-            if found and lines[key.start_mark.line].lstrip().startswith(key.value):
-                yield inside, " ".join(reversed(found))
+            if comment and lines[key.start_mark.line].lstrip().startswith(key.value):
+                yield inside, " ".join(reversed(comment))
             yield from visit(value, inside)
 
     root = yaml.compose(text)
@@ -144,7 +144,7 @@ def _describe(
             continue  # described in the schema itself: it has no default
         comment = comments.pop(inside, "")
         # A value whose parts have no comments of their own is shown whole.
-        nested = "properties" in part and any(one[: len(inside)] == inside for one in comments)
+        nested = "properties" in part and any(place[: len(inside)] == inside for place in comments)
         if not comment and not nested:
             raise Undescribed(f"{chart}: values.yaml: {'.'.join(inside)} has no comment above it")
         if comment:
@@ -162,13 +162,13 @@ def _describe(
 def _name(schema: Any) -> None:
     """Say in closed objects which fields there are: Helm's error for a wrong one shows them."""
     if isinstance(schema, list):
-        for one in schema:
-            _name(one)
+        for alternative in schema:
+            _name(alternative)
     elif isinstance(schema, dict):
         if schema.get("additionalProperties") is False and isinstance(schema.get("properties"), dict):
             schema["propertyNames"] = {"enum": sorted(schema["properties"])}
-        for one in schema.values():
-            _name(one)
+        for alternative in schema.values():
+            _name(alternative)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,6 @@ class Wanted:
     torch_index_url: str = ""
 
     def image(self, name: str) -> str:
-        """Full name of an image."""
         return f"{self.registry}/agentark-{name}:{self.tag}"
 
 
@@ -65,8 +64,8 @@ def read_wanted(environment: Mapping[str, str] = os.environ) -> Wanted:
 
 def version() -> str:
     """The project's version, as its package states it."""
-    (found,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "agentark" / "__init__.py").read_text(), re.MULTILINE)
-    return str(found)
+    (number,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "agentark" / "__init__.py").read_text(), re.MULTILINE)
+    return str(number)
 
 
 def build(wanted: Wanted, names: Sequence[str] = NAMES) -> None:
@@ -86,7 +85,7 @@ def build(wanted: Wanted, names: Sequence[str] = NAMES) -> None:
         for name in names:
             own = {"TORCH_INDEX_URL": wanted.torch_index_url} if wanted.torch_index_url and name != "operator" else {}
             began = time.monotonic()
-            one = Build(
+            image = Build(
                 dockerfile=ROOT / "images" / name / "Dockerfile",
                 context=ROOT,
                 tag=wanted.image(name),
@@ -95,7 +94,7 @@ def build(wanted: Wanted, names: Sequence[str] = NAMES) -> None:
                 epoch=_epoch(),
             )
             try:
-                wanted.engine.build(one)
+                wanted.engine.build(image)
             except EngineFailed as error:
                 hint = "" if base else "; if no registry can be reached from here, BASE=debian makes a base image"
                 raise EngineFailed(f"{error}{hint}") from None

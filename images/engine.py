@@ -75,7 +75,7 @@ class Engine:
         """Tell whether the engine has an image of that name."""
         return not subprocess.run([self.name, *self._inspect(), tag], capture_output=True, check=False).returncode
 
-    def run(self, tag: str, command: Sequence[str], *, given: bytes = b"") -> bytes:
+    def run(self, tag: str, command: Sequence[str], *, stdin: bytes = b"") -> bytes:
         """Run a command in a container of the image as its user, and return what it prints.
 
         Raises:
@@ -83,10 +83,10 @@ class Engine:
         """
         if self.name != "buildah":
             first, *rest = command
-            return self._output([self.name, "run", "--rm", "--interactive", "--entrypoint", first, tag, *rest], given)
+            return self._output([self.name, "run", "--rm", "--interactive", "--entrypoint", first, tag, *rest], stdin)
         container = self._output(["buildah", "from", "--pull-never", tag]).decode().strip()
         try:
-            return self._output(["buildah", "run", "--user", _USER, container, "--", *command], given)
+            return self._output(["buildah", "run", "--user", _USER, container, "--", *command], stdin)
         finally:
             self._output(["buildah", "rm", container])
 
@@ -101,8 +101,8 @@ class Engine:
     def _inspect(self) -> list[str]:
         return ["inspect", "--type", "image"] if self.name == "buildah" else ["image", "inspect"]
 
-    def _output(self, command: Sequence[str], given: bytes = b"") -> bytes:
-        done = subprocess.run(command, input=given, capture_output=True, check=False)
+    def _output(self, command: Sequence[str], stdin: bytes = b"") -> bytes:
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
         if done.returncode:
             raise EngineFailed(
                 f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()[-2000:].strip()}"
@@ -122,12 +122,12 @@ def choose(wanted: str = "", *, answers: Callable[[str], str] | None = None) -> 
     """
     if wanted and wanted not in ENGINES:
         raise EngineFailed(f"ENGINE is {wanted!r}: take one of {', '.join(ENGINES)}")
-    found = {}
+    problems = {}
     for name in [wanted] if wanted else ENGINES:
-        found[name] = (answers or _why_not)(name)
-        if not found[name]:
+        problems[name] = (answers or _why_not)(name)
+        if not problems[name]:
             return Engine(name)
-    reasons = "; ".join(f"{name} {reason}" for name, reason in found.items())
+    reasons = "; ".join(f"{name} {reason}" for name, reason in problems.items())
     raise EngineFailed(
         f"nothing here builds images ({reasons}): install podman, docker or buildah, or start its service"
     )

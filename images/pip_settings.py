@@ -12,12 +12,12 @@ _PASSED = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "
 
 def settings(listed: str) -> dict[str, str]:
     """Return pip's settings out of what `pip config list` prints; later lines and the environment win, as with pip."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         name, divider, value = line.partition("=")
         if divider:
-            found[name.rpartition(".")[2]] = str(ast.literal_eval(value))
-    return found
+            options[name.rpartition(".")[2]] = str(ast.literal_eval(value))
+    return options
 
 
 def secrets(listed: str, folder: Path) -> dict[str, Path]:
@@ -33,14 +33,14 @@ def secrets(listed: str, folder: Path) -> dict[str, Path]:
     """
     here = settings(listed)
     lines = [f"{name} = {here[name].replace(chr(10), chr(10) + '    ')}" for name in _PASSED if name in here]
-    found = {}
+    secret_files = {}
     if "cert" in here:
-        found["ca"] = Path(here["cert"])
+        secret_files["ca"] = Path(here["cert"])
         lines.append(f"cert = {CA}")
     if lines:
-        found["pip"] = folder / "pip.conf"
-        found["pip"].write_text("\n".join(["[global]", *lines, ""]))
-    return found
+        secret_files["pip"] = folder / "pip.conf"
+        secret_files["pip"].write_text("\n".join(["[global]", *lines, ""]))
+    return secret_files
 
 
 def config_list() -> str:

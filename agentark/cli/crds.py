@@ -18,8 +18,8 @@ def crds(
 
     files = render_crds()
     if check is not None:
-        found = {file.name: file.read_text() for file in check.glob("*.yaml")}
-        stale = sorted(name for name in files.keys() | found.keys() if files.get(name) != found.get(name))
+        existing = {file.name: file.read_text() for file in check.glob("*.yaml")}
+        stale = sorted(name for name in files.keys() | existing.keys() if files.get(name) != existing.get(name))
         if stale:
             raise AgentArkError(f"{check}: not current: {', '.join(stale)}; run: agentark crds --out {check}")
     elif out is not None:

@@ -44,7 +44,7 @@ def outcome(course: Course) -> str:
 def _reward_model(course: Course) -> str:
     history = course.history
     lines = [f"{course.name}: process reward model, {_steps_on(history)}"]
-    curves = [_curve("loss", [one["loss"] for one in history["losses"]], ".3f")]
+    curves = [_curve("loss", [step["loss"] for step in history["losses"]], ".3f")]
     lines += [columns([row for row in curves if row])] if any(curves) else []
     return "\n".join([*lines, f"  {held_out_figures(history['held_out'])}"])
 
@@ -79,7 +79,7 @@ def _student(course: Course) -> str:
         values = [point[name] for point in history["curves"] if point[name] is not None]
         if row := _curve(title, values, form):
             rows.append(row)
-    if row := _curve("right answers, held out", [one["accuracy"] for one in history["accuracy"]], ".1%"):
+    if row := _curve("right answers, held out", [evaluation["accuracy"] for evaluation in history["accuracy"]], ".1%"):
         rows.append(row)
     lines += [columns(rows)] if rows else []
     return "\n".join([*lines, f"  {outcome(course)}"])

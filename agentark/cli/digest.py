@@ -19,7 +19,7 @@ def digest(
     from agentark.execution.fetching import folder_identity
 
     with leaving_word(os.environ):
-        found = folder_identity(folder)
-        if identity and found != identity:
-            raise InvalidInput(f"{folder}: is {found}, {identity} was asked for; restore it, or correct the digest")
-    say(found)
+        actual = folder_identity(folder)
+        if identity and actual != identity:
+            raise InvalidInput(f"{folder}: is {actual}, {identity} was asked for; restore it, or correct the digest")
+    say(actual)

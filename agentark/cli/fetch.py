@@ -24,7 +24,7 @@ def fetch(
     from agentark.execution.fetching import fetch_model
 
     with leaving_word(os.environ):
-        found = fetch_model(uri, folder, identity=identity, source=store_source(store, endpoint))
-    size = sum(found.files.values()) / 1e6
-    how = "was there" if found.was_there else "is there"
-    say(f"{uri} ({found.identity}) {how}: {len(found.files)} files, {size:,.1f} MB in {folder}")
+        fetched = fetch_model(uri, folder, identity=identity, source=store_source(store, endpoint))
+    size = sum(fetched.files.values()) / 1e6
+    how = "was there" if fetched.was_there else "is there"
+    say(f"{uri} ({fetched.identity}) {how}: {len(fetched.files)} files, {size:,.1f} MB in {folder}")

@@ -28,14 +28,14 @@ def locate(
     if base is not None and not (base / "config.json").is_file():
         raise InvalidInput(f"--base: {base} holds no config.json, so it is not a model folder")
     opened, _ = store_of(None, store)
-    found = review_models(opened, read_run(opened, run, namespace=namespace), suite=suite, base=base, limit=limit)
+    reviews = review_models(opened, read_run(opened, run, namespace=namespace), suite=suite, base=base, limit=limit)
     if as_json:
-        say_json({name: one.as_json() for name, one in found.items()})
+        say_json({name: review.as_json() for name, review in reviews.items()})
         return
     rows: list[tuple[str, ...]] = [
         ("MODEL", "WRONG STEP NAMED", "ANYTHING CALLED WRONG", "FALSE ALARMS (RIGHT SOLUTIONS)", "NO REVIEW")
     ]
-    for name, one in found.items():
-        rates = (rate_cell(rate) for rate in (one.named, one.noticed, one.false_alarms))
-        rows.append((name, *rates, str(one.unreviewed)))
+    for name, review in reviews.items():
+        rates = (rate_cell(rate) for rate in (review.named, review.noticed, review.false_alarms))
+        rows.append((name, *rates, str(review.unreviewed)))
     say(columns(rows, right_from=1, indent=""))

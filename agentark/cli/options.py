@@ -45,11 +45,11 @@ def store_source(option: str, endpoint: str) -> StoreSource:
         return StoreSource(uri=uri, endpoint=endpoint or None)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        found, accepted = {
+        label, accepted = {
             "uri": (f"--store {uri}", "a folder, file:FOLDER or s3://BUCKET/PREFIX"),
             "endpoint": (f"--endpoint {endpoint}", "http://HOST:PORT or https://HOST"),
         }[name]
-        raise InvalidInput(f"{found}: accepted: {accepted}") from None
+        raise InvalidInput(f"{label}: accepted: {accepted}") from None
 
 
 def plans_of(file: Path, store_option: str) -> list[tuple[Plan, Store]]:

@@ -17,8 +17,8 @@ def plan(file: ManifestOption, store: StoreOption = "", as_json: JsonOption = Fa
         manifests = {
             stage.key: readable(partial(read_manifest, opened, stage.kind, stage.key)) for stage in planned.stages
         }
-        errors = {key: str(found) for key, found in manifests.items() if isinstance(found, StoreError)}
-        cached = {key: found is not None and key not in errors for key, found in manifests.items()}
+        errors = {key: str(manifest) for key, manifest in manifests.items() if isinstance(manifest, StoreError)}
+        cached = {key: manifest is not None and key not in errors for key, manifest in manifests.items()}
         for error in errors.values():
             say(f"warning: {error}", error=True)
         if as_json:

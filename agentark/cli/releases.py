@@ -50,20 +50,23 @@ def releases(
     """
     opened, _ = store_of(None, store)
     names = [name] if name else list_releases(opened)
-    found = [_Release(one, readable(partial(read_current, opened, one)), list_versions(opened, one)) for one in names]
-    if name and not found[0].numbers():
+    listed = [
+        _Release(release, readable(partial(read_current, opened, release)), list_versions(opened, release))
+        for release in names
+    ]
+    if name and not listed[0].numbers():
         _refuse(opened, name)
-    for error in (error for release in found for error in release.errors()):
+    for error in (error for release in listed for error in release.errors()):
         say(f"warning: {error}", error=True)
     if as_json:
-        documents = [_document(release) for release in found]
+        documents = [_document(release) for release in listed]
         say_json(documents[0] if name else documents)
     elif not names:
         say(f"nothing is released in {opened.uri}; give a DistillJob spec.release")
     elif name:
-        say(_versions(found[0]))
+        say(_versions(listed[0]))
     else:
-        say(columns([("NAME", "CURRENT", "VERSIONS", "DIGEST"), *map(_row, found)], indent=""))
+        say(columns([("NAME", "CURRENT", "VERSIONS", "DIGEST"), *map(_row, listed)], indent=""))
 
 
 def _refuse(store: Store, name: str) -> None:

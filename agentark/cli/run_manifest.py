@@ -82,7 +82,7 @@ def _run_one(plan: Plan, store: Store, jobs: int, as_json: bool) -> dict[str, St
         text = "\n".join(f"stage {', '.join(names)}: {message}" for message, names in stages.items())
         # Of one kind if all are: whoever started this needs to know whether to change something, to wait, or to look.
         codes = {status.exit_code for status in failed}
-        kind = next((one for one in (InvalidInput, Unavailable) if codes == {one.exit_code}), AgentArkError)
+        kind = next((error for error in (InvalidInput, Unavailable) if codes == {error.exit_code}), AgentArkError)
         raise kind(text)
     return statuses
 

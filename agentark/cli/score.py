@@ -50,24 +50,24 @@ def score(
     if texts:
         from agentark.evaluate.texts import TextMetric
 
-        names = cast(list[TextMetric], [one for name in texts for one in _expanded(name)])
+        names = cast(list[TextMetric], [metric for name in texts for metric in _expanded(name)])
         scored = scoring.text_scores(answers, names, encoder=encoder, layer=layer)
         document["texts"] = {
-            subject: {one.metric: scoring.score_json(one) for one in found} for subject, found in scored.items()
+            subject: {score.metric: scoring.score_json(score) for score in scores} for subject, scores in scored.items()
         }
         if not as_json:
             _show_texts(document["texts"])
     if "Perplexity" in wanted:
         if model is None:
             raise InvalidInput("Perplexity needs --model: the folder of the model that is measured")
-        found = scoring.gold_perplexity(answers, model)
-        document["perplexity"] = found.as_json()
+        perplexity = scoring.gold_perplexity(answers, model)
+        document["perplexity"] = perplexity.as_json()
         if not as_json:
-            low, high = found.interval
+            low, high = perplexity.interval
             say(
-                f"perplexity of the reasoning: {found.mean:.4f} [{low:.4f} {high:.4f}], mean of {found.n} solutions "
-                f"({found.tokens:,} tokens, pooled {found.pooled:.4f}); left out: {found.without_reasoning} without "
-                f"reasoning, {found.too_long} too long"
+                f"perplexity of the reasoning: {perplexity.mean:.4f} [{low:.4f} {high:.4f}], mean of {perplexity.n} "
+                f"solutions ({perplexity.tokens:,} tokens, pooled {perplexity.pooled:.4f}); left out: "
+                f"{perplexity.without_reasoning} without reasoning, {perplexity.too_long} too long"
             )
     if "Judge" in wanted:
         from agentark.evaluate.judge_bias import render_judgement
@@ -123,11 +123,11 @@ def _judge(where: str, name: str, key_env: str) -> Any:
 
 def _show_texts(scored: dict[str, dict[str, dict[str, Any]]]) -> None:
     rows = [("SUBJECT", "METRIC", "SCORE", "95 % INTERVAL", "N", "DEFINITION")]
-    for subject, found in scored.items():
-        for metric, one in found.items():
-            interval = one["interval"]
+    for subject, scores in scored.items():
+        for metric, score in scores.items():
+            interval = score["interval"]
             between = f"{100 * interval['low']:.2f} to {100 * interval['high']:.2f}" if interval else "-"
             rows.append(
-                (subject or "-", metric, f"{100 * one['value']:.2f}", between, str(one["n"]), one["definition"])
+                (subject or "-", metric, f"{100 * score['value']:.2f}", between, str(score["n"]), score["definition"])
             )
     say(columns(rows, indent=""))

@@ -81,12 +81,12 @@ def _manifest_fields(manifest: StageManifest | StoreError | None) -> dict[str, A
 def _rows(record: RunRecord, manifests: _Manifests) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for stage in record.stages:
-        found = manifests[stage.key]
-        if found is None or isinstance(found, StoreError):
-            rows.append((stage.name, stage.key, "not yet" if found is None else "unreadable", "-", "-"))
+        manifest = manifests[stage.key]
+        if manifest is None or isinstance(manifest, StoreError):
+            rows.append((stage.name, stage.key, "not yet" if manifest is None else "unreadable", "-", "-"))
             continue
-        usage = found.usage
-        skipped = "ended" in found.metrics and not found.outputs
+        usage = manifest.usage
+        skipped = "ended" in manifest.metrics and not manifest.outputs
         tokens = sum(value for name, value in usage.items() if name.endswith("_tokens"))
         rows.append(
             (
@@ -112,8 +112,8 @@ def _gates(store: Store, stages: tuple[RunStage, ...]) -> list[Gate]:
 
 def _or_warn(read: Callable[[], _Read], otherwise: _Read) -> _Read:
     """What a read gives; where that cannot be used, a warning says so and what to do."""
-    found = readable(read)
-    if isinstance(found, StoreError):
-        say(f"warning: {found}", error=True)
+    content = readable(read)
+    if isinstance(content, StoreError):
+        say(f"warning: {content}", error=True)
         return otherwise
-    return found
+    return content

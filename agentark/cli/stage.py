@@ -32,15 +32,17 @@ def stage(
         for name in group_variables(os.environ):
             del os.environ[name]
         parsed, opened = _opened(plan, store)
-        found = next((one for one in parsed.stages if (one.kind, one.key) == (kind, key)), None)
-        if found is None:
+        planned = next(
+            (candidate for candidate in parsed.stages if (candidate.kind, candidate.key) == (kind, key)), None
+        )
+        if planned is None:
             raise InvalidInput(f"{plan} has no stage {kind} {key}; it has {_named(parsed)}")
-        if needs_launch(found, os.environ):
-            launch(found, ["stage", kind, "--plan", plan, "--key", key, "--store", store], os.environ)
+        if needs_launch(planned, os.environ):
+            launch(planned, ["stage", kind, "--plan", plan, "--key", key, "--store", store], os.environ)
             return
         share = share_of(kind, os.environ)
         if run_stage(parsed, key, opened, share) is None and not share.is_all:
-            say(f"worker {share.index} of {share.workers} is done; the last one commits stage {found.name}")
+            say(f"worker {share.index} of {share.workers} is done; the last one commits stage {planned.name}")
 
 
 def _opened(plan: str, store: str) -> tuple[Plan, Store]:

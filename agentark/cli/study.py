@@ -22,25 +22,25 @@ def study(
     as_json: JsonOption = False,
 ) -> None:
     """Show how accuracy changes with one setting over several runs."""
-    from agentark.evaluate.figures import draw
+    from agentark.evaluate.plots import draw
     from agentark.reports import studies
     from agentark.store import read_run
 
     opened, _ = store_of(None, store)
     records = [read_run(opened, run, namespace=namespace) for run in runs]
     wanted = [name.strip() for name in subjects.split(",") if name.strip()]
-    found = studies.study(opened, records, by, subjects=wanted)
-    for one in found:
+    figures = studies.study(opened, records, by, subjects=wanted)
+    for figure in figures:
         if out is not None:
-            file = out if len(found) == 1 else out.with_stem(f"{out.stem}-{one.suite}")
-            draw(one.series, file, title=one.suite, x_label=by)
+            file = out if len(figures) == 1 else out.with_stem(f"{out.stem}-{figure.suite}")
+            draw(figure.series, file, title=figure.suite, x_label=by)
         if not as_json:
-            rows = [(by, *(series.label for series in one.series))]
-            for index, point in enumerate(one.series[0].points):
-                here = (series.points[index] for series in one.series)
+            rows = [(by, *(series.label for series in figure.series))]
+            for index, point in enumerate(figure.series[0].points):
+                here = (series.points[index] for series in figure.series)
                 cells = (f"{100 * p.value:.1f} [{100 * p.low:.1f} {100 * p.high:.1f}]" for p in here)
                 rows.append((point.x if isinstance(point.x, str) else f"{point.x:g}", *cells))
-            say(f"Suite {one.suite}: accuracy %, 95 % interval (of several runs: lowest and highest)\n")
+            say(f"Suite {figure.suite}: accuracy %, 95 % interval (of several runs: lowest and highest)\n")
             say(columns(rows, right_from=1, indent="") + "\n")
     if as_json:
-        say_json([one.as_json() for one in found])
+        say_json([figure.as_json() for figure in figures])

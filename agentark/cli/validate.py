@@ -18,8 +18,8 @@ def validate(
     """Check manifests: list all errors with line, field, what was found and what is accepted."""
     resources, issues = [], []
     for path in file:
-        found, wrong = check_manifest(path)
-        resources += found
+        documents, wrong = check_manifest(path)
+        resources += documents
         issues += wrong
     if as_json:
         names = [{"kind": resource.kind, "name": resource.metadata.name} for resource in resources]

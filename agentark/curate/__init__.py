@@ -4,6 +4,16 @@ from agentark.curate.card import Counts, DataCard
 from agentark.curate.curating import Curated, curate
 from agentark.curate.labels import LabelScore, leading
 from agentark.curate.params import CurationParams
-from agentark.curate.rows import HeldOut, Row
+from agentark.curate.rows import CuratedRow, HeldOut
 
-__all__ = ["Counts", "Curated", "CurationParams", "DataCard", "HeldOut", "LabelScore", "Row", "curate", "leading"]
+__all__ = [
+    "Counts",
+    "Curated",
+    "CuratedRow",
+    "CurationParams",
+    "DataCard",
+    "HeldOut",
+    "LabelScore",
+    "curate",
+    "leading",
+]

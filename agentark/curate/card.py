@@ -9,7 +9,7 @@ from typing import Any
 
 from agentark.curate.labels import LabelScore, render_labels
 from agentark.curate.params import CurationParams
-from agentark.curate.rows import Row
+from agentark.curate.rows import CuratedRow
 from agentark.curate.selecting import TRACE_FILTERS
 from agentark.debate.rounds import RoundScore, render_rounds
 
@@ -68,7 +68,7 @@ class DataCard:
     """Over the questions whose gold answer is known."""
     labels: tuple[LabelScore, ...]
     """Labels by consensus at each threshold; empty where labels are the gold answers."""
-    examples: tuple[Row, ...]
+    examples: tuple[CuratedRow, ...]
 
     @property
     def rows(self) -> int:
@@ -150,10 +150,10 @@ class Examples:
     """Keeps a few rows that a seed and the question ids choose, whatever the order in which rows come."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[int, int, Row]] = []
+        self._kept: list[tuple[int, int, CuratedRow]] = []
         self._count = 0
 
-    def offer(self, row: Row, digest: bytes) -> None:
+    def offer(self, row: CuratedRow, digest: bytes) -> None:
         """Keep a row if its digest is among the smallest so far."""
         self._count += 1
         entry = (-int.from_bytes(digest[:8], "big"), -self._count, row)
@@ -162,7 +162,7 @@ class Examples:
         else:
             heapq.heappushpop(self._kept, entry)
 
-    def chosen(self) -> tuple[Row, ...]:
+    def chosen(self) -> tuple[CuratedRow, ...]:
         """Return the kept rows."""
         return tuple(row for _, _, row in sorted(self._kept, reverse=True))
 
@@ -194,7 +194,7 @@ def _lengths(lengths: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _example(row: Row) -> str:
+def _example(row: CuratedRow) -> str:
     messages = [*((message["role"], message["content"]) for message in row.prompt), ("assistant", row.completion)]
     said = "\n\n".join(f"[{role}]\n{_shortened(content)}" for role, content in messages)
     # A model's text may hold fences of its own.

@@ -14,8 +14,8 @@ from agentark.curate.labels import LabelTally, leading
 from agentark.curate.misses import SHOWN_MISSES, advice, miss
 from agentark.curate.params import CurationParams, Form
 from agentark.curate.rows import (
+    CuratedRow,
     HeldOut,
-    Row,
     answer_form,
     answer_sentence,
     filled_answer,
@@ -40,7 +40,7 @@ _MONOLOGUES = ("written", "no_critique", "too_long", "not_verified")
 class Curated:
     """A training set, what was kept out of it for in-training evaluation, and its data card."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[CuratedRow, ...]
     held_out: tuple[HeldOut, ...]
     card: DataCard
 
@@ -101,7 +101,7 @@ class _Curation:
         self._traces: Counter[str] = Counter()
         self._corrective: Counter[str] = Counter()
         self._monologues: Counter[str] = Counter()
-        self._rows: list[Row] = []
+        self._rows: list[CuratedRow] = []
         self._held_out: list[HeldOut] = []
         self._unanswered: list[_Unanswered] = []
         self._misses: list[str] = []
@@ -221,7 +221,7 @@ class _Curation:
     def _write(self, question_id: str, question: str, completions: list[tuple[Form, str]]) -> None:
         prompt = single_pass_prompt(self._prompts, question)
         weight = 1 / len(completions)
-        self._rows += [Row(prompt, text, question_id, weight, form) for form, text in completions]
+        self._rows += [CuratedRow(prompt, text, question_id, weight, form) for form, text in completions]
 
     def _card(self) -> DataCard:
         examples = Examples()

@@ -22,7 +22,7 @@ Chat = tuple[dict[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CuratedRow:
     """One training example."""
 
     prompt: Chat

@@ -111,7 +111,7 @@ async def run_questions(
 
     with open_journal(journal, shard_size=shard_size) as calls:
         shards = Shards(store, prefix, calls, shard_size, share)
-        return await _Run(answer, engines, shards, limits, on_progress, stop).run(questions)
+        return await _RunningDebate(answer, engines, shards, limits, on_progress, stop).run(questions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class _Limits:
         return max(8, 4 * math.ceil(self.concurrency / self.shard_size))
 
 
-class _Run:
+class _RunningDebate:
     """One start over all questions."""
 
     def __init__(

@@ -41,7 +41,7 @@ class HeldOut(BaseModel):
     gold: Annotated[str, Field(min_length=1)]
 
 
-class Question(BaseModel):
+class RolloutQuestion(BaseModel):
     """One question to be answered over and over; without gold its answers cannot be verified."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -76,13 +76,13 @@ def read_held_out(path: Path) -> list[HeldOut]:
     return list(_read(path, HeldOut))
 
 
-def read_questions(path: Path) -> list[Question]:
+def read_questions(path: Path) -> list[RolloutQuestion]:
     """Read questions for PAD from JSON lines; an empty file gives none.
 
     Raises:
         InvalidInput: If the file is missing or a line is not such a question.
     """
-    return list(_read(path, Question))
+    return list(_read(path, RolloutQuestion))
 
 
 def _read(path: Path, kind: type[_Item]) -> Iterator[_Item]:

@@ -1,7 +1,7 @@
 """Accuracy with its uncertainty and its price: subjects on the same questions, side by side."""
 
 from agentark.debate.rounds import RoundScore, RoundTally, render_rounds, score_rounds
-from agentark.evaluate.comparing import Difference, Row, Table, compare, difference, render_text
+from agentark.evaluate.comparing import Difference, SubjectRow, Table, compare, difference, render_text
 from agentark.evaluate.subjects import Subject, SubjectScore, score, split_samples
 from agentark.statistics import Interval, mcnemar_exact, mean_interval, paired_bootstrap, wilson
 
@@ -10,8 +10,8 @@ __all__ = [
     "Interval",
     "RoundScore",
     "RoundTally",
-    "Row",
     "Subject",
+    "SubjectRow",
     "SubjectScore",
     "Table",
     "compare",

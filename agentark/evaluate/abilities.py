@@ -40,8 +40,8 @@ class Abilities:
 
     def as_json(self) -> dict[str, Any]:
         """Return the measures as JSON values."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value.as_json() if isinstance(value, Rate) else value for name, value in found.items()}
+        rates = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value.as_json() if isinstance(value, Rate) else value for name, value in rates.items()}
 
 
 def abilities(answers: Iterable[str]) -> Abilities:
@@ -56,26 +56,26 @@ def abilities(answers: Iterable[str]) -> Abilities:
         steps.append(_steps(text))
         # The last line gives the answer.
         add("several_steps", steps[-1] > 2, 1)
-        found = calculations(text)
-        if not found:
+        calculated = calculations(text)
+        if not calculated:
             continue
-        wrong = [index for index, one in enumerate(found) if not one.right]
-        add("single_operations", sum(len(one.signs) == 1 for one in found), len(found))
-        add("linked", *_linked(found))
-        add("right_calculations", len(found) - len(wrong), len(found))
-        add("checked", len({one.left for one in found}) < len(found), 1)
+        wrong = [index for index, step in enumerate(calculated) if not step.right]
+        add("single_operations", sum(len(step.signs) == 1 for step in calculated), len(calculated))
+        add("linked", *_linked(calculated))
+        add("right_calculations", len(calculated) - len(wrong), len(calculated))
+        add("checked", len({step.left for step in calculated}) < len(calculated), 1)
         add("with_error", bool(wrong), 1)
-        add("mended", sum(_mended(found, index) for index in wrong), len(wrong))
+        add("mended", sum(_mended(calculated, index) for index in wrong), len(wrong))
     names = [field.name for field in fields(Abilities)][2:]
     rates = {name: rate(counts.get(name, [])) for name in names}
     return Abilities(len(steps), sum(steps) / len(steps) if steps else 0.0, **rates)
 
 
-def render_abilities(found: dict[str, Abilities]) -> str:
+def render_abilities(by_subject: dict[str, Abilities]) -> str:
     """Lay several subjects' measures out for a terminal, one measure a line.
 
     Args:
-        found: Measures by label.
+        by_subject: Measures by label.
     """
     rows = (
         ("several steps", "several_steps"),
@@ -86,23 +86,24 @@ def render_abilities(found: dict[str, Abilities]) -> str:
         ("answers with a wrong calculation", "with_error"),
         ("wrong calculations mended", "mended"),
     )
-    width = max(map(len, found), default=0) + 2
-    lines = ["".ljust(34) + "".join(label.rjust(max(width, 30)) for label in found)]
+    width = max(map(len, by_subject), default=0) + 2
+    lines = ["".ljust(34) + "".join(label.rjust(max(width, 30)) for label in by_subject)]
     lines.append(
-        "steps an answer".ljust(34) + "".join(f"{one.steps:.1f}".rjust(max(width, 30)) for one in found.values())
+        "steps an answer".ljust(34)
+        + "".join(f"{subject.steps:.1f}".rjust(max(width, 30)) for subject in by_subject.values())
     )
     for label, name in rows:
-        cells = (rate_cell(getattr(one, name)).rjust(max(width, 30)) for one in found.values())
+        cells = (rate_cell(getattr(subject, name)).rjust(max(width, 30)) for subject in by_subject.values())
         lines.append(label.ljust(34) + "".join(cells))
     return "\n".join(lines) + "\n"
 
 
-def rate_cell(found: Rate) -> str:
+def rate_cell(rate: Rate) -> str:
     """Write a rate as percent with its interval and its base."""
-    if found.share is None or found.interval is None:
+    if rate.share is None or rate.interval is None:
         return "-"
-    low, high = found.interval
-    return f"{100 * found.share:.1f} % [{100 * low:.1f} {100 * high:.1f}] of {found.of}"
+    low, high = rate.interval
+    return f"{100 * rate.share:.1f} % [{100 * low:.1f} {100 * high:.1f}] of {rate.of}"
 
 
 def _steps(text: str) -> int:
@@ -110,14 +111,14 @@ def _steps(text: str) -> int:
     return len(lines) if len(lines) > 1 else len([part for part in _SENTENCE.split(text) if part.strip()])
 
 
-def _linked(found: tuple[Calculation, ...]) -> tuple[int, int]:
-    earlier = {found[0].claimed.value}
+def _linked(steps: tuple[Calculation, ...]) -> tuple[int, int]:
+    earlier = {steps[0].claimed.value}
     hits = 0
-    for one in found[1:]:
-        hits += any(operand.value in earlier for operand in one.operands)
-        earlier.add(one.claimed.value)
-    return hits, len(found) - 1
+    for step in steps[1:]:
+        hits += any(operand.value in earlier for operand in step.operands)
+        earlier.add(step.claimed.value)
+    return hits, len(steps) - 1
 
 
-def _mended(found: tuple[Calculation, ...], index: int) -> bool:
-    return any(later.left == found[index].left and later.right for later in found[index + 1 :])
+def _mended(steps: tuple[Calculation, ...], index: int) -> bool:
+    return any(later.left == steps[index].left and later.right for later in steps[index + 1 :])

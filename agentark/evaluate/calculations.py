@@ -59,7 +59,7 @@ class Calculation:
 
 def calculations(text: str) -> tuple[Calculation, ...]:
     """Read the calculations of a text in order."""
-    found = []
+    judged = []
     for chain in _CHAIN.finditer(text):
         links, position = [], chain.start()
         for link in _LINK.finditer(text, chain.start(), chain.end()):
@@ -70,8 +70,8 @@ def calculations(text: str) -> tuple[Calculation, ...]:
             operands, signs = _read(text, start, end)
             claims, more = _read(text, next_start, next_end)
             if signs:
-                found.append(_judged(text, start, operands, signs, claims, more))
-    return tuple(found)
+                judged.append(_judged(text, start, operands, signs, claims, more))
+    return tuple(judged)
 
 
 def evaluate(values: list[Fraction], signs: tuple[str, ...] | list[str]) -> Fraction | None:

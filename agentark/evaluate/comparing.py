@@ -40,7 +40,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SubjectRow:
     """One subject of a table."""
 
     score: SubjectScore
@@ -63,9 +63,9 @@ class Table:
     questions: int
     resamples: int
     seed: int
-    rows: tuple[Row, ...]
+    rows: tuple[SubjectRow, ...]
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> SubjectRow:
         """Return a subject's row.
 
         Raises:
@@ -143,7 +143,7 @@ def compare(
     for score in scores:
         against = None if score.name == base else difference(score, named[base], resamples=resamples, seed=seed)
         rows.append(
-            Row(
+            SubjectRow(
                 score=score,
                 against_base=against,
                 debate_accuracy_share=_share(score.accuracy, reference.accuracy) if reference else None,
@@ -181,7 +181,7 @@ def render_text(table: Table, *, width: int = _WIDTH) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: SubjectRow) -> tuple[str, ...]:
     score, against = row.score, row.against_base
     low, high = score.interval
     gain, p = "-", "-"
@@ -211,7 +211,7 @@ def _share(value: float, whole: float) -> float | None:
     return value / whole if whole else None
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: SubjectRow) -> dict[str, Any]:
     score = row.score
     fields = (
         "name", "label", "decoding", "n", "samples", "correct", "accuracy", "unanswered", "prompt_tokens",

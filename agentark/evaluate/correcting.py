@@ -94,10 +94,10 @@ class CorrectionTally:
 
     def add(self, record: Record) -> None:
         """Count one question's reviews."""
-        found = _reviews(record, self.policy)
-        self._questions += bool(found)
+        reviews = _reviews(record, self.policy)
+        self._questions += bool(reviews)
         for name, (among, hit) in _RATES.items():
-            cases = [review for review in found if among(review)]
+            cases = [review for review in reviews if among(review)]
             if cases:
                 self._counts[name].append((sum(map(hit, cases)), len(cases)))
 
@@ -131,7 +131,7 @@ def render_corrections(measures: SelfCorrection) -> str:
         ("  peers' majority wrong", measures.broken_peers_wrong),
         ("  ... and its answer taken over (sycophancy)", measures.sycophantic),
     )
-    return "".join(f"{label:<47}{_cell(found)}\n" for label, found in rows)
+    return "".join(f"{label:<47}{_cell(rate)}\n" for label, rate in rows)
 
 
 def rate(counts: Sequence[tuple[int, int]]) -> Rate:
@@ -154,11 +154,11 @@ _RATES: dict[str, tuple[_Case, _Case]] = {
 }
 
 
-def _cell(found: Rate) -> str:
-    if found.share is None or found.interval is None:
+def _cell(rate: Rate) -> str:
+    if rate.share is None or rate.interval is None:
         return "      - (0 of 0)"
-    low, high = found.interval
-    return f"{100 * found.share:5.1f} % [{100 * low:.1f} {100 * high:.1f}] ({found.count} of {found.of})"
+    low, high = rate.interval
+    return f"{100 * rate.share:5.1f} % [{100 * low:.1f} {100 * high:.1f}] ({rate.count} of {rate.of})"
 
 
 def _reviews(record: Record, policy: Policy) -> list[_Review]:

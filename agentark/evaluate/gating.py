@@ -39,8 +39,8 @@ def decide(before: Sequence[bool], after: Sequence[bool]) -> Verdict:
     """
     if not before or len(before) != len(after):
         raise InvalidInput(f"a gate needs the same questions of both students; found {len(before)} and {len(after)}")
-    lost = sum(one and not other for one, other in zip(before, after, strict=True))
-    gained = sum(other and not one for one, other in zip(before, after, strict=True))
+    lost = sum(was_right and not other for was_right, other in zip(before, after, strict=True))
+    gained = sum(other and not was_right for was_right, other in zip(before, after, strict=True))
     return Verdict(
         questions=len(before),
         before=sum(before) / len(before),

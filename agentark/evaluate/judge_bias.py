@@ -57,8 +57,8 @@ class JudgeReport:
                 return {key: plain(item) for key, item in value.items()}
             return value
 
-        found: dict[str, Any] = plain(asdict(self))
-        return found
+        document: dict[str, Any] = plain(asdict(self))
+        return document
 
 
 def report(judged: Judged, *, judges_own: str = "") -> JudgeReport:
@@ -69,8 +69,8 @@ def report(judged: Judged, *, judges_own: str = "") -> JudgeReport:
         judges_own: The subject whose solutions the judging model itself wrote; empty for none.
     """
     by_subject: dict[str, list[Verdict]] = defaultdict(list)
-    for one in judged.verdicts:
-        by_subject[one.subject].append(one)
+    for verdict in judged.verdicts:
+        by_subject[verdict.subject].append(verdict)
     means = {}
     for subject, verdicts in by_subject.items():
         means[subject] = {quality: _mean(_per_question(verdicts, quality).values()) for quality in (*QUALITIES, "all")}
@@ -127,28 +127,30 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     return covariance / math.sqrt(spread) if spread else None
 
 
-def render_judgement(found: JudgeReport) -> str:
+def render_judgement(judgement: JudgeReport) -> str:
     """Lay a report out for a terminal."""
-    lines = ["".ljust(28) + "".join(subject.rjust(24) for subject in found.means) + "alpha".rjust(8)]
+    lines = ["".ljust(28) + "".join(subject.rjust(24) for subject in judgement.means) + "alpha".rjust(8)]
     for quality in (*QUALITIES, "all"):
-        cells = (_cell(found.means[subject][quality]).rjust(24) for subject in found.means)
-        alpha = found.alpha.get(quality)
+        cells = (_cell(judgement.means[subject][quality]).rjust(24) for subject in judgement.means)
+        alpha = judgement.alpha.get(quality)
         lines.append(quality.ljust(28) + "".join(cells) + ("-" if alpha is None else f"{alpha:.2f}").rjust(8))
     lines += [
         "",
-        f"Scores from {LOWEST} to {HIGHEST} by {found.judge}, 95 % intervals over questions; {found.repeats} repeats, "
-        f"{found.unparsed} of {found.requests} replies unreadable.",
+        f"Scores from {LOWEST} to {HIGHEST} by {judgement.judge}, 95 % intervals over questions; "
+        f"{judgement.repeats} repeats, {judgement.unparsed} of {judgement.requests} replies unreadable.",
         "alpha: agreement of the repeats (Krippendorff, ordinal); 1 is perfect, 0 is chance.",
     ]
-    for subject, value in found.length.items():
+    for subject, value in judgement.length.items():
         if value is not None:
             lines.append(f"length: correlation of length and score within {subject}: {value:+.2f}")
-    if found.length_within is not None:
-        lines.append(f"length: of two solutions of a question the longer one wins {100 * found.length_within:.0f} %")
-    if found.position is not None:
-        lines.append(f"position: first place scores {_cell(found.position, sign='+')} above last place")
-    if found.own is not None:
-        lines.append(f"own texts: score {_cell(found.own, sign='+')} above the others'; try another judge, too")
+    if judgement.length_within is not None:
+        lines.append(
+            f"length: of two solutions of a question the longer one wins {100 * judgement.length_within:.0f} %"
+        )
+    if judgement.position is not None:
+        lines.append(f"position: first place scores {_cell(judgement.position, sign='+')} above last place")
+    if judgement.own is not None:
+        lines.append(f"own texts: score {_cell(judgement.own, sign='+')} above the others'; try another judge, too")
     return "\n".join(lines) + "\n"
 
 
@@ -164,10 +166,10 @@ def _score(verdict: Verdict, quality: str) -> float:
 
 
 def _per_question(verdicts: Iterable[Verdict], quality: str = "all") -> dict[str, float]:
-    found: dict[str, list[float]] = defaultdict(list)
-    for one in verdicts:
-        found[one.question_id].append(_score(one, quality))
-    return {question: fmean(values) for question, values in found.items()}
+    by_question: dict[str, list[float]] = defaultdict(list)
+    for verdict in verdicts:
+        by_question[verdict.question_id].append(_score(verdict, quality))
+    return {question: fmean(values) for question, values in by_question.items()}
 
 
 def _mean(values: Iterable[float]) -> Mean:
@@ -176,22 +178,22 @@ def _mean(values: Iterable[float]) -> Mean:
 
 
 def _ratings(verdicts: Iterable[Verdict], quality: str) -> list[list[int]]:
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for one in verdicts:
-        found[one.question_id, one.subject].append(int(_score(one, quality)))
-    return list(found.values())
+    ratings: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for verdict in verdicts:
+        ratings[verdict.question_id, verdict.subject].append(int(_score(verdict, quality)))
+    return list(ratings.values())
 
 
 def _length_correlation(verdicts: Sequence[Verdict]) -> float | None:
     scores = _per_question(verdicts)
-    lengths = {one.question_id: float(one.length) for one in verdicts}
+    lengths = {verdict.question_id: float(verdict.length) for verdict in verdicts}
     return spearman([lengths[question] for question in scores], list(scores.values()))
 
 
 def _longer_wins(verdicts: Iterable[Verdict]) -> float | None:
     replies: dict[tuple[str, int], list[Verdict]] = defaultdict(list)
-    for one in verdicts:
-        replies[one.question_id, one.repeat].append(one)
+    for verdict in verdicts:
+        replies[verdict.question_id, verdict.repeat].append(verdict)
     wins = []
     for shown in replies.values():
         for longer in shown:
@@ -205,9 +207,9 @@ def _longer_wins(verdicts: Iterable[Verdict]) -> float | None:
 def _position(verdicts: Iterable[Verdict]) -> Mean | None:
     """First place minus last place of one and the same solution, so that who stands where does not matter."""
     places: dict[tuple[str, str], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    for one in verdicts:
-        if one.shown > 1 and one.position in (0, one.shown - 1):
-            places[one.question_id, one.subject][one.position != 0].append(_score(one, "all"))
+    for verdict in verdicts:
+        if verdict.shown > 1 and verdict.position in (0, verdict.shown - 1):
+            places[verdict.question_id, verdict.subject][verdict.position != 0].append(_score(verdict, "all"))
     gaps: dict[str, list[float]] = defaultdict(list)
     for (question, _), (first, last) in places.items():
         if first and last:
@@ -217,7 +219,9 @@ def _position(verdicts: Iterable[Verdict]) -> Mean | None:
 
 def _own(by_subject: Mapping[str, Sequence[Verdict]], judges_own: str) -> Mean | None:
     own = _per_question(by_subject.get(judges_own, ()))
-    others = _per_question(one for subject, found in by_subject.items() if subject != judges_own for one in found)
+    others = _per_question(
+        verdict for subject, judged in by_subject.items() if subject != judges_own for verdict in judged
+    )
     shared = sorted(own.keys() & others.keys())
     return _mean(own[question] - others[question] for question in shared) if shared else None
 

@@ -108,8 +108,8 @@ async def judge(
         EngineError: If a request fails.
     """
     questions: dict[str, list[Solution]] = {}
-    for one in solutions:
-        questions.setdefault(one.question_id, []).append(one)
+    for solution in solutions:
+        questions.setdefault(solution.question_id, []).append(solution)
     _refuse(questions, repeats)
     free = asyncio.Semaphore(concurrency)
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
@@ -124,8 +124,8 @@ async def judge(
         if scores is None:
             return reply.model, None
         return reply.model, [
-            Verdict(question_id, one.subject, repeat, place, len(shown), len(one.text), found)
-            for place, (one, found) in enumerate(zip(shown, scores, strict=True))
+            Verdict(question_id, solution.subject, repeat, place, len(shown), len(solution.text), score)
+            for place, (solution, score) in enumerate(zip(shown, scores, strict=True))
         ]
 
     replies = await asyncio.gather(*(ask(question, repeat) for question in questions for repeat in range(repeats)))
@@ -133,8 +133,8 @@ async def judge(
         judge=replies[0][0],
         repeats=repeats,
         requests=len(replies),
-        unparsed=sum(found is None for _, found in replies),
-        verdicts=tuple(one for _, found in replies if found is not None for one in found),
+        unparsed=sum(verdicts is None for _, verdicts in replies),
+        verdicts=tuple(verdict for _, verdicts in replies if verdicts is not None for verdict in verdicts),
     )
 
 
@@ -146,7 +146,7 @@ def judge_prompt(shown: Sequence[Solution], qualities: Sequence[Quality]) -> str
         qualities: All four, in the order in which they are explained.
     """
     rubric = "\n".join(f"- {quality}: {_ANCHORS[quality]}" for quality in qualities)
-    texts = "\n\n".join(f"=== Solution {i} ===\n{one.text.strip()}" for i, one in enumerate(shown, 1))
+    texts = "\n\n".join(f"=== Solution {i} ===\n{solution.text.strip()}" for i, solution in enumerate(shown, 1))
     example = dict.fromkeys(qualities, 3)
     wanted = json.dumps({str(i): example for i in range(1, len(shown) + 1)})
     return (
@@ -172,14 +172,14 @@ def parse(reply: str, shown: int) -> list[dict[Quality, int]] | None:
     text = reply.strip()
     fenced = _FENCED.fullmatch(text)
     try:
-        found = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once)
+        document = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or set(found) != {str(i) for i in range(1, shown + 1)}:
+    if not isinstance(document, dict) or set(document) != {str(i) for i in range(1, shown + 1)}:
         return None
     out: list[dict[Quality, int]] = []
     for place in range(1, shown + 1):
-        scores = found[str(place)]
+        scores = document[str(place)]
         if not isinstance(scores, dict) or set(scores) != set(QUALITIES):
             return None
         if not all(type(value) is int and LOWEST <= value <= HIGHEST for value in scores.values()):
@@ -189,10 +189,10 @@ def parse(reply: str, shown: int) -> list[dict[Quality, int]] | None:
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise ValueError("a name stands twice")
-    return found
+    return fields
 
 
 def _draw(seed: int, question_id: str, repeat: int) -> random.Random:
@@ -203,8 +203,8 @@ def _draw(seed: int, question_id: str, repeat: int) -> random.Random:
 def _refuse(questions: dict[str, list[Solution]], repeats: int) -> None:
     if not questions or repeats < 1:
         raise InvalidInput(f"judge: {len(questions)} questions, {repeats} repeats; at least 1 of each is needed")
-    for question_id, found in questions.items():
-        if len({one.subject for one in found}) < len(found):
+    for question_id, answers in questions.items():
+        if len({answer.subject for answer in answers}) < len(answers):
             raise InvalidInput(
                 f"judge: question {question_id!r} has two solutions of one subject; give every row its own 'id', or "
                 "say in 'subject' whose solution it is"

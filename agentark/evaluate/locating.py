@@ -73,15 +73,15 @@ def plant(id: str, question: str, solution: str, rng: random.Random) -> Case | N
     Returns:
         The case; None if the solution has no such step, holds an error already, or cannot be calculated on.
     """
-    found = calculations(solution)
-    if not found or not all(one.right for one in found):
+    steps = calculations(solution)
+    if not steps or not all(step.right for step in steps):
         return None
-    for index in rng.sample(range(len(found)), len(found)):
+    for index in rng.sample(range(len(steps)), len(steps)):
         for error in rng.sample((-10, -2, -1, 1, 2, 10), 6):
-            changed = _spread(solution, found, index, error)
+            changed = _spread(solution, steps, index, error)
             if changed is not None:
-                one = found[index]
-                return Case(id, question, changed, _step_number(solution, one.start), one.left)
+                step = steps[index]
+                return Case(id, question, changed, _step_number(solution, step.start), step.left)
     return None
 
 
@@ -100,7 +100,7 @@ def outcome(case: Case, critique: str) -> Outcome:
     named = _STEP.search(faults[0])
     if named:
         return "Named" if int(named[1]) == case.step else "OtherStep"
-    lefts = {one.left for one in calculations(faults[0])}
+    lefts = {step.left for step in calculations(faults[0])}
     if lefts:
         return "Named" if case.left in lefts else "OtherStep"
     return "NoStep"
@@ -133,35 +133,35 @@ async def localise(
 def tally(cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Localisation:
     """Count the outcomes of some cases."""
     pairs = list(zip(cases, outcomes, strict=True))
-    planted = [found for case, found in pairs if case.step]
-    alarms = [found for case, found in pairs if not case.step]
+    planted = [finding for case, finding in pairs if case.step]
+    alarms = [finding for case, finding in pairs if not case.step]
     fault = ("Named", "OtherStep", "NoStep")
     return Localisation(
         planted=len(planted),
-        named=rate([(found == "Named", 1) for found in planted]),
-        noticed=rate([(found in fault, 1) for found in planted]),
-        false_alarms=rate([(found in fault, 1) for found in alarms]),
-        unreviewed=[found for _, found in pairs].count("NoReview"),
+        named=rate([(finding == "Named", 1) for finding in planted]),
+        noticed=rate([(finding in fault, 1) for finding in planted]),
+        false_alarms=rate([(finding in fault, 1) for finding in alarms]),
+        unreviewed=[finding for _, finding in pairs].count("NoReview"),
     )
 
 
-def _spread(text: str, found: Sequence[Calculation], index: int, error: int) -> str | None:
+def _spread(text: str, steps: Sequence[Calculation], index: int, error: int) -> str | None:
     """Change one result and calculate on; None where a value would not be a whole number above 0."""
-    now = {found[index].claimed.value: found[index].claimed.value + error}
-    edits = {(found[index].claimed.start, found[index].claimed.end): now[found[index].claimed.value]}
-    for one in found[index + 1 :]:
-        values = [now.get(operand.value, operand.value) for operand in one.operands]
+    now = {steps[index].claimed.value: steps[index].claimed.value + error}
+    edits = {(steps[index].claimed.start, steps[index].claimed.end): now[steps[index].claimed.value]}
+    for step in steps[index + 1 :]:
+        values = [now.get(operand.value, operand.value) for operand in step.operands]
         edits |= {
             (operand.start, operand.end): value
-            for operand, value in zip(one.operands, values, strict=True)
+            for operand, value in zip(step.operands, values, strict=True)
             if value != operand.value
         }
-        result = evaluate(values, one.signs)
+        result = evaluate(values, step.signs)
         if result is None:
             return None
-        if result != one.claimed.value:
-            edits[one.claimed.start, one.claimed.end] = now[one.claimed.value] = result
-    last = found[-1]
+        if result != step.claimed.value:
+            edits[step.claimed.start, step.claimed.end] = now[step.claimed.value] = result
+    last = steps[-1]
     if last.claimed.value not in now:
         return None  # the error would not reach the answer
     for number in _NUMBER.finditer(text, last.end):

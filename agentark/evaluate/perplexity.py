@@ -136,12 +136,12 @@ def measure(model: Path, traces: Sequence[Trace], *, batch_tokens: int = 8192) -
     reads = int(network.config.get_text_config().max_position_embeddings)
     fitting = [(ids, wanted) for ids, wanted in encoded if len(ids) <= reads]
     measured = [(ids, wanted) for ids, wanted in fitting if wanted]
-    found: list[list[float]] = [[] for _ in measured]
+    losses: list[list[float]] = [[] for _ in measured]
     for batch in _batches([len(ids) for ids, _ in measured], batch_tokens):
         for index, values in zip(batch, _log_probabilities(network, [measured[i] for i in batch]), strict=True):
-            found[index] = values
+            losses[index] = values
     return from_log_probabilities(
-        found, without_reasoning=len(fitting) - len(measured), too_long=len(encoded) - len(fitting)
+        losses, without_reasoning=len(fitting) - len(measured), too_long=len(encoded) - len(fitting)
     )
 
 

@@ -179,10 +179,10 @@ def _refuse_uneven(subject: Subject, seen: Counter[str]) -> None:
         raise InvalidInput(f"{subject.name}: no records to score; did its evaluation run, and on which questions?")
     uneven = {question for question, count in seen.items() if count != subject.samples}
     if uneven:
-        found = sorted({seen[question] for question in uneven})
+        sizes = sorted({seen[question] for question in uneven})
         raise InvalidInput(
             f"{subject.name}: expected {subject.samples} record(s) of each question, found "
-            f"{' or '.join(map(str, found))} of {_named(uneven)}; give each question's records exactly once"
+            f"{' or '.join(map(str, sizes))} of {_named(uneven)}; give each question's records exactly once"
         )
 
 

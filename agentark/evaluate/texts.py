@@ -102,11 +102,11 @@ def score_texts(
     return tuple(scored[metric] for metric in metrics)
 
 
-def _f1(found: Sequence[str], gold: Sequence[str]) -> float:
-    if not found or not gold:
-        return float(found == gold)
-    common = (Counter(found) & Counter(gold)).total()
-    return 2 * common / (len(found) + len(gold))
+def _f1(words: Sequence[str], gold: Sequence[str]) -> float:
+    if not words or not gold:
+        return float(words == gold)
+    common = (Counter(words) & Counter(gold)).total()
+    return 2 * common / (len(words) + len(gold))
 
 
 def _rouge(
@@ -117,10 +117,10 @@ def _rouge(
     except ModuleNotFoundError as error:
         raise _missing("ROUGE", error) from error
     scorer = RougeScorer([_ROUGE[metric] for metric in metrics], use_stemmer=True)
-    found = [scorer.score_multi(golds, text) for text, golds in zip(predictions, references, strict=True)]
+    scores = [scorer.score_multi(golds, text) for text, golds in zip(predictions, references, strict=True)]
     definition = f"rouge-score {version('rouge-score')}, F-measure, Porter stemmer"
     return {
-        metric: _shares(metric, [float(one[_ROUGE[metric]].fmeasure) for one in found], definition)
+        metric: _shares(metric, [float(score[_ROUGE[metric]].fmeasure) for score in scores], definition)
         for metric in metrics
     }
 
@@ -154,8 +154,8 @@ def _bert_score(
     values = [0.0] * len(predictions)
     if said:
         scorer = BERTScorer(model_type=str(encoder), num_layers=layers, device=placement("inference").device)
-        _, _, found = scorer.score([predictions[i] for i in said], [list(references[i]) for i in said])
-        for i, value in zip(said, found.tolist(), strict=True):
+        _, _, f1 = scorer.score([predictions[i] for i in said], [list(references[i]) for i in said])
+        for i, value in zip(said, f1.tolist(), strict=True):
             values[i] = value
     definition = f"bert-score {version('bert-score')}, F, {encoder.name}, layer {layers}, no idf, not rescaled"
     return TextScore("BERTScore", len(values), sum(values) / len(values), None, tuple(values), definition)

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ProcessEnding:
     """How a process that failed came to its end."""
 
     exit_code: int
@@ -83,12 +83,12 @@ def have_met(folder: Path) -> bool:
     return any(folder.glob("*.met"))
 
 
-def read_endings(folder: Path) -> Ending | None:
+def read_endings(folder: Path) -> ProcessEnding | None:
     """What the processes of a launcher left: the first failure, else the first interruption; None where all is well.
 
     When one fails the others are stopped, so what they say about that is only its consequence.
     """
-    endings = [Ending(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    endings = [ProcessEnding(**json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
     return min(endings, key=lambda ending: ending.exit_code == Interrupted.exit_code, default=None)
 
 
@@ -96,13 +96,13 @@ def _word(environment: Mapping[str, str], kind: str) -> Path:
     return Path(environment[OUTCOMES]) / f"{int(environment['RANK']):06d}.{kind}"
 
 
-def _ending(error: Exception, environment: Mapping[str, str]) -> Ending:
+def _ending(error: Exception, environment: Mapping[str, str]) -> ProcessEnding:
     text = _without_secrets(str(error), environment)
     if not isinstance(error, AgentArkError):
         lines = text.strip().splitlines()
-        return Ending(1, "Unforeseen", f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
+        return ProcessEnding(1, "Unforeseen", f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
     kind = _class_of(error.exit_code)
-    return Ending(error.exit_code, "Failed" if kind is AgentArkError else kind.__name__, text)
+    return ProcessEnding(error.exit_code, "Failed" if kind is AgentArkError else kind.__name__, text)
 
 
 def _class_of(exit_code: int) -> type[AgentArkError]:

@@ -32,12 +32,10 @@ class HttpEngine:
 
     @property
     def model(self) -> str:
-        """Name of the model."""
         return self._connection.model
 
     @property
     def requests(self) -> int:
-        """Requests answered."""
         return self._connection.requests
 
     @property

@@ -51,9 +51,9 @@ def lost_role(text: str, messages: Sequence[Message]) -> str:
     whole, begin = " ".join(text.split()), 0
     for message in messages:
         content = " ".join(message.content.split())
-        found = whole.find(content, 0 if message.role == "system" else begin)
-        if found < 0:
+        position = whole.find(content, 0 if message.role == "system" else begin)
+        if position < 0:
             return message.role
         if message.role != "system":
-            begin = found + len(content)
+            begin = position + len(content)
     return ""

@@ -62,7 +62,6 @@ class VllmEngine:
 
     @property
     def model(self) -> str:
-        """Name of the model."""
         return self._name
 
     async def chat(self, messages: Sequence[Message], *, sampling: Sampling, n: int = 1, seed: int) -> Reply:
@@ -102,8 +101,9 @@ class VllmEngine:
 
     async def _encode(self, messages: Sequence[Message]) -> list[int]:
         if self._tokenizer is None:
-            found = self._engine.get_tokenizer()
-            self._tokenizer = await found if asyncio.iscoroutine(found) else found  # Depends on the version.
+            tokenizer = self._engine.get_tokenizer()
+            # Depends on the version.
+            self._tokenizer = await tokenizer if asyncio.iscoroutine(tokenizer) else tokenizer
         ids: list[int] = self._tokenizer(render(self._tokenizer, messages), add_special_tokens=False)["input_ids"]
         return ids
 

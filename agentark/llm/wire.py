@@ -127,8 +127,8 @@ def _text(message: Mapping[str, Any]) -> tuple[str, str]:
         content, reported = "".join(_texts(content)), reported or thoughts
     if not isinstance(content, str) or not isinstance(reported, str):
         raise Malformed("a choice's content is not a text")
-    text, found = split_reasoning(content)
-    return text, "\n".join(part for part in (reported, found) if part)
+    text, reasoning = split_reasoning(content)
+    return text, "\n".join(part for part in (reported, reasoning) if part)
 
 
 def _texts(parts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -168,11 +168,11 @@ def _spread(total: int, lengths: Sequence[int]) -> list[int]:
     whole = sum(lengths)
     shares = lengths if whole else [1] * len(lengths)
     whole = whole or len(lengths)
-    counts, seen, given = [], 0, 0
+    counts, seen, assigned = [], 0, 0
     for length in shares:
         seen += length
-        counts.append(round(total * seen / whole) - given)
-        given += counts[-1]
+        counts.append(round(total * seen / whole) - assigned)
+        assigned += counts[-1]
     return counts
 
 

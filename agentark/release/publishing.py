@@ -72,17 +72,17 @@ def promote(store: Store, name: str, version: int | None = None) -> Current:
 
 def _created(store: Store, content: VersionContent) -> ReleasedVersion:
     versions, unreadable = list_versions(store, content.name)
-    same = next((one for one in versions if _is_same(one, content)), None)
+    same = next((version for version in versions if _is_same(version, content)), None)
     if same is not None:
         return same
     # A damaged record of another version is no reason to lose this one; at worst a content has two numbers.
     for error in unreadable.values():
         _log.warning("passed over: %s", error)
-    number = max((*unreadable, *(one.version for one in versions)), default=0) + 1
+    number = max((*unreadable, *(version.version for version in versions)), default=0) + 1
     while True:
-        made = ReleasedVersion(version=number, **dict(content))
-        if store.create(release_path(content.name, f"{number}.json"), made.model_dump_json(indent=1).encode()):
-            return made
+        created = ReleasedVersion(version=number, **dict(content))
+        if store.create(release_path(content.name, f"{number}.json"), created.model_dump_json(indent=1).encode()):
+            return created
         # Somebody was faster: another stage, or another attempt at this one.
         there = readable(partial(read_release, store, content.name, number))
         if isinstance(there, ReleasedVersion) and _is_same(there, content):
@@ -90,9 +90,9 @@ def _created(store: Store, content: VersionContent) -> ReleasedVersion:
         number += 1
 
 
-def _is_same(one: ReleasedVersion, content: VersionContent) -> bool:
+def _is_same(version: ReleasedVersion, content: VersionContent) -> bool:
     # The key alone would not do: a training that is run again after its result was deleted may give other weights.
-    return one.lineage.stage_key == content.lineage.stage_key and one.digest == content.digest
+    return version.lineage.stage_key == content.lineage.stage_key and version.digest == content.digest
 
 
 def _settle(store: Store, name: str) -> Current:

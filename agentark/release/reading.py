@@ -17,8 +17,6 @@ _Record = TypeVar("_Record", bound=BaseModel)
 
 
 class VersionList(NamedTuple):
-    """The versions of a release."""
-
     readable: list[ReleasedVersion]
     """Oldest first."""
     unreadable: dict[int, StoreError]
@@ -66,10 +64,10 @@ def list_versions(store: Store, name: str) -> VersionList:
         InvalidInput: The name is none that a release can have.
         StoreError: The store cannot be asked.
     """
-    found = {number: readable(partial(read_release, store, name, number)) for number in version_numbers(store, name)}
+    versions = {number: readable(partial(read_release, store, name, number)) for number in version_numbers(store, name)}
     return VersionList(
-        [version for version in found.values() if isinstance(version, ReleasedVersion)],
-        {number: error for number, error in found.items() if isinstance(error, StoreError)},
+        [version for version in versions.values() if isinstance(version, ReleasedVersion)],
+        {number: error for number, error in versions.items() if isinstance(error, StoreError)},
     )
 
 
@@ -127,16 +125,16 @@ def release_with(store: Store, uri: str, digest: str) -> ReleasedVersion:
     """
     name, version = parse_address(uri)
     if version is None:
-        found, unreadable = list_versions(store, name)
+        versions, unreadable = list_versions(store, name)
     else:
-        found, unreadable = [read_release(store, name, version)], {}
-    for one in reversed(found):
-        if one.digest == digest:
-            return one
+        versions, unreadable = [read_release(store, name, version)], {}
+    for released in reversed(versions):
+        if released.digest == digest:
+            return released
     if unreadable:
         # One of these may be it.
         raise StoreError("\n".join(map(str, unreadable.values())))
-    there = ", ".join(f"{one.version} is {one.digest[:19]}" for one in found) or "none"
+    there = ", ".join(f"{version.version} is {version.digest[:19]}" for version in versions) or "none"
     raise InvalidInput(
         f"{uri}: the run was planned with {digest}, which no version in {store.uri} has ({there}); restore its record, "
         "or plan the run again with a version that is there"

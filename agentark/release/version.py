@@ -90,8 +90,6 @@ class VersionContent(_Part):
 
 
 class ReleasedVersion(VersionContent):
-    """A version of a released model."""
-
     version: int = Field(ge=1)
 
     def uri_in(self, store: Store) -> str:

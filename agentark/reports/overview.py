@@ -10,8 +10,6 @@ from agentark.store import RunRecord, Store, list_runs, read_manifest, readable
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A run in a list."""
-
     run: str
     """Its id."""
     name: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentark.errors import InvalidInput
-from agentark.evaluate.figures import Point, Series
+from agentark.evaluate.plots import Point, Series
 from agentark.reports.results import read_results
 from agentark.store import RunRecord, Store
 

@@ -26,7 +26,7 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QuestionSolutions:
     """All solutions of one question."""
 
     solutions: list[Solution]
@@ -41,43 +41,43 @@ class Question:
         sizes = sorted((sum(len(window.ids) for window in one.windows) for one in self.solutions), reverse=True)
         return sum(sizes[:most])
 
-    def drawn(self, most: int, rng: random.Random) -> "Question":
+    def drawn(self, most: int, rng: random.Random) -> "QuestionSolutions":
         """The same with at most so many solutions, among them right and wrong steps."""
         if len(self.solutions) <= most:
             return self
         order = rng.sample(self.solutions, len(self.solutions))
-        chosen = Question(order[:most])
+        chosen = QuestionSolutions(order[:most])
         if self.contrasts() and not chosen.contrasts():
-            other = next(one for one in order[most:] if Question([*chosen.solutions, one]).contrasts())
-            chosen = Question([*chosen.solutions[:-1], other])
+            other = next(one for one in order[most:] if QuestionSolutions([*chosen.solutions, one]).contrasts())
+            chosen = QuestionSolutions([*chosen.solutions[:-1], other])
         return chosen
 
 
-class Ordered(Dataset[Question]):
+class Ordered(Dataset[QuestionSolutions]):
     """Questions in the order of training."""
 
-    def __init__(self, questions: Sequence[Question]) -> None:
+    def __init__(self, questions: Sequence[QuestionSolutions]) -> None:
         self._questions = questions
 
     def __len__(self) -> int:
         """Their number, repetitions counted."""
         return len(self._questions)
 
-    def __getitem__(self, index: int) -> Question:
+    def __getitem__(self, index: int) -> QuestionSolutions:
         """The question at a place in the order."""
         return self._questions[index]
 
 
-def in_order(questions: Sequence[Question], *, count: int, params: PRMParams) -> Ordered:
+def in_order(questions: Sequence[QuestionSolutions], *, count: int, params: PRMParams) -> Ordered:
     """Lay out `count` questions: each pass in an order of its own, solutions drawn anew; the same for the same seed."""
     rng = random.Random(params.seed)
-    laid: list[Question] = []
+    laid: list[QuestionSolutions] = []
     while len(laid) < count:
         laid += [question.drawn(params.solutions, rng) for question in rng.sample(questions, len(questions))]
     return Ordered(laid[:count])
 
 
-def collate(questions: Sequence[Question]) -> dict[str, Any]:
+def collate(questions: Sequence[QuestionSolutions]) -> dict[str, Any]:
     """Questions stay as they are; tensors are made per micro-batch."""
     return {"questions": list(questions)}
 
@@ -110,7 +110,7 @@ class PRMTrainer(Trainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """Return this micro-batch's share of the step's loss; DDP averages over processes."""
-        questions: list[Question] = inputs["questions"]
+        questions: list[QuestionSolutions] = inputs["questions"]
         windows = [window for one in questions for solution in one.solutions for window in solution.windows]
         wants_hidden = self._params.loss == "Representation"
         logits, hidden = step_logits(model, windows, self._pad, hidden=wants_hidden)

@@ -21,7 +21,7 @@ from agentark.reward.params import PRMParams, PRMResult, StepLoss
 from agentark.reward.rows import PRMRow, read_rows
 from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
-from agentark.reward.trainer import Phases, PRMTrainer, Question, Solution, collate, in_order, projector_for
+from agentark.reward.trainer import Phases, PRMTrainer, QuestionSolutions, Solution, collate, in_order, projector_for
 from agentark.training.arguments import divided, micro_batch, trainer_arguments
 from agentark.training.checkpoints import Checkpoint, Checkpoints
 from agentark.training.harness import Recipe, run
@@ -198,7 +198,7 @@ def _score_rows(prm: PRM, rows: Sequence[PRMRow]) -> list[ScoredSolution]:
     ]
 
 
-def _questions(rows: Sequence[PRMRow], tokenizer: Any, max_length: int) -> list[Question]:
+def _questions(rows: Sequence[PRMRow], tokenizer: Any, max_length: int) -> list[QuestionSolutions]:
     grouped: dict[str, list[Solution]] = {}
     for row in rows:
         known = [step for step in row.steps if step.label is not None and step.weight > 0]
@@ -209,10 +209,10 @@ def _questions(rows: Sequence[PRMRow], tokenizer: Any, max_length: int) -> list[
         windows = encode(tokenizer, prompt, row.solution, spans, max_length=max_length)
         labels = [float(step.label or 0.0) for step in known]
         grouped.setdefault(row.question, []).append(Solution(windows, labels, [step.weight for step in known]))
-    return [Question(solutions) for solutions in grouped.values()]
+    return [QuestionSolutions(solutions) for solutions in grouped.values()]
 
 
-def _usable(questions: list[Question], params: PRMParams, rows: Path) -> list[Question]:
+def _usable(questions: list[QuestionSolutions], params: PRMParams, rows: Path) -> list[QuestionSolutions]:
     """The questions that a loss can learn from."""
     contrasting = [question for question in questions if question.contrasts()]
     if not contrasting:

@@ -112,13 +112,13 @@ def _memory() -> Path:
 
 def _remembered() -> dict[str, str]:
     try:
-        found = json.loads(_memory().read_bytes())
+        memory = json.loads(_memory().read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         _log.warning("%s: cannot be read and is ignored: %s", _memory(), error)
         return {}
-    return {str(name): str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+    return {str(name): str(digest) for name, digest in memory.items()} if isinstance(memory, dict) else {}
 
 
 def _remember(name: str, digest: str) -> None:

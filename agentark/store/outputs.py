@@ -66,16 +66,16 @@ def fetch(store: Store, output: Output, target: Path) -> Path:
     """
     if store.stat(output.path) is not None:
         store.download(output.path, target)
-        found = sha256_file(target)
+        digest = sha256_file(target)
     else:
         for entry in store.entries(output.path):
             store.download(entry.path, target / entry.path.removeprefix(f"{output.path}/"))
         # No object and no folder: the plain download raises NotFound with the store's own words.
         if not target.is_dir():
             store.download(output.path, target)
-        found = sha256_tree(target)
-    if found != output.sha256:
-        raise StoreError(f"store {store.uri}: {output.path} {_differs(output, found)}")
+        digest = sha256_tree(target)
+    if digest != output.sha256:
+        raise StoreError(f"store {store.uri}: {output.path} {_differs(output, digest)}")
     return target
 
 
@@ -90,8 +90,8 @@ def check_size(store: Store, name: str, output: Output) -> None:
     if not sizes:
         raise StoreError(f"store {store.uri}: output {name!r} is missing, nothing lies at {output.path}")
     if sum(sizes) != output.bytes:
-        found = f"output {name!r} at {output.path} has {sum(sizes)} bytes"
-        raise StoreError(f"store {store.uri}: {found}, its manifest says {output.bytes}")
+        actual = f"output {name!r} at {output.path} has {sum(sizes)} bytes"
+        raise StoreError(f"store {store.uri}: {actual}, its manifest says {output.bytes}")
 
 
 def check_digest(store: Store, name: str, output: Output) -> None:
@@ -102,19 +102,19 @@ def check_digest(store: Store, name: str, output: Output) -> None:
     """
     entry = store.stat(output.path)
     if entry:
-        found = _digest(store, entry.path, entry.size)
+        digest = _digest(store, entry.path, entry.size)
     else:
         digests = {
             item.path.removeprefix(f"{output.path}/"): _digest(store, item.path, item.size)
             for item in store.entries(output.path)
         }
-        found = tree_digest(digests)
-    if found != output.sha256:
-        raise StoreError(f"store {store.uri}: output {name!r} at {output.path} {_differs(output, found)}")
+        digest = tree_digest(digests)
+    if digest != output.sha256:
+        raise StoreError(f"store {store.uri}: output {name!r} at {output.path} {_differs(output, digest)}")
 
 
-def _differs(output: Output, found: str) -> str:
-    return f"has sha256 {found[:16]}..., its manifest says {output.sha256[:16]}...: it was changed or damaged"
+def _differs(output: Output, actual: str) -> str:
+    return f"has sha256 {actual[:16]}..., its manifest says {output.sha256[:16]}...: it was changed or damaged"
 
 
 def _digest(store: Store, path: str, size: int) -> str:

@@ -176,11 +176,11 @@ def read_progress(store: Store, kind: str, key: str) -> Progress | None:
         StoreError: If what lies there is no progress.
     """
     paths = [stage_path(kind, key, *_place(ALL)), *_of_workers(store, kind, key)]
-    found = [progress for path in paths if (progress := _read(store, path)) is not None]
-    if not found:
+    workers = [progress for path in paths if (progress := _read(store, path)) is not None]
+    if not workers:
         return None
-    latest = max(found, key=lambda one: one.heartbeat_at)
-    return _sum([one for one in found if one.workers == latest.workers])
+    latest = max(workers, key=lambda progress: progress.heartbeat_at)
+    return _sum([progress for progress in workers if progress.workers == latest.workers])
 
 
 def _place(share: Share) -> tuple[str, ...]:

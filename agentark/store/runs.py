@@ -32,8 +32,6 @@ class RunStage(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """One run of a manifest."""
-
     model_config = ConfigDict(frozen=True)
 
     run_id: str
@@ -64,8 +62,6 @@ class UnreadableRun(NamedTuple):
 
 
 class RunList(NamedTuple):
-    """The runs of a store."""
-
     records: tuple[RunRecord, ...]
     unreadable: tuple[UnreadableRun, ...]
 
@@ -90,9 +86,9 @@ def read_run(store: Store, run: str, *, namespace: str = "default") -> RunRecord
     """
     paths = list(_paths(store, namespace))
     by_id = [path for path in paths if _id(path) == run]
-    found = by_id or [path for path in paths if path.split("/")[2] == run]
-    if found:
-        records, unreadable = _read_each(store, found)
+    matching = by_id or [path for path in paths if path.split("/")[2] == run]
+    if matching:
+        records, unreadable = _read_each(store, matching)
         if unreadable and not records:
             raise unreadable[0].error
         for record in unreadable:

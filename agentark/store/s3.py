@@ -125,9 +125,9 @@ class S3Store:
             return list(self._client.list_objects(self._place.bucket, prefix=start, recursive=True))
 
         with self._errors("list", prefix):
-            found = [self._entry(item) for item in self._tried(listing)]
+            entries = [self._entry(item) for item in self._tried(listing)]
         # Sorted here: not every server lists in the order of the full keys.
-        for entry in sorted(found):
+        for entry in sorted(entries):
             if not entry.path.startswith(f"{RESERVED}/") and not entry.path.endswith("/"):
                 yield entry
 

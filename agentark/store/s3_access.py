@@ -113,17 +113,17 @@ def _credentials(access_key: str, secret_key: str) -> tuple[str, str, str]:
     if access_key:
         return access_key, secret_key, ""
     if access := _environment("AWS_ACCESS_KEY_ID"):
-        found = access, _environment("AWS_SECRET_ACCESS_KEY"), _environment("AWS_SESSION_TOKEN")
+        credentials = access, _environment("AWS_SECRET_ACCESS_KEY"), _environment("AWS_SESSION_TOKEN")
         missing = "AWS_SECRET_ACCESS_KEY"
     elif access := _environment("MINIO_ACCESS_KEY"):
-        found, missing = (access, _environment("MINIO_SECRET_KEY"), ""), "MINIO_SECRET_KEY"
+        credentials, missing = (access, _environment("MINIO_SECRET_KEY"), ""), "MINIO_SECRET_KEY"
     elif access := _environment("MINIO_ROOT_USER"):
-        found, missing = (access, _environment("MINIO_ROOT_PASSWORD"), ""), "MINIO_ROOT_PASSWORD"
+        credentials, missing = (access, _environment("MINIO_ROOT_PASSWORD"), ""), "MINIO_ROOT_PASSWORD"
     else:
         raise InvalidInput("S3 credentials: none found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    if not found[1]:
+    if not credentials[1]:
         raise InvalidInput(f"S3 credentials: the access key is set but {missing} is not; set both")
-    return found
+    return credentials
 
 
 def _environment(*names: str) -> str:

@@ -95,8 +95,8 @@ def _medmcqa(row: Mapping[str, object]) -> Sequence[Fields]:
     asked = f"{question}\n{listed}"
     right = row.get("cop")
     if right is None or right == -1:
-        found = "found -1 (the label of the unlabelled test split)" if right == -1 else _missing(row, "cop")
-        lacks = f"field 'cop': no gold answer: {found}; use a labelled split such as validation"
+        problem = "found -1 (the label of the unlabelled test split)" if right == -1 else _missing(row, "cop")
+        lacks = f"field 'cop': no gold answer: {problem}; use a labelled split such as validation"
         return [Fields(asked, "", choices, _identity(row), lacks)]
     if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right <= 3:
         raise InvalidInput(
@@ -117,37 +117,37 @@ def _jsonl(row: Mapping[str, object]) -> Sequence[Fields]:
 
 
 def _text(row: Mapping[str, object], name: str) -> str:
-    found = row.get(name)
-    if found is None:
+    value = row.get(name)
+    if value is None:
         raise InvalidInput(f"field {name!r}: {_missing(row, name)}")
-    if not isinstance(found, str):
-        raise InvalidInput(f"field {name!r}: must be a text, found {_shown(found)}")
+    if not isinstance(value, str):
+        raise InvalidInput(f"field {name!r}: must be a text, found {_shown(value)}")
     try:
-        found.encode()
+        value.encode()
     except UnicodeEncodeError:
-        raise InvalidInput(f"field {name!r}: half of a surrogate pair in {_shown(found)}; export it again") from None
-    if not found.strip():
+        raise InvalidInput(f"field {name!r}: half of a surrogate pair in {_shown(value)}; export it again") from None
+    if not value.strip():
         raise InvalidInput(f"field {name!r}: empty; give it a text or remove the row")
-    return found.strip()
+    return value.strip()
 
 
 def _lacks_text(row: Mapping[str, object], name: str) -> str:
     """Say why a row has nothing in a field; empty where it has something, right or wrong."""
-    found = row.get(name)
-    if found is None:
+    value = row.get(name)
+    if value is None:
         return f"field {name!r}: {_missing(row, name)}"
-    if isinstance(found, str) and not found.strip():
+    if isinstance(value, str) and not value.strip():
         return f"field {name!r}: empty; give it a text or remove the row"
     return ""
 
 
 def _identity(row: Mapping[str, object]) -> str:
-    found = row.get("id")
-    if found is None:
+    value = row.get("id")
+    if value is None:
         return ""
-    if isinstance(found, bool) or not isinstance(found, str | int) or not str(found).strip():
-        raise InvalidInput(f"field 'id': must be a text or a whole number, found {_shown(found)}")
-    return _text({"id": str(found)}, "id")
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise InvalidInput(f"field 'id': must be a text or a whole number, found {_shown(value)}")
+    return _text({"id": str(value)}, "id")
 
 
 def _missing(row: Mapping[str, object], name: str) -> str:
@@ -156,8 +156,8 @@ def _missing(row: Mapping[str, object], name: str) -> str:
     return f"missing; the row has {', '.join(repr(key)[:40] for key in list(row)[:12]) or 'no fields'}"
 
 
-def _shown(found: object) -> str:
-    shown = ascii(found)
+def _shown(value: object) -> str:
+    shown = ascii(value)
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 

@@ -3,6 +3,7 @@ r"""Answers in \boxed{}: the last one, with those that it is joined to, or the f
 import re
 from typing import Final, NamedTuple
 
+from agentark.tasks.denial import NOT, WRONG
 from agentark.tasks.markers import MAX_MARKERS
 from agentark.tasks.normalising import MAX_ANSWER, closes_at, unwrap
 
@@ -20,13 +21,13 @@ _BOX_BEFORE: Final = re.compile(
     r"[dt]?frac)(?![A-Za-z])|[\^_*/!]|,\d{3}|\.?\d|\{|[-+]\s*\d)"
 )
 _DENIED_BOX: Final = re.compile(
-    r"(?:(?:\bnot|n['’]t)\s+(?:be\s+)?|\b(?:agent|peer)\s*\d+\s+(?:wrote|said|says|gave|got|has|had|boxed)\s+|"
+    rf"(?:(?:{NOT})\s+(?:be\s+)?|\b(?:agent|peer)\s*\d+\s+(?:wrote|said|says|gave|got|has|had|boxed)\s+|"
     r"\b(?:format|example|template):\s*)[$\s]*$",
     re.IGNORECASE,
 )
 _BOX_DENIED: Final = re.compile(
     r"[\s$]*\?|[\s$,]*(?:which\s+)?is\s+what\s+(?:agent|peer|some|others|he|she|they)\b|"
-    r"[\s$,]*(?:which\s+)?(?:is|was)\s+(?:clearly\s+|obviously\s+)?(?:wrong|incorrect|not|false)\b",
+    rf"[\s$,]*(?:which\s+)?(?:is|was)\s+(?:clearly\s+|obviously\s+)?(?:not|{WRONG})\b",
     re.IGNORECASE,
 )
 _JOINT: Final = re.compile(
@@ -36,8 +37,6 @@ _HEDGED_JOINT: Final = re.compile(r"^[^.\n]*\b(?:or|maybe|perhaps|possibly|else)
 
 
 class Box(NamedTuple):
-    """One box of a text."""
-
     start: int
     end: int
     content: str

@@ -132,11 +132,11 @@ def _split(tokens: list[str], separators: frozenset[str]) -> tuple[str, ...]:
     """Split at the separators outside of all brackets; empty if there is no separator or an empty part."""
     parts: list[str] = []
     part: list[str] = []
-    depth, found, last = 0, False, ""
+    depth, separated, last = 0, False, ""
     for token in tokens:
         depth += (token in _OPENING) - (token in _CLOSING)
         if depth == 0 and token in separators:
-            found = True
+            separated = True
             # "1, 2, and 3": a word right after a comma separates nothing more.
             if token not in ("and", "or") or "".join(part).strip() or last not in (",", ";"):
                 parts.append("".join(part).strip())
@@ -145,4 +145,4 @@ def _split(tokens: list[str], separators: frozenset[str]) -> tuple[str, ...]:
             continue
         part.append(token)
     parts.append("".join(part).strip())
-    return tuple(parts) if found and all(parts) and len(parts) <= MAX_ITEMS else ()
+    return tuple(parts) if separated and all(parts) and len(parts) <= MAX_ITEMS else ()

@@ -47,14 +47,14 @@ class PeerNames:
 
     def faults_of(self, number: int, critique: str) -> list[str]:
         """Return what a critique says is wrong with the solution of peer `number`, without the name in front."""
-        found = []
+        faults = []
         for line in critique.splitlines():
             name = self._leading.match(line) if self._leading else None
             if name and int(name[1]) == number:
                 said = line[name.end() :].strip()
                 if names_fault(said) and not self.mentioned(said):
-                    found.append(said)
-        return found
+                    faults.append(said)
+        return faults
 
 
 def number_of(agent: int, reader: int) -> int:

@@ -74,10 +74,10 @@ def grade_rows(lines: Iterable[bytes], policy: Policy, *, source: str = "rows") 
 
 
 def _column(row: Mapping[str, object], name: str, where: str) -> str:
-    found = row.get(name)
-    if isinstance(found, str):
-        return found
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        return json.dumps(found)
-    have = f"found {found!r:.60}" if name in row else f"the row has {', '.join(map(repr, row)) or 'no columns'}"
+    value = row.get(name)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return json.dumps(value)
+    have = f"found {value!r:.60}" if name in row else f"the row has {', '.join(map(repr, row)) or 'no columns'}"
     raise InvalidInput(f"{where}: {name!r} must be a text or a number; {have}")

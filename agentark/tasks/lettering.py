@@ -7,6 +7,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from agentark.tasks.denial import DENYING, NOT, WRONG
+
 NOUN_MARKER: Final = re.compile(
     r"\b(?:option|choice|alternative|letter)\b\s*(?:\([a-z ]{1,20}\)\s*)?"
     r"(?:(?:is|was|would\s+be|must\s+be|should\s+be|will\s+be)\b\s*:?|[:=])\s*",
@@ -50,16 +52,14 @@ LABEL_OF_B: Final = re.compile(r"^[^\w\n]{0,20}B[^\w\n]{0,5}:", re.MULTILINE)
 LINE: Final = re.compile(
     r"^[^\w\n]{0,20}(?:option\s+|choice\s+)?\(?([A-J])(?![A-Za-z])[^\n]*$", re.MULTILINE | re.IGNORECASE
 )
-WRONG_MARK: Final = re.compile(
-    r"\b(?:incorrect|wrong|false|not\s+(?:right|correct|true|likely))\b|❌|✗|✘|✕", re.IGNORECASE
-)
+WRONG_MARK: Final = re.compile(rf"\b(?:{WRONG}|not\s+(?:right|correct|true|likely))\b|❌|✗|✘|✕", re.IGNORECASE)
 RIGHT_MARK: Final = re.compile(r"\b(?:correct|right|true)\b|✅|✓|✔", re.IGNORECASE)
 ARRIVES: Final = re.compile(
     r"\b(?:is|are|was|be|by|with|above|indicates|suggests|therefore|thus|so|"
     r"hence)\s+(?!not\b)(?:(?!not\b)\w+\s+){0,4}(?:\(|option\s+)([A-J])(?![A-Za-z])\)?(?!\W*\s(?:is|"
     r"was)\s+(?:wrong|incorrect|not))"
 )
-REFUSED: Final = re.compile(r"(?:\bnot|\bnever|\bcannot|n['’]t|\brefuse\s+to)\s*$", re.IGNORECASE)
+REFUSED: Final = re.compile(rf"(?:{NOT}|\bnever|\bcannot|\brefuse\s+to)\s*$", re.IGNORECASE)
 NOT_THOUGHT: Final = re.compile(
     r"(?:n['’]t\s+(?:think|believe)|\bnot\s+(?:true|think|sure|believe|convinced)|\bdoubt|\bfalse\s+that|"
     r"\bwrong\s+to\s+say|\bnobody|\bno\s+one|\bif|\bunless|\bwhether)\b[^.;!?\n]{0,20}$",
@@ -74,14 +74,13 @@ DENIED_AFTER: Final = (
     r"as)\s*(?:n['’]t|not)\b|cannot\b|"
     r"(?:is|was|are|were|seems|looks|would\s+be|can\s+be|must\s+be|could\s+be|may\s+be|should\s+be|"
     r"as)\s+(?:(?!right|correct|best|the\b)\w+\s+){0,2}?"
-    r"(?:wrong|incorrect|false|not|never|excluded|eliminated|unlikely|ruled|rejected|implausible|impossible|out|"
+    rf"(?:{WRONG}|not|never|excluded|eliminated|unlikely|ruled|rejected|implausible|impossible|out|"
     r"less|too|also)\b|"
     r"(?:has|have)\s+been\s+(?:excluded|eliminated|ruled)))"
 )
 DENIED_BEFORE: Final = re.compile(
-    r"(?:\bnot|n['’]t(?:\s+be)?|\brather\s+than|\binstead\s+of|\bunlike|\bexcept|\bneither|\bnor|\bexclud\w+|"
-    r"\beliminat\w+|"
-    r"\brul\w+\s+out|\breject\w*|\bdiscard\w*|\bdismiss\w*|\bnever|\bthan|\bwithout)\s+(?:the\s+)?(?:answer\s+|"
+    rf"(?:{DENYING}|\bexclud\w+|\beliminat\w+|\brul\w+\s+out|\breject\w*|\bdiscard\w*|\bdismiss\w*|"
+    r"\bthan|\bwithout)\s+(?:the\s+)?(?:answer\s+|"
     r"option\s+|choice\s+|by\s+)?[*_($]*$",
     re.IGNORECASE,
 )
@@ -121,7 +120,7 @@ BEFORE_OPTION: Final = re.compile(
     re.IGNORECASE,
 )
 WRONG_AFTER: Final = re.compile(
-    r"\W{0,4}(?:(?:this|that|it)(?:\s+option)?(?:\s+is|['’]s)\s+)?(?:incorrect|wrong|false|no,?\s+that)\b",
+    rf"\W{{0,4}}(?:(?:this|that|it)(?:\s+option)?(?:\s+is|['’]s)\s+)?(?:{WRONG}|no,?\s+that)\b",
     re.IGNORECASE,
 )
 
@@ -160,28 +159,28 @@ def patterns_of(letters: str) -> Letters:
         r"was|did|"
         r"do|don|cannot|didn|couldn|won|conclude|select|went|go|need|must|should)\b)"
     )
-    one = f"[{letters}]"
+    letter = f"[{letters}]"
     any_case = f"[{letters}{letters.lower()}]"
-    lone = rf"(?:(?!I){one}{word}|(?=I)I{word}{verb})(?![A-Za-z0-9_+-]|['’][A-Za-z]|\.[A-Za-z0-9])"
+    lone = rf"(?:(?!I){letter}{word}|(?=I)I{word}{verb})(?![A-Za-z0-9_+-]|['’][A-Za-z]|\.[A-Za-z0-9])"
     return Letters(
         letters=letters,
-        alone=re.compile(rf"(?:option|choice|answer)?\s*[(\[]?\s*({one})\s*[)\]]?", re.IGNORECASE),
+        alone=re.compile(rf"(?:option|choice|answer)?\s*[(\[]?\s*({letter})\s*[)\]]?", re.IGNORECASE),
         listed=re.compile(
-            rf"(?i:option\s+|choice\s+)?(?:\(({one})\)|({one})(?:\s?[.):,]|\s[-–—]\s))\s*(?!{one}\b)\S[^\n]*"
+            rf"(?i:option\s+|choice\s+)?(?:\(({letter})\)|({letter})(?:\s?[.):,]|\s[-–—]\s))\s*(?!{letter}\b)\S[^\n]*"
         ),
-        another_listed=re.compile(rf"(?<!option)(?<!choice)\s\(?{one}[).:](?:\s|$)"),
+        another_listed=re.compile(rf"(?<!option)(?<!choice)\s\(?{letter}[).:](?:\s|$)"),
         wrapped=re.compile(rf"[(\[]\s*({any_case})\s*[)\]]"),
         bare=re.compile(rf"({lone})"),
         # In scripts that have no capitals nothing else begins so.
-        leading=re.compile(rf"\s*\(?({one})\)?\s*(?:[。，、]|(?=不))"),
-        small=re.compile(rf"({one.lower()})(?:[)'\"”’»>]|[.\s*_]*$|\.\s+[A-Z])"),
+        leading=re.compile(rf"\s*\(?({letter})\)?\s*(?:[。，、]|(?=不))"),
+        small=re.compile(rf"({letter.lower()})(?:[)'\"”’»>]|[.\s*_]*$|\.\s+[A-Z])"),
         more=re.compile(
             rf"\s*[)\]*_}}]*\s*(?:,\s*(?:and|or)?|/|&|;|\||\(or\b|(?=\s[A-J](?![A-Za-z'’]))|\band\b|\bor\b|\by\b|"
             rf"\bo\b|\bet\b|\bou\b|\bund\b|\boder\b|\bи\b|\bили\b|[或和與与]|또는|\bas\s+well\s+as\b)\s*(?:maybe\s+|"
             rf"perhaps\s+|"
-            rf"possibly\s+)?(?i:option\s+|choice\s+)?\(?({one})(?![A-Za-z0-9_'’])(?!\s+(?:is|was|are)\b)"
+            rf"possibly\s+)?(?i:option\s+|choice\s+)?\(?({letter})(?![A-Za-z0-9_'’])(?!\s+(?:is|was|are)\b)"
         ),
-        bracketed=re.compile(rf"\(({one})\)|\b(?i:option|choice|letter)\s+\(?({one})(?![A-Za-z0-9_'’])"),
+        bracketed=re.compile(rf"\(({letter})\)|\b(?i:option|choice|letter)\s+\(?({letter})(?![A-Za-z0-9_'’])"),
         verdict=re.compile(
             rf"(?P<before>\b(?i:option|choice|answer|alternative|"
             rf"statement)\s+)?[(\[*]{{0,3}}(?P<letter>{lone})[)\]*.:]*\s*"
@@ -191,10 +190,10 @@ def patterns_of(letters: str) -> Letters:
         rather=re.compile(
             rf"\b(?i:so|thus|hence|therefore|no|rather|instead|actually|mine\s+is|i\s+(?:now\s+)?(?:prefer|"
             rf"choose|pick|maintain)|(?:now\s+)?change\s+to|"
-            rf"(?:but\s+)?it\s+is|(?:but\s+)?it['’]s)[,:]?\s+(?:option\s+)?[*(]*({one})[*)]*[.!]?\s*$"
+            rf"(?:but\s+)?it\s+is|(?:but\s+)?it['’]s)[,:]?\s+(?:option\s+)?[*(]*({letter})[*)]*[.!]?\s*$"
         ),
         other_verdict=re.compile(
-            rf"(?<![A-Za-z])(?P<letter>{one})(?![A-Za-z])\**\s*(?:ist\s+(?:die\s+)?richtig|"
+            rf"(?<![A-Za-z])(?P<letter>{letter})(?![A-Za-z])\**\s*(?:ist\s+(?:die\s+)?richtig|"
             rf"est\s+(?:la\s+)?(?:bonne|correcte|juste)|"
             r"es\s+(?:la\s+)?(?:respuesta|opción|correct)|é\s+(?:a\s+)?(?:resposta|opção|alternativa|corret)|"
             r"[가이]\s*정답|是正确|正确|"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agentark.tasks.denial import DENYING, WRONG
 from agentark.tasks.normalising import plain
 from agentark.tasks.policy import Policy
 from agentark.tasks.quantities import NUMBER_WORDS, quantity
@@ -75,8 +76,7 @@ _SPELLED: Final = re.compile(
 _SPACED_DASH: Final = re.compile(r"\d\s-\s\d")
 _RANGE_DASH: Final = re.compile(r"\d[-−–]\d|\d\s[–—]\s\d")
 _DENIED: Final = re.compile(
-    r"(?:\bnot|\bexcept(?:\s+for)?|n['’]t(?:\s+be)?|\brather\s+than|\binstead\s+of|\bunlike|\bnor|\bneither|"
-    r"\b(?:cannot|can\s?not|never)\s+be|\bnever|\bno\s+longer)\s+"
+    rf"(?:{DENYING}|\bexcept\s+for|\b(?:cannot|can\s?not|never)\s+be|\bno\s+longer)\s+"
     r"(?:(?:the|a|just|only|exactly|equal\s+to|simply|to\s+be|be|by|agent|answer)\s+){0,3}[$\"'(]*$",
     re.IGNORECASE,
 )
@@ -116,7 +116,7 @@ _CALCULATED: Final = re.compile(
     re.IGNORECASE,
 )
 _LIST_NUMBER: Final = re.compile(r"[.)]\s+[^\W\d_]")
-_WRONG: Final = re.compile(r"\s+(?:is|was)\s+(?:not|wrong|incorrect|false)\b", re.IGNORECASE)
+_WRONG: Final = re.compile(rf"\s+(?:is|was)\s+(?:not|{WRONG})\b", re.IGNORECASE)
 _TAIL_END: Final = re.compile(
     r"[.,;:!?()\n—=<>≤≥→|/\[\]{}\\]|\s(?:for|per|in|from|at|with|after|on|because|since|which|so|as|each|every|"
     r"when|where|that|this|and|or|to|is|"

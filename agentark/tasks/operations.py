@@ -39,8 +39,8 @@ def operations(text: str) -> tuple[str, ...]:
     plain = text
     for pattern, replacement in _SYMBOLS:
         plain = pattern.sub(replacement, plain)
-    found = tuple(_element(match) for match in _TOKEN.finditer(plain))
-    return found or tuple(_WORD.findall(text.lower()))
+    elements = tuple(_element(match) for match in _TOKEN.finditer(plain))
+    return elements or tuple(_WORD.findall(text.lower()))
 
 
 def distance(first: Sequence[str], second: Sequence[str]) -> float:

@@ -50,8 +50,8 @@ def read_questions(
         for question in questions:
             digest = hashlib.blake2b(question.id.encode(), digest_size=8).digest()
             if digest in seen:
-                given = "field 'id'" if "id" in row else "the row has no 'id', and its content"
-                raise InvalidInput(f"{where}: {given} was seen before: {question.id!r:.80}; make ids unique")
+                id_source = "field 'id'" if "id" in row else "the row has no 'id', and its content"
+                raise InvalidInput(f"{where}: {id_source} was seen before: {question.id!r:.80}; make ids unique")
             seen.add(digest)
             yield question
             if len(seen) == limit:

@@ -67,8 +67,8 @@ class StageCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics as they are now."""
         with self._figures.lock:
-            found = list(_families(self._figures))
-        return iter(found)
+            families = list(_families(self._figures))
+        return iter(families)
 
 
 def _families(figures: StageFigures) -> Iterator[Metric]:
@@ -147,9 +147,9 @@ def _counter(name: str, what: str, labels: tuple[str, str], counts: Mapping[tupl
     return family
 
 
-def _histogram(name: str, what: str, label: str, found: Mapping[str, Histogram]) -> Metric:
+def _histogram(name: str, what: str, label: str, histograms: Mapping[str, Histogram]) -> Metric:
     family = HistogramMetricFamily(name, what, labels=(label,))
-    for value, histogram in sorted(found.items()):
+    for value, histogram in sorted(histograms.items()):
         _observed(family, (value,), histogram)
     return family
 

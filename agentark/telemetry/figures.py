@@ -31,17 +31,16 @@ class Histogram:
         """Sum of everything observed."""
 
     def observe(self, seconds: float) -> None:
-        """Count one."""
         self._counts[bisect.bisect_left(self._bounds, seconds)] += 1
         self.total_s += seconds
 
     def cumulative(self) -> list[tuple[float, int]]:
         """Bound -> how many took at most so long; the last bound is infinite."""
-        found, so_far = [], 0
+        buckets, so_far = [], 0
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
             so_far += count
-            found.append((bound, so_far))
-        return found
+            buckets.append((bound, so_far))
+        return buckets
 
 
 @dataclass

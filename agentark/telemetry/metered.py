@@ -37,34 +37,29 @@ class MeteredStore:
         return self._store.uri
 
     def read(self, path: str) -> bytes:
-        """As `Store.read`."""
         return self._timed("read", lambda: self._store.read(path))
 
     def write(self, path: str, data: bytes) -> None:
-        """As `Store.write`."""
         self._timed("write", lambda: self._store.write(path, data))
 
     def create(self, path: str, data: bytes) -> bool:
-        """As `Store.create`."""
         return self._timed("create", lambda: self._store.create(path, data))
 
     def upload(self, path: str, source: Path) -> None:
-        """As `Store.upload`."""
         self._timed("upload", lambda: self._store.upload(path, source))
 
     def download(self, path: str, target: Path) -> None:
-        """As `Store.download`."""
         self._timed("download", lambda: self._store.download(path, target))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """As `Store.entries`; a whole listing counts once, with the time that the store took and not its reader."""
         seconds, outcome = 0.0, "Done"
         try:
-            found = iter(self._store.entries(prefix))
+            entries = iter(self._store.entries(prefix))
             while True:
                 started = time.perf_counter()
                 try:
-                    entry = next(found, None)
+                    entry = next(entries, None)
                 finally:
                     seconds += time.perf_counter() - started
                 if entry is None:
@@ -77,19 +72,17 @@ class MeteredStore:
             self._told("list", outcome, seconds)
 
     def stat(self, path: str) -> Entry | None:
-        """As `Store.stat`."""
         return self._timed("stat", lambda: self._store.stat(path))
 
     def delete(self, prefix: str) -> int:
-        """As `Store.delete`."""
         return self._timed("delete", lambda: self._store.delete(prefix))
 
     def _timed(self, operation: str, act: Callable[[], _T]) -> _T:
         started, outcome = time.perf_counter(), "Failed"
         try:
-            found = act()
+            result = act()
             outcome = "Done"
-            return found
+            return result
         except NotFound:
             outcome = "NotFound"
             raise

@@ -31,7 +31,6 @@ class Bucket:
         self._again.close()
 
     def start(self) -> None:
-        """Start it again."""
         ready = f"{self.s3.endpoint}/minio/health/ready"
         self._again.enter_context(
             serving(self._command, env=self._env, folder=self.folder, ready=lambda: answers(ready), deadline_s=60)
@@ -47,8 +46,8 @@ def bucket(folder: Path) -> Iterator[Bucket]:
         command = process.joinpath("cmdline").read_text().rstrip("\0").split("\0")
         lines = process.joinpath("environ").read_text().rstrip("\0").split("\0")
         env = dict(line.split("=", 1) for line in lines)
-        made = Bucket(s3, folder, command, env, s3.pid)
+        created = Bucket(s3, folder, command, env, s3.pid)
         try:
-            yield made
+            yield created
         finally:
-            made._again.close()
+            created._again.close()

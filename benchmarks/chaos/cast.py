@@ -46,7 +46,6 @@ class Role:
 
     @property
     def name(self) -> str:
-        """Of the resource."""
         return str(self.body["metadata"]["name"])
 
 
@@ -58,12 +57,12 @@ def cast(bench: Bench, count: int, *, ttl_s: int) -> list[Role]:
         count: How many; beside them there are those that jobs embed.
         ttl_s: When their objects are to go after they have ended.
     """
-    found: list[Role] = []
+    roles: list[Role] = []
     group = 0
-    while len(found) < count:
-        found += _group(bench, group, ttl_s)
+    while len(roles) < count:
+        roles += _group(bench, group, ttl_s)
         group += 1
-    return found[:count]
+    return roles[:count]
 
 
 def fate(fates: str, stage_kind: str, tried: int) -> int:

@@ -65,19 +65,19 @@ class Disturbances:
     def moments(self, amount: Amount) -> list[Moment]:
         """All that is to be done, in order."""
         draw, whole_s = self.draw, amount.seconds
-        found: list[Moment] = []
+        planned: list[Moment] = []
         for number in range(amount.restarts):
             # Spread, else two of them would be one.
             at = whole_s * (number + draw.uniform(0.2, 0.5)) / amount.restarts
-            found.append((at, "API server restarted", lambda kill=number % 2 == 0: self._restart(kill)))
+            planned.append((at, "API server restarted", lambda kill=number % 2 == 0: self._restart(kill)))
         if amount.store_down_s:
             at = draw.uniform(0.25, 0.5) * whole_s
-            found.append((at, "store stopped", self.bucket.stop))
-            found.append((at + amount.store_down_s, "store started", self.bucket.start))
-        found += [(draw.uniform(0, whole_s), "", self._remove) for _ in range(amount.removals)]
+            planned.append((at, "store stopped", self.bucket.stop))
+            planned.append((at + amount.store_down_s, "store started", self.bucket.start))
+        planned += [(draw.uniform(0, whole_s), "", self._remove) for _ in range(amount.removals)]
         if amount.faults:
-            found.append((0.0, "faults", lambda: self.front.set(share=amount.faults, cut=0.5, delay_most_s=0.1)))
-        return sorted(found, key=lambda one: one[0])
+            planned.append((0.0, "faults", lambda: self.front.set(share=amount.faults, cut=0.5, delay_most_s=0.1)))
+        return sorted(planned, key=lambda moment: moment[0])
 
     def _restart(self, kill: bool) -> None:
         self.counts["API server " + ("killed" if kill else "restarted")] += 1
@@ -87,11 +87,11 @@ class Disturbances:
         """A child or what a job embeds is deleted, or a pod is deleted, evicted, or taken by its node."""
         way = self.draw.choice(("child", "child", "embedded", "pod", "pod", "evicted", "evicted", "node", "node"))
         try:
-            found = self._candidates(way if way in _PLACES else "pod")
-            if not found:
+            candidates = self._candidates(way if way in _PLACES else "pod")
+            if not candidates:
                 self._owed += 1
                 return
-            path = self.draw.choice(found)
+            path = self.draw.choice(candidates)
             do = {"pod": self._delete, "evicted": self._evict, "node": self._take}.get(way, self._delete_child)
             answer = do(path)
         except (urllib3.exceptions.HTTPError, OSError, ValueError):
@@ -101,15 +101,15 @@ class Disturbances:
 
     def _candidates(self, what: str) -> list[str]:
         """Paths of objects that may still do something; also of a few that have ended."""
-        found = []
+        candidates = []
         for place in _PLACES[what]:
             api, plural = place.split()
             folder = f"{api}/namespaces/{self.bench.namespace}/{plural}"
             listed = self.bench.server.request("GET", f"{folder}?labelSelector={OURS}").body.get("items") or ()
-            found += [
-                f"{folder}/{one['metadata']['name']}" for one in listed if _lives(one) or self.draw.random() < 0.1
+            candidates += [
+                f"{folder}/{item['metadata']['name']}" for item in listed if _lives(item) or self.draw.random() < 0.1
             ]
-        return found
+        return candidates
 
     def _delete_child(self, path: str) -> int:
         options = {"propagationPolicy": self.draw.choice(("Background", "Foreground"))}
@@ -137,8 +137,12 @@ class Disturbances:
             "lastTransitionTime": now,
         }
         states = [
-            {**one, "ready": False, "state": {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": now}}}
-            for one in pod["status"].get("containerStatuses") or ()
+            {
+                **container,
+                "ready": False,
+                "state": {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": now}},
+            }
+            for container in pod["status"].get("containerStatuses") or ()
         ]
         status = {
             "phase": "Failed",
@@ -152,7 +156,7 @@ class Disturbances:
         return self.bench.server.request("PATCH", f"{path}/status", change, form=form).status
 
 
-def _lives(found: Body) -> bool:
-    status = found.get("status") or {}
-    conditions = {one["type"] for one in status.get("conditions") or () if one["status"] == "True"}
+def _lives(body: Body) -> bool:
+    status = body.get("status") or {}
+    conditions = {condition["type"] for condition in status.get("conditions") or () if condition["status"] == "True"}
     return status.get("phase") not in ("Succeeded", "Failed") and not conditions & {"Complete", "Succeeded", "Failed"}

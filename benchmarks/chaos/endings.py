@@ -33,34 +33,34 @@ def over(body: Body) -> bool:
 def untruths(body: Body) -> list[str]:
     """What a resource says that contradicts itself, or what is on it that belongs to the operator."""
     status, metadata = body.get("status") or {}, body["metadata"]
-    found = []
+    problems = []
     if finalizers := set(metadata.get("finalizers") or ()) - _OF_DELETING:
-        found.append(f"finalizers {sorted(finalizers)}")
+        problems.append(f"finalizers {sorted(finalizers)}")
     users_own = not metadata.get("ownerReferences")  # what is made of what a job embeds is the operator's
     if users_own and (others := set(metadata.get("annotations") or {}) - _USERS_OWN):
-        found.append(f"annotations {sorted(others)}")
+        problems.append(f"annotations {sorted(others)}")
     phase = status.get("phase")
     if not phase:
-        return found
-    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
+        return problems
+    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions", ())}
     # A run at rest of which the sight is lost, as when its store is down, is looked at again: its health is InProgress.
     sought = {"Reconciling"} if phase == "Suspended" else set()
     wanted = _CONDITIONS[phase] | dict.fromkeys(conditions.keys() & sought, "True")
     if conditions != wanted and not (phase == "Pending" and conditions.get("Stalled") == "True"):
-        found.append(f"phase {phase} with conditions {conditions}")
-    generations = {one.get("observedGeneration") for one in status["conditions"]}
+        problems.append(f"phase {phase} with conditions {conditions}")
+    generations = {condition.get("observedGeneration") for condition in status["conditions"]}
     if generations != {status["observedGeneration"]}:
-        found.append(f"conditions of generations {generations}, status of {status['observedGeneration']}")
+        problems.append(f"conditions of generations {generations}, status of {status['observedGeneration']}")
     if status["observedGeneration"] == metadata["generation"] and "deletionTimestamp" not in metadata:
         wanted = _HEALTH.get(phase, "Failed" if conditions.get("Stalled") == "True" else "InProgress")
         if health(body) != wanted:
-            found.append(f"phase {phase} with health {health(body)}")
-    states = [one["state"] for one in status.get("stages", ())]
+            problems.append(f"phase {phase} with health {health(body)}")
+    states = [stage["state"] for stage in status.get("stages", ())]
     if phase == "Succeeded" and set(states) - {"Done", "Cached"}:
-        found.append(f"phase Succeeded with stages {states}")
+        problems.append(f"phase Succeeded with stages {states}")
     if phase == "Failed" and "Running" in states:
-        found.append(f"phase Failed with stages {states}")
-    return found
+        problems.append(f"phase Failed with stages {states}")
+    return problems
 
 
 def ending(body: Body) -> dict[str, Any]:
@@ -70,25 +70,27 @@ def ending(body: Body) -> dict[str, Any]:
     branches came that do not depend on a stage that failed.
     """
     status = body.get("status") or {}
-    ready = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), {})
-    stages = {one["name"]: "Done" if one["state"] == "Cached" else one["state"] for one in status.get("stages", ())}
-    keys = {one["name"]: one["key"] for one in status.get("stages", ())}
-    found = {
+    ready = next((condition for condition in status.get("conditions", ()) if condition["type"] == "Ready"), {})
+    stages = {
+        stage["name"]: "Done" if stage["state"] == "Cached" else stage["state"] for stage in status.get("stages", ())
+    }
+    keys = {stage["name"]: stage["key"] for stage in status.get("stages", ())}
+    summary = {
         "phase": status.get("phase"),
         "reason": ready.get("reason"),
         "keys": keys,
         "scores": status.get("scores"),
         "score": status.get("score"),
     }
-    if found["phase"] == "Succeeded":
-        found["stages"] = stages
-        found["outputs"] = {one["name"]: one.get("digest") for one in status.get("outputs", ())}
+    if summary["phase"] == "Succeeded":
+        summary["stages"] = stages
+        summary["outputs"] = {output["name"]: output.get("digest") for output in status.get("outputs", ())}
     else:
-        found["stages"] = {name: state for name, state in stages.items() if state == "Failed"}
-    return found
+        summary["stages"] = {name: state for name, state in stages.items() if state == "Failed"}
+    return summary
 
 
-def differences(expected: Mapping[str, Body], found: Mapping[str, Body]) -> list[str]:
+def differences(expected: Mapping[str, Body], actual: Mapping[str, Body]) -> list[str]:
     """In what the ends of two runs differ.
 
     Args:
@@ -96,19 +98,19 @@ def differences(expected: Mapping[str, Body], found: Mapping[str, Body]) -> list
         found: The same of the other. Those that a job embeds go with the job's objects, so one may have been missed.
     """
     told = []
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in expected or name not in found:
-            other = expected.get(name) or found[name]
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in expected or name not in actual:
+            other = expected.get(name) or actual[name]
             if not other["metadata"].get("ownerReferences"):
                 told.append(f"{name} is in one run only")
             continue
-        one, two = expected[name], found[name]
-        if one["metadata"].get("ownerReferences") and not (over(one) and over(two)):
+        undisturbed, two = expected[name], actual[name]
+        if undisturbed["metadata"].get("ownerReferences") and not (over(undisturbed) and over(two)):
             continue
         if not over(two):
             told.append(f"{name} has not ended: {two.get('status')}")
             continue
-        before, after = ending(one), ending(two)
+        before, after = ending(undisturbed), ending(two)
         told += [
             f"{name}: {field} is {after[field]!r}, undisturbed {before[field]!r}"
             for field in before
@@ -126,10 +128,10 @@ def wrong_facts(resources: Iterable[Body], committed: Iterable[str]) -> list[str
     """
     done = set(committed)
     return [
-        f"{body['kind']}/{body['metadata']['name']}: stage {one['name']} is {one['state']}, its manifest is "
-        + ("there" if one["key"] in done else "missing")
+        f"{body['kind']}/{body['metadata']['name']}: stage {stage['name']} is {stage['state']}, its manifest is "
+        + ("there" if stage["key"] in done else "missing")
         for body in resources
         if over(body)
-        for one in (body.get("status") or {}).get("stages", ())
-        if (one["state"] in ("Done", "Cached")) != (one["key"] in done)
+        for stage in (body.get("status") or {}).get("stages", ())
+        if (stage["state"] in ("Done", "Cached")) != (stage["key"] in done)
     ]

@@ -65,8 +65,8 @@ class Ledger(Player):
     @property
     def doubled(self) -> list[Completion]:
         """Completions of stages that were completed more than once."""
-        times = Counter((one.store, one.key) for one in self.completed)
-        return [one for one in self.completed if times[one.store, one.key] > 1]
+        times = Counter((completion.store, completion.key) for completion in self.completed)
+        return [completion for completion in self.completed if times[completion.store, completion.key] > 1]
 
     def _decide(self, pod: Pod) -> None:
         self._began.setdefault(pod["metadata"]["uid"], time.monotonic())
@@ -78,7 +78,10 @@ class Ledger(Player):
         A pod of a training that was evicted as it had just ended is made anew by the Training Operator.
         """
         began_s = self._began[pod["metadata"]["uid"]]
-        return any((one.store, one.key) == (store, key) and one.at_s < began_s for one in self.completed)
+        return any(
+            (completion.store, completion.key) == (store, key) and completion.at_s < began_s
+            for completion in self.completed
+        )
 
     def _commit(self, pod: Pod, play: Play) -> None:
         command = stage_command(pod)
@@ -94,12 +97,12 @@ class Ledger(Player):
             try:
                 store = self._store(command)
                 plan = self._plan(store, command.plan) if command.plan else None
-                made = commit_result(store, command, plan=plan, metrics=play.metrics, outputs=play.outputs)
+                created = commit_result(store, command, plan=plan, metrics=play.metrics, outputs=play.outputs)
             except StoreError:
                 self._stop.wait(0.5)  # it is down; a pod that is deleted meanwhile commits nothing
                 continue
             self._history.commits[command.key] += 1
-            done = Completion(command.store, command.kind, command.key, name, made, time.monotonic())
+            done = Completion(command.store, command.kind, command.key, name, created, time.monotonic())
             self.completed.append(done)
             return
 
@@ -117,4 +120,4 @@ class Ledger(Player):
 
 def _controller(pod: Pod) -> str:
     owners: Iterable[dict[str, Any]] = pod["metadata"].get("ownerReferences") or ()
-    return next((str(one["uid"]) for one in owners if one.get("controller")), str(pod["metadata"]["uid"]))
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), str(pod["metadata"]["uid"]))

@@ -77,16 +77,16 @@ class Users:
                 raise
 
     def _look(self) -> None:
-        found: list[Body] = []
+        listed: list[Body] = []
         for plural in _KINDS:
             root = f"/apis/agentark.dev/v1alpha1/namespaces/{self._bench.namespace}/{plural}"
             answer = self._bench.server.request("GET", root)
             if answer.status != 200:
                 return
             kind = str(answer.body["kind"]).removesuffix("List")
-            found += [{"kind": kind, **one} for one in answer.body["items"]]
-        self.there = {_name(one) for one in found}
-        for body in found:
+            listed += [{"kind": kind, **item} for item in answer.body["items"]]
+        self.there = {_name(resource) for resource in listed}
+        for body in listed:
             self.last[_name(body)] = body
             self._time(_name(body), body)
             for text in untruths(body):

@@ -16,15 +16,12 @@ _NO_MORE = 8
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series."""
-
     name: str
     points: Sequence[tuple[float, float]]
     """Seconds since the epoch, and the value; nothing is drawn through one that is no number."""
 
     @property
     def last(self) -> float:
-        """The last value."""
         return self.points[-1][1] if self.points else math.nan
 
 
@@ -89,7 +86,7 @@ def chart(lines: Sequence[Line], area: Area, *, stacked: bool = False, low: floa
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + width}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
         level += step
-    apart = next((one for one in _ROUND_S if one * (_TICKS + 1) >= area.end - area.start), _ROUND_S[-1])
+    apart = next((step for step in _ROUND_S if step * (_TICKS + 1) >= area.end - area.start), _ROUND_S[-1])
     for number in range(int((area.end - area.start) // apart) + 1):
         x = place(area.start + number * apart, bottom)[0]
         parts.append(f'<text x="{x:.1f}" y="{area.height - 6}" text-anchor="middle">{_duration(number * apart)}</text>')
@@ -126,14 +123,14 @@ def bars(lines: Sequence[Line], unit: str, most: float | None = None) -> str:
 
 def _stacked(lines: Sequence[Line]) -> list[Line]:
     heights: dict[float, float] = {}
-    found = []
+    shapes = []
     for line in lines:
         points = []
         for moment, value in line.points:
             heights[moment] = heights.get(moment, 0.0) + (value if math.isfinite(value) else 0.0)
             points.append((moment, heights[moment]))
-        found.append(Line(line.name, points))
-    return found
+        shapes.append(Line(line.name, points))
+    return shapes
 
 
 def _pieces(line: Line, step: float) -> list[list[tuple[float, float]]]:
@@ -155,12 +152,12 @@ def _path(piece: list[tuple[float, float]], colour: str, place: object, bottom: 
     if len(spots) == 1:
         return f'<circle cx="{spots[0][0]:.1f}" cy="{spots[0][1]:.1f}" r="2" fill="{colour}"/>'
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-    found = f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+    shape = f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
     if filled:
         ground = place(piece[0][0], bottom)[1]
         edge = f"{spots[0][0]:.1f},{ground:.1f} {line} {spots[-1][0]:.1f},{ground:.1f}"
-        found = f'<polygon points="{edge}" fill="{colour}" fill-opacity="0.25"/>{found}'
-    return found
+        shape = f'<polygon points="{edge}" fill="{colour}" fill-opacity="0.25"/>{shape}'
+    return shape
 
 
 def _step(span: float) -> float:

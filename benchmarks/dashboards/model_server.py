@@ -15,7 +15,7 @@ NAME = "base"
 async def answered(request: web.Request) -> web.Response:
     """Reply to a chat request."""
     asked = json.loads(await request.read())
-    messages = [Message(one["role"], one["content"]) for one in asked["messages"]]
+    messages = [Message(message["role"], message["content"]) for message in asked["messages"]]
     sampling = Sampling(
         temperature=asked["temperature"],
         top_p=asked.get("top_p", 1.0),
@@ -26,12 +26,12 @@ async def answered(request: web.Request) -> web.Response:
     choices = [
         {
             "index": number,
-            "message": {"role": "assistant", "content": one.text},
-            "finish_reason": one.finish_reason,
+            "message": {"role": "assistant", "content": completion.text},
+            "finish_reason": completion.finish_reason,
         }
-        for number, one in enumerate(reply.completions)
+        for number, completion in enumerate(reply.completions)
     ]
-    written = sum(one.completion_tokens for one in reply.completions)
+    written = sum(completion.completion_tokens for completion in reply.completions)
     usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": written}
     return web.json_response({"model": NAME, "choices": choices, "usage": usage})
 

@@ -64,7 +64,6 @@ class Shot:
 
 
 def render(dashboard: Mapping[str, Any], shot: Shot) -> str:
-    """The page of a dashboard."""
     parts = [_panel(panel, shot) for panel in dashboard["panels"]]
     title = html.escape(dashboard["title"])
     return (
@@ -91,8 +90,8 @@ def _panel(panel: Mapping[str, Any], shot: Shot) -> str:
 
 def _stat(panel: Mapping[str, Any], shot: Shot) -> str:
     (target,) = panel["targets"]
-    found = shot.source.query(shot.filling(target["expr"]), at=shot.end)
-    value = float(found[0]["value"][1]) if found else math.nan
+    samples = shot.source.query(shot.filling(target["expr"]), at=shot.end)
+    value = float(samples[0]["value"][1]) if samples else math.nan
     return f'<div class="stat">{html.escape(shown(value, panel["fieldConfig"]["defaults"]["unit"]))}</div>'
 
 
@@ -101,27 +100,30 @@ def _lines(panel: Mapping[str, Any], shot: Shot) -> str:
     column = (WIDTH - 32 - (_COLUMNS - 1) * _GAP) / _COLUMNS
     wide = int(at["w"] * column + (at["w"] - 1) * _GAP) - 18
     high = at["h"] * (_ROW + _GAP) - _GAP - _TITLE - _LEGEND - 10
-    found = [line for target in panel["targets"] for line in _series(target, shot)]
+    series = [line for target in panel["targets"] for line in _series(target, shot)]
     area = Area(wide, high, shot.start, shot.end, shot.step, defaults["unit"])
-    drawn = chart(found, area, stacked="stacking" in defaults.get("custom", {}), low=defaults.get("min"))
-    return drawn + legend(found)
+    drawn = chart(series, area, stacked="stacking" in defaults.get("custom", {}), low=defaults.get("min"))
+    return drawn + legend(series)
 
 
 def _bars(panel: Mapping[str, Any], shot: Shot) -> str:
     defaults = panel["fieldConfig"]["defaults"]
-    found = [
-        Line(_named(target["legendFormat"], one["metric"]), [(shot.end, float(one["value"][1]))])
+    lines = [
+        Line(_named(target["legendFormat"], sample["metric"]), [(shot.end, float(sample["value"][1]))])
         for target in panel["targets"]
-        for one in shot.source.query(shot.filling(target["expr"]), at=shot.end)
+        for sample in shot.source.query(shot.filling(target["expr"]), at=shot.end)
     ]
-    return bars(found, defaults["unit"], defaults.get("max"))
+    return bars(lines, defaults["unit"], defaults.get("max"))
 
 
 def _series(target: Mapping[str, Any], shot: Shot) -> list[Line]:
-    found = shot.source.series(shot.filling(target["expr"]), start=shot.start, end=shot.end, step=shot.step)
+    answer = shot.source.series(shot.filling(target["expr"]), start=shot.start, end=shot.end, step=shot.step)
     return [
-        Line(_named(target["legendFormat"], one["metric"]), [(moment, float(value)) for moment, value in one["values"]])
-        for one in found
+        Line(
+            _named(target["legendFormat"], series["metric"]),
+            [(moment, float(value)) for moment, value in series["values"]],
+        )
+        for series in answer
     ]
 
 
@@ -131,18 +133,22 @@ def _named(form: str, labels: Mapping[str, str]) -> str:
 
 def _table(panel: Mapping[str, Any], shot: Shot) -> str:
     """What Grafana's `merge` and `organize` make of the queries: one row for the labels that all of them have."""
-    organize = next(one["options"] for one in panel["transformations"] if one["id"] == "organize")
+    organize = next(
+        transformation["options"] for transformation in panel["transformations"] if transformation["id"] == "organize"
+    )
     units = {
         override["matcher"]["options"]: override["properties"][0]["value"]
         for override in panel["fieldConfig"]["overrides"]
     }
-    found = [shot.source.query(shot.filling(target["expr"]), at=shot.end) for target in panel["targets"]]
-    rows: list[dict[str, str]] = [dict(one["metric"]) for one in found[0]]
-    for letter, samples in zip("ABCDEFGHIJ", found, strict=False):
-        field = f"Value #{letter}" if len(found) > 1 else "Value"
+    answers = [shot.source.query(shot.filling(target["expr"]), at=shot.end) for target in panel["targets"]]
+    rows: list[dict[str, str]] = [dict(sample["metric"]) for sample in answers[0]]
+    for letter, samples in zip("ABCDEFGHIJ", answers, strict=False):
+        field = f"Value #{letter}" if len(answers) > 1 else "Value"
         name = organize["renameByName"].get(field, field)
         for row in rows:
-            own = (one for one in samples if all(row.get(label) == text for label, text in one["metric"].items()))
+            own = (
+                sample for sample in samples if all(row.get(label) == text for label, text in sample["metric"].items())
+            )
             sample = next(own, None)
             if sample is not None and not organize["excludeByName"].get(field):
                 row[name] = shown(float(sample["value"][1]), units.get(name, "none"))

@@ -58,17 +58,19 @@ class World:
         missing = _debate(self.beta, self.fast) | {"dataset": {"uri": f"{self.beta.address}/forgotten.jsonl"}}
         self.beta.apply(self.beta.resource("DebateRun", "geometry", missing))
         told: set[str] = set()
-        while phase(found := self.alpha.server.request("GET", job).body) not in ("Succeeded", "Failed"):
+        while phase(resource := self.alpha.server.request("GET", job).body) not in ("Succeeded", "Failed"):
             if time.time() - started > _LONGEST_S:
-                raise RuntimeError(f"the job is not done: {found.get('status')}")
-            for line in _lines(found):
+                raise RuntimeError(f"the job is not done: {resource.get('status')}")
+            for line in _lines(resource):
                 if line not in told:
                     print(f"{time.time() - started:5.0f} s {line}", file=sys.stderr)
                     told.add(line)
             time.sleep(1)
-        if phase(found) == "Failed":
-            raise RuntimeError(f"the job has failed: {found['status']}")
-        self.alpha.server.awaited(self.alpha.path("ModelRelease", "word-problems"), lambda one: "current" in str(one))
+        if phase(resource) == "Failed":
+            raise RuntimeError(f"the job has failed: {resource['status']}")
+        self.alpha.server.awaited(
+            self.alpha.path("ModelRelease", "word-problems"), lambda release: "current" in str(release)
+        )
         time.sleep(5)  # until the last figures are scraped
         end = time.time()
         return Shot(self.source, started, end, Filling(interval="20s", range_s=int(end - started)))
@@ -123,9 +125,9 @@ def _upload(alpha: Bench, beta: Bench) -> None:
 
 def _scraped(operators: Operators, stages: Path) -> list[dict[str, Any]]:
     own = {"namespace": "agentark-system", "service": "agentark-operator", "pod": "agentark-operator-0"}
-    found = {"targets": [operators.address], "labels": own}
+    target = {"targets": [operators.address], "labels": own}
     return [
-        {"job_name": "operator", "honor_labels": True, "static_configs": [found]},
+        {"job_name": "operator", "honor_labels": True, "static_configs": [target]},
         {"job_name": "stages", "file_sd_configs": [{"files": [str(stages)], "refresh_interval": "1s"}]},
     ]
 

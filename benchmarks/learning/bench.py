@@ -42,7 +42,7 @@ def main() -> None:
     wanted = [f"--arm={arm}" for arm in arguments.arm or ()]
     tasks = list(itertools.product(range(arguments.seeds), names))
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for number, _ in enumerate(pool.map(lambda one: _child(data, one[1], one[0], wanted), tasks), 1):
+        for number, _ in enumerate(pool.map(lambda task: _child(data, task[1], task[0], wanted), tasks), 1):
             print(f"{number} of {len(tasks)} seeds and regimes done", flush=True)
     from benchmarks.learning.table import render
 

@@ -105,14 +105,14 @@ def prepare(regime: Regime, folder: Path) -> None:
     prompt, completion = _tokens(store, single)
     samples = max(1, min(64, round((sum(_tokens(store, test)) - prompt) / completion)))
     votes = run(folder, store, _sampling_manifest(regime, samples), "debate")
-    found = {
+    prepared = {
         "prm_folder": str(output(store, "prm", prm, "model")),
         "prm": card,
         "debate": {"accuracy": accuracy(store, test), "tokens": sum(_tokens(store, test))},
         "self-consistency": {"accuracy": accuracy(store, votes), "samples": samples},
     }
     write_rows(folder, store, train, regime.task)
-    (folder / "shared.json").write_text(json.dumps(found, indent=1))
+    (folder / "shared.json").write_text(json.dumps(prepared, indent=1))
 
 
 def write_rows(folder: Path, store: Path, debate: str, name: str) -> None:
@@ -133,9 +133,9 @@ def write_rows(folder: Path, store: Path, debate: str, name: str) -> None:
 def _write_questions(regime: Regime, folder: Path) -> None:
     """Draw the splits; no two questions of a regime, nor one of the quickstart's, ask for the same sums."""
     sys.path.insert(0, str(QUICKSTART))
-    made = runpy.run_path(str(QUICKSTART / "make_data.py"))
+    module = runpy.run_path(str(QUICKSTART / "make_data.py"))
     world = runpy.run_path(str(QUICKSTART / "world.py"))
-    taken = {tuple(problem.sums) for problems in made["splits"]().values() for problem in problems}
+    taken = {tuple(problem.sums) for problems in module["splits"]().values() for problem in problems}
     rng = random.Random(f"learning {regime.name}")
     for split, size in (SPLITS | {"prm": regime.prm_questions}).items():
         rows: list[dict[str, str]] = []
@@ -151,11 +151,11 @@ def _write_questions(regime: Regime, folder: Path) -> None:
 
 
 def _slips(world: dict[str, Any], sums: Any) -> int:
-    value, found = sums.start, 0
+    value, slips = sums.start, 0
     for sign, amount in sums.operations:
-        found += world["invites_slip"](value, sign, amount)
+        slips += world["invites_slip"](value, sign, amount)
         value = world["calculate"](value, sign, amount)
-    return found
+    return slips
 
 
 def _debate(regime: Regime, split: str, protocol: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +190,6 @@ def _prm_manifest(regime: Regime) -> dict[str, Any]:
 
 
 def manifest(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of ours."""
     return {"apiVersion": "agentark.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
@@ -202,14 +201,14 @@ def run(folder: Path, store: Path, document: dict[str, Any], kind: str) -> str:
     subprocess.run([*command, "run", "-f", str(file), "--store", str(store)], check=True, cwd=ROOT)
     options = ["plan", "-f", str(file), "--store", str(store), "--json"]
     planned = subprocess.run([*command, *options], check=True, cwd=ROOT, capture_output=True, text=True)
-    found = json.loads(planned.stdout)
-    (plan,) = found if isinstance(found, list) else [found]
+    documents = json.loads(planned.stdout)
+    (plan,) = documents if isinstance(documents, list) else [documents]
     return str(next(stage["key"] for stage in reversed(plan["stages"]) if stage["kind"] == kind))
 
 
 def _stage(store: Path, kind: str, key: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((store / "stages" / kind / key / "manifest.json").read_text())
-    return found
+    manifest: dict[str, Any] = json.loads((store / "stages" / kind / key / "manifest.json").read_text())
+    return manifest
 
 
 def output(store: Path, kind: str, key: str, name: str) -> Path:
@@ -229,10 +228,9 @@ def accuracy(store: Path, key: str, name: str = "jsonl") -> float:
     def right(record: Record) -> bool:
         return bool(record.answer) and equal(record.answer, record.gold, task(name).policy)
 
-    found = [right(record) for record in read_records(open_store(str(store)), stage_path("debate", key, "records"))]
-    return sum(found) / len(found)
+    grades = [right(record) for record in read_records(open_store(str(store)), stage_path("debate", key, "records"))]
+    return sum(grades) / len(grades)
 
 
 def write_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Write rows as JSON lines."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -18,9 +18,11 @@ def render(data: Path) -> str:
     lines = [json.loads(line) for line in (data / "results.jsonl").open()]
     return "\n\n".join(
         _regime(
-            name, [one for one in lines if one["regime"] == name], json.loads((data / name / "shared.json").read_text())
+            name,
+            [line for line in lines if line["regime"] == name],
+            json.loads((data / name / "shared.json").read_text()),
         )
-        for name in dict.fromkeys(one["regime"] for one in lines)
+        for name in dict.fromkeys(line["regime"] for line in lines)
     )
 
 
@@ -41,9 +43,9 @@ def _regime(name: str, rows: Sequence[dict[str, Any]], shared: dict[str, Any]) -
         f"| vote of {votes['samples']} samples | | {votes['accuracy']:.1%} | | | {votes['accuracy'] / debate:.0%} | |",
         f"| debate | | {debate:.1%} | | | 100% | |",
     ]
-    for arm, found in by_arm.items():
-        if found:
-            text.append(_row(arm, list(found.values()), debate))
+    for arm, runs in by_arm.items():
+        if runs:
+            text.append(_row(arm, list(runs.values()), debate))
     text += ["", *(line for line in _comparisons(by_arm) if line)]
     return "\n".join(text)
 
@@ -101,7 +103,7 @@ def _against(first: str, ours: dict[int, dict[str, Any]], second: str, theirs: d
     seeds = sorted(ours.keys() & theirs.keys())
     if len(seeds) < 2:
         return ""
-    a, b = (np.array([found[seed]["accuracy"] for seed in seeds]) for found in (ours, theirs))
+    a, b = (np.array([runs[seed]["accuracy"] for seed in seeds]) for runs in (ours, theirs))
     low, high = interval(a - b)
     equal = float(np.std(a - b)) == 0
     p = 1.0 if equal else float(stats.ttest_rel(a, b).pvalue)

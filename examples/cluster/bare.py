@@ -22,6 +22,6 @@ def bare(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = json.load(sys.stdin)["items"]
-    items = [bare(one) for one in found if not one["metadata"].get("ownerReferences")]
+    resources = json.load(sys.stdin)["items"]
+    items = [bare(resource) for resource in resources if not resource["metadata"].get("ownerReferences")]
     json.dump({"apiVersion": "v1", "kind": "List", "items": items}, sys.stdout, indent=1)

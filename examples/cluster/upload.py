@@ -16,7 +16,7 @@ def main(source: Path, uri: str) -> None:
     """Upload what is there; what was there before is replaced."""
     folder, _, name = uri.rpartition("/")
     store = open_store(uri if source.is_dir() else folder)
-    files = {name: source} if source.is_file() else {str(one.relative_to(source)): one for one in source.rglob("*")}
+    files = {name: source} if source.is_file() else {str(file.relative_to(source)): file for file in source.rglob("*")}
     for path, file in sorted(files.items()):
         if file.is_file():
             store.upload(path, file)

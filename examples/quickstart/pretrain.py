@@ -112,8 +112,8 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         def index(token: str) -> int:
-            found: int = tokenizer.convert_tokens_to_ids(token)
-            return found
+            token_id: int = tokenizer.convert_tokens_to_ids(token)
+            return token_id
 
         self._fast = tokenizer.backend_tokenizer
         self._pad, self._end, self._roles = index(PAD), index(END), (index(USER), index(ASSISTANT))

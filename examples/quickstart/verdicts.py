@@ -35,9 +35,9 @@ class Tally:
     def add(self, critique: str, solutions: list[str]) -> None:
         """Counts one review of `solutions` (the reader's own first, then his peers' as he saw them)."""
         self.replies += 1
-        given = {int(found[2] or 0): found for found in _VERDICT.finditer(critique)}
+        verdicts = {int(match[2] or 0): match for match in _VERDICT.finditer(critique)}
         for number, solution in enumerate(solutions):
-            verdict = given.get(number)
+            verdict = verdicts.get(number)
             if verdict is None:
                 self.missing += 1
                 continue

@@ -172,8 +172,8 @@ def read_steps(text: str) -> Draft:
 
 def read_answer(text: str) -> int | None:
     r"""The number in the last \boxed{} of a text, None where there is none."""
-    found = _ANSWER.findall(text)
-    return int(found[-1]) if found else None
+    answers = _ANSWER.findall(text)
+    return int(answers[-1]) if answers else None
 
 
 def first_wrong(draft: Draft) -> int | None:

@@ -20,7 +20,7 @@ def sources(modules: list[str]) -> list[Path]:
         return sorted(site.rglob("*.py"))
     for name in modules:
         importlib.import_module(name)
-    files = {Path(found) for one in list(sys.modules.values()) if (found := getattr(one, "__file__", None))}
+    files = {Path(origin) for module in list(sys.modules.values()) if (origin := getattr(module, "__file__", None))}
     return sorted(file for file in files if file.suffix == ".py" and file.is_relative_to(site))
 
 

@@ -18,8 +18,8 @@ _DPKG = Path("/var/lib/dpkg/status")
 
 def python_packages() -> list[dict[str, Any]]:
     """A component for each distribution that python finds."""
-    found = {one.metadata["Name"]: one for one in distributions() if one.metadata["Name"]}
-    return [_python_package(name, found[name]) for name in sorted(found, key=str.lower)]
+    packages = {package.metadata["Name"]: package for package in distributions() if package.metadata["Name"]}
+    return [_python_package(name, packages[name]) for name in sorted(packages, key=str.lower)]
 
 
 def _python_package(name: str, package: Distribution) -> dict[str, Any]:
@@ -37,14 +37,14 @@ def _python_package(name: str, package: Distribution) -> dict[str, Any]:
 
 def debian_packages(status: str) -> list[dict[str, Any]]:
     """A component for each installed package of a dpkg status file."""
-    found = []
+    packages = []
     for paragraph in status.split("\n\n"):
         fields = dict(re.findall(r"^(\S+): (.*)$", paragraph, re.MULTILINE))
         if fields.get("Status", "").endswith(" installed"):
             name, version, architecture = fields["Package"], fields["Version"], fields["Architecture"]
             purl = f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"
-            found.append(_component(name, version, purl))
-    return sorted(found, key=lambda one: str(one["name"]))
+            packages.append(_component(name, version, purl))
+    return sorted(packages, key=lambda package: str(package["name"]))
 
 
 def _component(name: str, version: str, purl: str) -> dict[str, Any]:

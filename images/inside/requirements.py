@@ -20,9 +20,9 @@ def requirements(project: dict[str, object], words: list[str]) -> list[str]:
     return sorted({line for line in lines if re.split(r"[^\w.-]", line)[0] not in without})
 
 
-def _lines(found: object) -> list[str]:
-    assert isinstance(found, list)
-    return [str(line) for line in found]
+def _lines(content: object) -> list[str]:
+    assert isinstance(content, list)
+    return [str(line) for line in content]
 
 
 if __name__ == "__main__":

@@ -65,9 +65,9 @@ def test_a_line_goes_where_its_values_are_and_not_through_a_hole() -> None:
     assert upper[0][1] < lower[0][1], "one lies upon the other"
 
 
-def test_a_chart_of_nothing_and_one_of_noughts_are_drawn() -> None:
-    noughts = Line("a", [(0.0, 0.0), (10.0, 0.0)])
-    assert ">1</text>" in chart([noughts], Area(400, 200, 0.0, 100.0, 10.0, "short"), low=0.0)
+def test_a_chart_of_nothing_and_one_of_zeros_are_drawn() -> None:
+    zeros = Line("a", [(0.0, 0.0), (10.0, 0.0)])
+    assert ">1</text>" in chart([zeros], Area(400, 200, 0.0, 100.0, 10.0, "short"), low=0.0)
     assert not points(chart([], Area(400, 200, 0.0, 100.0, 10.0, "s")))
 
 

@@ -12,7 +12,7 @@ from agentark.tasks import CHOICE, MATH, NUMBER, TEXT
 from benchmarks import grading
 from benchmarks.grading_peers import Judged, options, peers, tally
 from benchmarks.peer_claims import claims
-from benchmarks.peer_suites import CLOSE, NEAR, ROUNDED, SUITES, Row, read_suites
+from benchmarks.peer_suites import CLOSE, NEAR, ROUNDED, SUITES, PeerCase, read_suites
 
 COMPARED = """
 import pytest
@@ -289,8 +289,8 @@ def test_texts_and_cases_that_multiply_stay_bounded() -> None:
         list(claims(f"{tables}def test(): assert f(p0)\n"))
 
 
-def row(suite: str, prediction: str, expected: bool) -> Row:
-    return Row(suite, "tests/test.py:1", prediction, ("1",), expected, MATH)
+def row(suite: str, prediction: str, expected: bool) -> PeerCase:
+    return PeerCase(suite, "tests/test.py:1", prediction, ("1",), expected, MATH)
 
 
 def test_totals_are_with_and_without_the_home_suite_and_with_shared_pairs_once() -> None:

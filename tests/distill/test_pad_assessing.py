@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from agentark.distill.pad import PadParams
-from agentark.distill.pad.assessing import Assessed, Assessor, advantages, figures, process_rewards, summary
+from agentark.distill.pad.assessing import Assessed, Assessor, advantages, batch_statistics, process_rewards, summary
 from agentark.llm.chat import Message
 from agentark.tasks import task
 from tests.distill.pad_world import Step, count_digits
@@ -113,7 +113,7 @@ def test_figures_of_a_batch(tokenizer: Any) -> None:
     # One group with a right answer without digits before it, and a wrong one that the scorer likes better.
     everyone = assess(tokenizer, ["aaaaaa\\boxed{1}|", "999999\\boxed{2}|", "\\boxed{1}|", "\\boxed{1}|"])
     process = process_rewards(everyone, params())
-    found = figures(everyone, process, 2)
+    found = batch_statistics(everyone, process, 2)
     assert (found.pairs, found.contested) == (1, 1)
     assert found.spread is not None
     point = summary(3, everyone, process, found)
@@ -121,4 +121,4 @@ def test_figures_of_a_batch(tokenizer: Any) -> None:
     assert point.disagreement in (0.0, 0.5, 1.0)
     # Without gold an answer is contested where the answers differ.
     unknown = assess(tokenizer, ["\\boxed{1}|", "\\boxed{2}|", "\\boxed{1}|", "\\boxed{1}|"], gold=None)
-    assert figures(unknown, process_rewards(unknown, params()), 2).contested == 1
+    assert batch_statistics(unknown, process_rewards(unknown, params()), 2).contested == 1

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from agentark.distill.pad import Guards
-from agentark.distill.pad.guards import Figures, breach
+from agentark.distill.pad.guards import BatchStatistics, breach
 from agentark.errors import InvalidInput
 
-CALM = Figures(length=30, step_count=4, pairs=100, discordant=20, contested=10, spread=0.3, kl=0.05)
+CALM = BatchStatistics(length=30, step_count=4, pairs=100, discordant=20, contested=10, spread=0.3, kl=0.05)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ CALM = Figures(length=30, step_count=4, pairs=100, discordant=20, contested=10, 
         (replace(CALM, kl=1.5), "KL: 1.5 nats"),
     ],
 )
-def test_each_guard_stops_with_its_reason_once_it_lasts(odd: Figures, reason: str) -> None:
+def test_each_guard_stops_with_its_reason_once_it_lasts(odd: BatchStatistics, reason: str) -> None:
     guards = Guards()
     assert breach([CALM] * 5, guards) == ""
     assert reason in breach([CALM, odd, odd, odd], guards)
@@ -33,13 +33,13 @@ def test_each_guard_stops_with_its_reason_once_it_lasts(odd: Figures, reason: st
 
 
 def test_a_guard_that_is_switched_off_stops_nothing() -> None:
-    odd = Figures(length=300, step_count=40, pairs=100, discordant=100, contested=10, spread=0.0, kl=9)
+    odd = BatchStatistics(length=300, step_count=40, pairs=100, discordant=100, contested=10, spread=0.0, kl=9)
     off = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
     assert breach([CALM, odd, odd, odd], off) == ""
 
 
 def test_answers_that_are_all_right_are_no_collapse() -> None:
-    done = Figures(length=30, step_count=4, pairs=0, discordant=0, contested=0, spread=None)
+    done = BatchStatistics(length=30, step_count=4, pairs=0, discordant=0, contested=0, spread=None)
     assert breach([CALM, *[done] * 9], Guards()) == ""
 
 
@@ -51,9 +51,9 @@ def test_chance_agreement_of_few_pairs_stops_nothing() -> None:
 
 
 def test_nothing_is_judged_without_step_scores_but_length() -> None:
-    plain = Figures(length=30)
+    plain = BatchStatistics(length=30)
     assert breach([plain] * 4, Guards()) == ""
-    assert "length drift" in breach([plain, *[Figures(length=90)] * 3], Guards())
+    assert "length drift" in breach([plain, *[BatchStatistics(length=90)] * 3], Guards())
 
 
 @pytest.mark.parametrize(("name", "value"), [("step_drift", 1.0), ("disagreement", 1.0), ("spread", 0.0), ("kl", -1.0)])

@@ -1,4 +1,4 @@
-"""What is the case when somebody reads a page: data in the store, a namespace, resources in the state it tells of."""
+"""What there is when somebody reads a page: data in the store, a namespace, resources in the state it tells of."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -179,4 +179,4 @@ SCENES: Mapping[str, Callable[[Scene, Reader], None]] = {
     "operations.md": done,
     "install.md": lambda scene, reader: scene.data(),
 }
-"""Page -> what is the case beside what `kinds` prepares."""
+"""Page -> what it needs beside what `kinds` prepares."""

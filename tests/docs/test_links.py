@@ -1,5 +1,6 @@
 """Links lead somewhere: files, anchors, and from each alert to what to do about it."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -37,6 +38,16 @@ def test_links_lead_somewhere(page: str) -> None:
 def test_the_index_names_every_page() -> None:
     named = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "README.md") if "://" not in link}
     assert {file.resolve() for file in DOCS.rglob("*.md")} - {DOCS / "README.md"} <= named
+
+
+_ROOMS = ("", "agentark", "operator/agentark_operator")
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_code_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"`((?:[a-z_\d]+/)+[a-z_\d]+(?:/|\.py))`", (ROOT / page).read_text())
+    assert len(named) >= 10
+    assert not [path for path in named if not any((ROOT / room / path).exists() for room in _ROOMS)]
 
 
 def alerts() -> dict[str, str]:

@@ -37,7 +37,7 @@ def test_every_place_is_used() -> None:
     assert {one.place for page in all_pages() for one in commands(page)} == {"laptop", "cluster", "e2e"}
 
 
-@pytest.mark.parametrize("page", all_pages())
+@pytest.mark.parametrize("page", [*all_pages(), "../README.md"])
 def test_manifests_are_valid(page: str, tmp_path: Any) -> None:
     for block in blocks(page):
         if block.language != "yaml":
@@ -56,6 +56,17 @@ def test_every_field_is_on_a_page() -> None:
         for part in kind.model_json_schema(by_alias=True)["$defs"].values():
             for field in part.get("properties", {}) if part["type"] == "object" else ():
                 assert f"| `{field}` |" in text or field in ("name", "namespace"), field
+
+
+def test_the_first_screen_shows_rows_of_the_whole_table() -> None:
+    def rows(page: str) -> list[list[str]]:
+        tables = [block.text for block in blocks(page) if "single pass" in block.text and not block.language]
+        return [re.split(r"  +", row.strip()) for row in "".join(tables).splitlines() if "[" in row]
+
+    whole = rows("benchmarks.md")
+    shown = rows("../README.md")
+    assert len(shown) == 3
+    assert all(any(row[: len(columns)] == columns for row in whole) for columns in shown), shown
 
 
 def test_a_block_without_a_place_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentark.errors import AgentArkError, EngineError, Interrupted, InvalidInput
-from agentark.execution.ending import Ending, leaving_word, read_endings
+from agentark.execution.ending import ProcessEnding, leaving_word, read_endings
 from tests.execution.conftest import Workplace
 
 
@@ -58,7 +58,7 @@ def test_a_failure_counts_more_than_the_stop_that_it_causes(tmp_path: Path) -> N
         environment = {"AGENTARK_OUTCOMES": str(tmp_path), "RANK": str(rank)}
         with pytest.raises(AgentArkError), leaving_word(environment):
             raise error
-    assert read_endings(tmp_path) == Ending(2, "InvalidInput", "batch")
+    assert read_endings(tmp_path) == ProcessEnding(2, "InvalidInput", "batch")
     for rank in (1, 2):  # torchrun starts them again, and now they end well
         with leaving_word({"AGENTARK_OUTCOMES": str(tmp_path), "RANK": str(rank)}):
             pass

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from agentark.errors import InvalidInput
-from agentark.evaluate.figures import Point, Series, draw
+from agentark.evaluate.plots import Point, Series, draw
 from agentark.reports.studies import study
 from agentark.store import RunRecord, RunStage, StageManifest, Store, open_store, stage_path
 from agentark.store.outputs import put_bytes

@@ -39,7 +39,7 @@ def shown(figures: StageFigures) -> Samples:
     return samples(text(figures))
 
 
-def test_before_anything_is_known_nothing_is_shown_as_nought() -> None:
+def test_before_anything_is_known_nothing_is_shown_as_zero() -> None:
     found = shown(StageFigures("distill/PAD", clock=lambda: 100.0))
     ours = {name for name in names(found) if name.startswith("agentark_")}
     assert ours == {
@@ -149,7 +149,7 @@ def test_requests_to_the_store_are_counted_by_what_came_of_them(tmp_path: Path) 
         ("list", "Done"): 2,
         ("delete", "Done"): 1,
     }
-    assert value(found, "agentark_storage_requests_total", op="read", outcome="Failed") == 0, "seen to grow from nought"
+    assert value(found, "agentark_storage_requests_total", op="read", outcome="Failed") == 0, "seen to grow from zero"
     assert value(found, "agentark_storage_request_duration_seconds_count", op="write") == 2
 
 

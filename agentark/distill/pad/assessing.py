@@ -1,4 +1,4 @@
-"""What sampled answers are worth: verified outcome, format, scored steps; a batch's advantages and figures.
+"""What sampled answers are worth: verified outcome, format, scored steps; a batch's advantages and statistics.
 
 No torch: answers come as token ids and go as plain numbers, which travel between processes.
 """
@@ -19,7 +19,7 @@ from agentark.distill.pad.advantages import (
     step_advantages,
     step_rewards,
 )
-from agentark.distill.pad.guards import Figures
+from agentark.distill.pad.guards import BatchStatistics
 from agentark.distill.pad.params import TRUNCATION_PENALTY, PadParams, PadStep, StepScorer
 from agentark.distill.pad.tokens import TokenEnds, last_token
 from agentark.llm.chat import Message, split_reasoning
@@ -154,7 +154,7 @@ def advantages(
     ]
 
 
-def figures(everyone: Sequence[Assessed], process: Sequence[Array], group: int) -> Figures:
+def batch_statistics(everyone: Sequence[Assessed], process: Sequence[Array], group: int) -> BatchStatistics:
     """What the guards look at."""
     totals = [float(one.sum()) if len(one) else None for one in process]
     pairs, discordant, spreads = 0, 0.0, []
@@ -172,7 +172,7 @@ def figures(everyone: Sequence[Assessed], process: Sequence[Array], group: int) 
         if len(verdicts) > 1:
             spreads.append(float(np.std([total for _, total in members])))
     counted = [len(one.scores) for one in everyone if one.scores]
-    return Figures(
+    return BatchStatistics(
         length=float(np.mean([one.tokens for one in everyone])),
         step_count=float(np.mean(counted)) if counted else None,
         pairs=pairs,
@@ -182,7 +182,7 @@ def figures(everyone: Sequence[Assessed], process: Sequence[Array], group: int) 
     )
 
 
-def summary(step: int, everyone: Sequence[Assessed], process: Sequence[Array], found: Figures) -> PadStep:
+def summary(step: int, everyone: Sequence[Assessed], process: Sequence[Array], found: BatchStatistics) -> PadStep:
     """The batch's point on the curves."""
     known = [one.right for one in everyone if one.right is not None]
     totals = [float(one.sum()) for one in process if len(one)]

@@ -1,4 +1,4 @@
-"""When a run games its reward: figures of each batch of roll-outs, and thresholds on their course.
+"""When a run games its reward: statistics of each batch of roll-outs, and thresholds on their course.
 
 Pure; knows neither trainer nor model. Every guard compares the mean over the last batches with the first batch (which
 the start itself has sampled) or with a fixed threshold, so a single odd batch stops nothing.
@@ -31,7 +31,7 @@ class Guards:
     kl: float | None = 1.0
     """Largest divergence from the start per token, in nats, > 0; measured where the loss has a KL term."""
     window: int = 3
-    """Batches of roll-outs over which the figures are averaged, >= 1."""
+    """Batches of roll-outs over which they are averaged, >= 1."""
 
     def __post_init__(self) -> None:
         def within(value: float | None, low: float, high: float) -> bool:
@@ -50,7 +50,7 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class BatchStatistics:
     """What the guards look at, of one batch of roll-outs."""
 
     length: float
@@ -73,11 +73,11 @@ _FEWEST_PAIRS = 30  # Of chance alone, fewer would pass the threshold now and th
 _FEWEST_CONTESTED = 3
 
 
-def breach(history: Sequence[Figures], guards: Guards) -> str:
+def breach(history: Sequence[BatchStatistics], guards: Guards) -> str:
     """Say why the run has to stop now.
 
     Args:
-        history: Figures of all batches so far, the first one sampled by the start.
+        history: BatchStatistics of all batches so far, the first one sampled by the start.
         guards: The thresholds.
 
     Returns:
@@ -96,7 +96,7 @@ def breach(history: Sequence[Figures], guards: Guards) -> str:
     return next((reason for reason in reasons if reason), "")
 
 
-def _spread(recent: Sequence[Figures], threshold: float | None) -> str:
+def _spread(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
     contested = sum(one.contested for one in recent if one.spread is not None)
     if threshold is None or contested < _FEWEST_CONTESTED:
         return ""
@@ -109,7 +109,7 @@ def _spread(recent: Sequence[Figures], threshold: float | None) -> str:
     )
 
 
-def _disagreement(recent: Sequence[Figures], threshold: float | None) -> str:
+def _disagreement(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
     pairs = sum(one.pairs for one in recent)
     if threshold is None or pairs < _FEWEST_PAIRS:
         return ""
@@ -125,9 +125,9 @@ def _disagreement(recent: Sequence[Figures], threshold: float | None) -> str:
 
 def _drift(
     what: str,
-    history: Sequence[Figures],
-    recent: Sequence[Figures],
-    of: Callable[[Figures], float | None],
+    history: Sequence[BatchStatistics],
+    recent: Sequence[BatchStatistics],
+    of: Callable[[BatchStatistics], float | None],
     threshold: float | None,
 ) -> str:
     first = of(history[0])
@@ -144,7 +144,7 @@ def _drift(
     )
 
 
-def _kl(recent: Sequence[Figures], threshold: float | None) -> str:
+def _kl(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
     values = [one.kl for one in recent if one.kl is not None]
     if threshold is None or not values or sum(values) / len(values) <= threshold:
         return ""

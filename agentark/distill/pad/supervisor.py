@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from agentark.distill.pad.guards import Figures, breach
+from agentark.distill.pad.guards import BatchStatistics, breach
 from agentark.distill.pad.params import PadParams, PadStep
 from agentark.training.supervision import Supervisor
 
@@ -57,11 +57,11 @@ class PadSupervisor(Supervisor):
         logs: Mapping[str, float],
         **keywords: Any,
     ) -> None:
-        """Check the guards on the figures of all batches so far; a breach ends the run with a last checkpoint."""
+        """Check the guards on the statistics of all batches so far; a breach ends the run with a last checkpoint."""
         super().on_log(args, state, control, logs, **keywords)
         if "loss" not in logs or state.global_step % self._params.iterations:
             return
-        if reason := breach(read_figures(state.log_history), self._params.guards):
+        if reason := breach(read_statistics(state.log_history), self._params.guards):
             state.log_history.append({_STOPPED: reason, "step": state.global_step})
             control.should_training_stop = control.should_save = True
 
@@ -82,10 +82,10 @@ def read_stop(history: Sequence[Mapping[str, Any]]) -> str:
     return next((str(entry[_STOPPED]) for entry in history if _STOPPED in entry), "")
 
 
-def read_figures(history: Sequence[Mapping[str, Any]]) -> list[Figures]:
-    """The guards' figures, batch by batch, from a trainer's log."""
+def read_statistics(history: Sequence[Mapping[str, Any]]) -> list[BatchStatistics]:
+    """The statistics that guards read, batch by batch, from a trainer's log."""
     return [
-        Figures(
+        BatchStatistics(
             length=entry["pad/length"],
             step_count=entry["pad/step_count"],
             pairs=round(entry["pad/pairs"]),

@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import gather_object
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from agentark.distill.pad.assessing import Assessed, Assessor, advantages, figures, process_rewards, summary
+from agentark.distill.pad.assessing import Assessed, Assessor, advantages, batch_statistics, process_rewards, summary
 from agentark.distill.pad.params import PadParams
 from agentark.distill.recipe import VerifiedEvaluation
 
@@ -58,7 +58,7 @@ class PadTrainer(VerifiedEvaluation, GRPOTrainer):  # type: ignore[misc]
 
     def _note(self, everyone: Sequence[Assessed], process: Sequence[Any]) -> None:
         """Put the batch into this step's log, from which guards and curves are read, also after an interruption."""
-        found = figures(everyone, process, self._params.group)
+        found = batch_statistics(everyone, process, self._params.group)
         point = summary(0, everyone, process, found)._asdict()
         for name, value in {**asdict(found), **point}.items():
             if name not in ("kl", "step"):  # TRL logs the divergence itself, once the loss is known.

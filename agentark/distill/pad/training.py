@@ -22,7 +22,7 @@ from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
 from agentark.distill.pad.supervisor import PadSupervisor, read_curves, read_stop
 from agentark.distill.pad.trainer import PadTrainer
 from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
-from agentark.distill.rows import Question, read_questions
+from agentark.distill.rows import RolloutQuestion, read_questions
 from agentark.distill.student import Base, adapters, load_weights, read_base
 from agentark.errors import InvalidInput
 from agentark.llm.chat import Message, Sampling
@@ -112,7 +112,7 @@ class PadRecipe(StudentRecipe):
         self,
         *,
         params: PadParams,
-        questions: Sequence[Question],
+        questions: Sequence[RolloutQuestion],
         longest: int,
         sampling: Sampling,
         assessor: Assessor,
@@ -200,14 +200,14 @@ class PadRecipe(StudentRecipe):
         return candidates or [None]
 
 
-def _questions(path: Path) -> list[Question]:
+def _questions(path: Path) -> list[RolloutQuestion]:
     questions = read_questions(path)
     if not questions:
         raise InvalidInput(f"{path}: holds no questions to train on")
     return questions
 
 
-def _room(base: Base, questions: Sequence[Question], params: PadParams) -> tuple[int, Sampling]:
+def _room(base: Base, questions: Sequence[RolloutQuestion], params: PadParams) -> tuple[int, Sampling]:
     """Most tokens of a prompt with its answer, and the sampling that still fits behind the longest prompt."""
     if base.tokenizer.chat_template is None:
         raise InvalidInput("student model: its tokenizer has no chat template; take an instruction-tuned model")
@@ -222,7 +222,7 @@ def _room(base: Base, questions: Sequence[Question], params: PadParams) -> tuple
     return longest + room, Sampling(temperature=params.temperature, max_tokens=room)
 
 
-def ordered(questions: Sequence[Question], params: PadParams) -> Dataset:
+def ordered(questions: Sequence[RolloutQuestion], params: PadParams) -> Dataset:
     """Questions in the order of training: one fresh shuffle per pass, passes one after the other.
 
     It depends on nothing but number and seed, so any number of processes sees the same batches.

@@ -69,8 +69,8 @@ def draw(series: Sequence[Series], out: Path, *, title: str, x_label: str) -> No
     with rc_context(settings):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for index, one in enumerate(series):
-            _line(axes, one, places, index)
+        for index, line in enumerate(series):
+            _line(axes, line, places, index)
         if logarithmic:
             axes.set_xscale("log")
         axes.set_xticks(places, [printable_line(_written(value)) for value in values])
@@ -86,15 +86,15 @@ def draw(series: Sequence[Series], out: Path, *, title: str, x_label: str) -> No
         figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
-def _line(axes: object, one: Series, places: Sequence[float], index: int) -> None:
-    heights = [100 * point.value for point in one.points]
-    below = [100 * (point.value - point.low) for point in one.points]
-    above = [100 * (point.high - point.value) for point in one.points]
+def _line(axes: object, line: Series, places: Sequence[float], index: int) -> None:
+    heights = [100 * point.value for point in line.points]
+    below = [100 * (point.value - point.low) for point in line.points]
+    above = [100 * (point.high - point.value) for point in line.points]
     axes.errorbar(  # type: ignore[attr-defined]
         places,
         heights,
         yerr=(below, above),
-        label=printable_line(one.label),
+        label=printable_line(line.label),
         color=_COLOURS[index % len(_COLOURS)],
         marker=_MARKERS[index % len(_MARKERS)],
         linestyle="-" if index % 2 == 0 else "--",
