@@ -24,16 +24,18 @@ quickstart: install          ## Debate, distil and measure on this machine, in m
 
 # Most of a test's time is waiting, so more of them run than there are cores. Files stay together: so do their servers.
 # Folders with the longest files begin, so that none of these is left for one process at the end.
-PYTEST := $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder
+# Rewritten tests are kept, else each process compiles them anew.
+# Processes of tests outnumber the cores: threads of torch that wait for each other would only take time from them.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --dist loadfile --no-loadscope-reorder
 LONGEST_FIRST := tests/execution tests/docs tests/operator tests
 
 test: dev test-packages      ## Every test but e2e; programs that tests need are built once, while the fast ones run.
 	@$(VENV)/bin/python -m tests.servers.programs & builds=$$!; \
-	  $(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST); fast=$$?; \
-	  wait $$builds && [ $$fast = 0 ] && $(PYTEST) --numprocesses 4 -m built $(LONGEST_FIRST)
+	  AGENTARK_PROGRAMS=none $(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST); unbuilt=$$?; \
+	  wait $$builds && [ $$unbuilt = 0 ] && $(PYTEST) --numprocesses 4 -m built $(LONGEST_FIRST)
 
-test-fast: dev               ## Every test that needs no program built.
-	$(PYTEST) --numprocesses 3 -m "not built" $(LONGEST_FIRST)
+test-fast: dev               ## Every test that needs no program built and is not long: minutes.
+	AGENTARK_PROGRAMS=none $(PYTEST) --numprocesses 3 -m "not built and not long" $(LONGEST_FIRST)
 
 test-packages:               ## Debian's Prometheus and browser, where this is root and one is missing.
 	@command -v promtool >/dev/null && command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || \

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import programs
+from tests.servers import programs, warm
 from tests.servers.kubernetes import ApiServer, install
 from tests.servers.kubernetes import api_server as running_api_server
 from tests.servers.minio import minio
@@ -27,23 +27,25 @@ _STORES = {"minio": "minio_server"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a built program: `make test-fast` leaves it out."""
     for item in items:
-        if needed(_fixtures(item)):
+        if needed(_servers(item)):
             item.add_marker(pytest.mark.built)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build programs before the first test: it may take longer than a test may."""
     if not session.config.option.collectonly:
-        for build in needed(name for item in session.items for name in _fixtures(item)):
+        for build in needed(name for item in session.items for name in _servers(item)):
             build()
 
 
-def _fixtures(item: pytest.Item) -> set[str]:
+def _servers(item: pytest.Item) -> set[str]:
+    """Names of fixtures, and of what a test that starts its servers itself says: `pytest.mark.built("playground")`."""
     if not isinstance(item, pytest.Function):
         return set()
+    own = {name for mark in item.iter_markers("built") for name in mark.args}
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     stores = {_STORES[value] for value in parameters if isinstance(value, str) and value in _STORES}
-    return {*item.fixturenames, *stores}
+    return {*item.fixturenames, *stores, *own}
 
 
 @pytest.fixture(scope="session")
@@ -98,13 +100,20 @@ def prometheus_program() -> str:
     return programs.server()
 
 
+@pytest.fixture(scope="session")
+def warm_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `tests.servers.warm` starts begins with torch and transformers loaded."""
+    with warm.processes(tmp_path_factory.mktemp("warm")):
+        yield
+
+
 @pytest.fixture
 def servers() -> Iterator[Callable[..., str]]:
     """Start a server in a process of its own; returns the base URL that it prints."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> str:
-        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        process = warm.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stdout is not None
         return process.stdout.readline().strip()

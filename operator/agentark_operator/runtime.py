@@ -123,7 +123,7 @@ class Operator:
             if await loop.run_in_executor(None, stop.wait, _KINDS_S):
                 return
         await kopf.operator(
-            registry=self._registry(),
+            registry=self._registry(stop),
             settings=_options(self._settings),
             clusterwide=not self._settings.namespaces,
             namespaces=self._settings.namespaces,
@@ -132,9 +132,13 @@ class Operator:
             ready_flag=watched,
         )
 
-    def _registry(self) -> kopf.OperatorRegistry:
+    def _registry(self, stop: threading.Event) -> kopf.OperatorRegistry:
+        async def ended(**_: Any) -> None:
+            stop.set()  # Kopf took the signals over, and waits 5 s for its own task that waits for this
+
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(_login)
+        kopf.on.cleanup(registry=registry)(ended)
         for kind in KINDS:
             handler = self._handler(kind)
             kopf.on.event(_GROUP, _VERSION, f"{kind.lower()}s", id=kind.lower(), registry=registry)(handler)

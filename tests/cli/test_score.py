@@ -12,7 +12,9 @@ from agentark.errors import InvalidInput
 from agentark.evaluate.judge import QUALITIES
 from agentark.execution.scoring import judgement, read_answers
 from agentark.llm.testing import ScriptedEngine
+from tests.servers import warm
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
 ROOT = Path(__file__).resolve().parents[2]
 SUMMARIES = ROOT / "tests" / "data" / "qmsum" / "summaries.jsonl"
 BASE = ROOT / "examples" / "quickstart" / "base"
@@ -20,7 +22,7 @@ BASE = ROOT / "examples" / "quickstart" / "base"
 
 def call(*arguments: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agentark", "score", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, input=stdin)
+    done = warm.run(command, cwd=ROOT, stdin=stdin)
     assert done.returncode == code, done.stderr
     return done
 

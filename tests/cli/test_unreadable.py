@@ -1,7 +1,6 @@
 """One thing in a store that cannot be read hides no other from those who look."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ import pytest
 from agentark.debate.transcript import shard_path, write_shard
 from agentark.store import Store, open_store, stage_path
 from tests.cli.hostile import KEYS, hostile_store
+from tests.servers import warm
+
+pytestmark = pytest.mark.usefixtures("warm_processes")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 def call(store: Store, *arguments: str, expect: int = 0) -> tuple[str, str]:
     command = [sys.executable, "-m", "agentark", *arguments]
     folder = Path(store.uri.removeprefix("file:")).parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = warm.run(command, cwd=folder)
     assert done.returncode == expect, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr

@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 
 from agentark.distill.pad import Guards, PadParams
 from tests.distill.pad_world import DEFAULTS, PadTraining
+from tests.servers import warm
 
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("warm_processes")]
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
 OFF = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
@@ -34,7 +36,7 @@ def training(tmp_path: Path, dropping_model: Path) -> Make:
 
 
 def child(*command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, *command],
         cwd=REPOSITORY,
         env=ENVIRONMENT,

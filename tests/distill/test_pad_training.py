@@ -33,6 +33,7 @@ def weights(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("scorer", ["constant", "inverted"])
+@pytest.mark.long
 def test_a_gamed_reward_is_noticed_and_the_student_is_no_worse(tmp_path: Path, scorer: str) -> None:
     params = PadParams(
         steps=6, learning_rate=1e-3, max_new_tokens=48, outcome_weight=0.0, prompts_per_step=6, evals=1, seed=2
@@ -48,6 +49,7 @@ def test_a_gamed_reward_is_noticed_and_the_student_is_no_worse(tmp_path: Path, s
     assert (again.stopped, again.steps, again.resumed_from) == (result.stopped, result.steps, result.steps)
 
 
+@pytest.mark.long
 def test_a_faithful_reward_alone_teaches(tmp_path: Path) -> None:
     params = PadParams(
         steps=8, learning_rate=4e-4, max_new_tokens=48, outcome_weight=0.0, prompts_per_step=8, evals=2, seed=2
@@ -61,6 +63,7 @@ def test_a_faithful_reward_alone_teaches(tmp_path: Path) -> None:
     assert [one.step for one in result.curves] == list(range(1, 9))
 
 
+@pytest.mark.long
 def test_what_is_taught_is_what_the_scorer_likes(training: Make) -> None:
     made = training(steps=20, golds=[None, None], outcome_weight=0.0, prompts_per_step=4, group=8)
     result = made.run()

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from tests.distill.world import Training, sums
+from tests.servers import warm
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
 Make = Callable[..., Training]
 
 
 def child(*command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, *command],
         cwd=REPOSITORY,
         env=ENVIRONMENT,
@@ -53,6 +55,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_m
     assert (killed.out / "model.safetensors").read_bytes() == (undisturbed.out / "model.safetensors").read_bytes()
 
 
+@pytest.mark.long
 def test_two_processes_train_as_one(training: Make) -> None:
     changes: dict[str, Any] = {"rows": sums(11), "batch_size": 6, "evals": 2}
     alone, shared = training("one", **changes), training("two", **changes)

@@ -7,6 +7,8 @@ import pytest
 from tests.docs.commands import all_pages, commands
 from tests.docs.world import Reader
 
+pytestmark = pytest.mark.long
+
 FEWER = {
     "limit: 150}": "limit: 24}",
     'dataset: {uri: "file:data/test.jsonl"}': 'dataset: {uri: "file:data/test.jsonl", limit: 12}',

@@ -23,6 +23,8 @@ class Workplace:
     """A user's folder."""
 
     folder: Path
+    popen: Callable[..., "subprocess.Popen[str]"] = subprocess.Popen
+    """Starts commands: where a test is about a pipeline's result, not about its processes, `warm.Popen`."""
 
     def write(self, name: str, content: Any) -> Path:
         path = self.folder / name
@@ -35,7 +37,7 @@ class Workplace:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "agentark", *arguments]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return self.popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         """Run the command line; its output and errors together."""

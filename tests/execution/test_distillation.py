@@ -1,12 +1,16 @@
 """The whole pipeline with a real model: debate, curate, distil, evaluate, compare; then only what a change reaches."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.execution.conftest import ROOT, Workplace
+from tests.servers import warm
+
+pytestmark = pytest.mark.long
 
 QUICKSTART = ROOT / "examples" / "quickstart"
 
@@ -23,7 +27,10 @@ def manifest() -> dict[str, Any]:
 
 
 @pytest.mark.timeout(900)
-def test_a_manifest_becomes_a_student_and_a_change_runs_only_what_it_reaches(place: Workplace) -> None:
+def test_a_manifest_becomes_a_student_and_a_change_runs_only_what_it_reaches(
+    tmp_path: Path, warm_processes: None
+) -> None:
+    place = Workplace(tmp_path, warm.Popen)
     job = manifest()
     place.write("job.yaml", job)
     document = json.loads(place.run("run", "-f", "job.yaml", "--json").splitlines()[-1])

@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from tests.execution.conftest import ROOT, Workplace
+from tests.servers import warm
+
+pytestmark = pytest.mark.long
 
 QUICKSTART = ROOT / "examples" / "quickstart"
 
@@ -30,9 +33,9 @@ def manifest(name: str, **training: str | int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def evolved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+def evolved(tmp_path_factory: pytest.TempPathFactory, warm_processes: None) -> Iterator[Workplace]:
     """A folder in which two rounds have run."""
-    place = Workplace(tmp_path_factory.mktemp("evolution"))
+    place = Workplace(tmp_path_factory.mktemp("evolution"), warm.Popen)
     rows = [json.loads(line) for line in (QUICKSTART / "data" / "train.jsonl").read_text().splitlines()[:48]]
     place.write("questions.jsonl", "".join(json.dumps({"id": r["id"], "question": r["question"]}) + "\n" for r in rows))
     place.write("good.yaml", manifest("good"))

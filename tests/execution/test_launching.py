@@ -205,6 +205,7 @@ def test_wrong_input_in_launched_processes_is_told_by_the_launcher(tmp_path: Pat
     assert word == "InvalidInput: training: batch_size 4 cannot be split over 3 processes; choose a multiple"
 
 
+@pytest.mark.long
 def test_a_run_on_this_machine_tells_of_wrong_input_in_its_processes(tmp_path: Path) -> None:
     plan = planned(write_model(tmp_path / "model"), processes=3, nodes=1)
     store = open_store(str(tmp_path / "store"))

@@ -13,6 +13,9 @@ from agentark.execution.stages.steps import _turns
 from agentark.tasks import NUMBER
 from agentark.tasks.critiques import PeerNames
 from tests.execution.conftest import ROOT, Workplace
+from tests.servers import warm
+
+pytestmark = pytest.mark.long
 
 QUICKSTART = ROOT / "examples" / "quickstart"
 
@@ -37,9 +40,9 @@ def manifest(**pad: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+def finished(tmp_path_factory: pytest.TempPathFactory, warm_processes: None) -> Iterator[Workplace]:
     """A folder in which the small job has run; tests add runs to it and find its stages again."""
-    place = Workplace(tmp_path_factory.mktemp("process-rewards"))
+    place = Workplace(tmp_path_factory.mktemp("process-rewards"), warm.Popen)
     place.write("job.yaml", manifest())
     document = json.loads(place.run("run", "-f", "job.yaml", "--json").splitlines()[-1])
     states = {stage["name"]: stage["state"] for stage in document["stages"]}

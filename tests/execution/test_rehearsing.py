@@ -302,6 +302,7 @@ print(json.dumps({"loaded": sorted({"torch", "transformers", "peft"} & set(sys.m
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, THINKS])
+@pytest.mark.long
 def test_a_debate_worker_keeps_nothing_of_what_tries_the_models(
     place: Workplace, serve: Callable[..., str], template: str
 ) -> None:
@@ -367,6 +368,7 @@ def test_of_a_released_model_no_weights_are_fetched(bench: Bench, monkeypatch: p
     assert "tokenizer.json" in names and "model.safetensors" not in names
 
 
+@pytest.mark.long
 def test_the_command_line_refuses_with_2_and_asks_nothing(place: Workplace, serve: Callable[..., str]) -> None:
     url = serve()
     place.questions(2)

@@ -7,8 +7,6 @@ import sys
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from images.build import ROOT
 from images.inside.inventory import debian_packages
@@ -23,6 +21,10 @@ def bill() -> str:
 
 
 def test_it_keeps_to_the_schema(bill: str) -> None:
+    # Here, since it compiles grammars for a second.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
 
 

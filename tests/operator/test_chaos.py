@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
 
 from benchmarks.chaos.bucket import bucket
@@ -58,6 +59,7 @@ def runs(resource: dict[str, object]) -> bool:
     return phase(resource) == "Running"
 
 
+@pytest.mark.built("playground", "minio_server")
 def test_chaos_changes_no_end(tmp_path: Path) -> None:
     for name in ("cluster", "s3"):
         (tmp_path / name).mkdir()

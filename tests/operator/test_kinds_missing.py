@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 
+import pytest
 import urllib3
 
 from tests.operator.running import ROOT, Operators
 from tests.servers.kubernetes import api_server, install
 
 
+@pytest.mark.built("api_server")
 def test_it_waits_for_its_kinds(tmp_path: Path) -> None:
     (tmp_path / "kubernetes").mkdir()
     with api_server(tmp_path / "kubernetes") as server, urllib3.PoolManager(retries=False) as pool:

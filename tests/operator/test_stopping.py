@@ -1,12 +1,13 @@
-"""What runs is ended after the operator, and only what the operator made."""
+"""An operator ends at once; what runs is ended after it, and only what the operator made."""
 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from tests.operator.running import ROOT
+from tests.operator.running import ROOT, Bench, Operators, phase
 from tests.servers.kubernetes import ApiServer
 
 NAMESPACE = "stopping"
@@ -46,6 +47,17 @@ def make(server: ApiServer, folder: Path) -> None:
 def jobs(server: ApiServer) -> set[str]:
     listed = server.request("GET", JOBS).body["items"]
     return {one["metadata"]["name"] for one in listed if not one["metadata"].get("deletionTimestamp")}
+
+
+def test_an_operator_that_is_told_to_stop_ends_at_once(bench: Bench, operators: Operators) -> None:
+    path = bench.apply(bench.debate_run("talk", suspend=True))
+    with operators.running() as process:
+        bench.server.awaited(path, lambda resource: phase(resource) == "Suspended")
+        told = time.monotonic()
+        process.terminate()
+        process.wait(timeout=20)
+    # Kopf gives a task that does not end 5 s.
+    assert time.monotonic() - told < 4
 
 
 def test_nothing_is_ended_while_the_operator_may_begin_it_anew(cluster: ApiServer, tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from tests.execution.conftest import ROOT, Workplace
+from tests.servers import warm
+
+pytestmark = pytest.mark.long
 
 QUICKSTART = ROOT / "examples" / "quickstart"
 BASE = {"model": {"uri": f"file:{QUICKSTART / 'base'}"}}
@@ -30,9 +33,9 @@ def job(name: str, *gates: dict[str, Any], student: str = "", **training: Any) -
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+def place(tmp_path_factory: pytest.TempPathFactory, warm_processes: None) -> Iterator[Workplace]:
     """A folder in which a job has released its student."""
-    found = Workplace(tmp_path_factory.mktemp("release"))
+    found = Workplace(tmp_path_factory.mktemp("release"), warm.Popen)
     found.write("first.yaml", job("first", {"suite": "small", "minValue": "0.01"}))
     output = found.run("run", "-f", "first.yaml")
     assert "Release sums: released as version 1 (sha256:" in output and "gates passed: 1" in output

@@ -24,6 +24,7 @@ from agentark.reward.steps import split_steps
 from agentark.reward.trainer import first_phase
 from tests.distill.world import write_model
 from tests.reward.toys import PROMPT, PRMTraining, row, rows, write_gpt2
+from tests.servers import warm
 
 ROOT = Path(__file__).parents[2]
 PARAMS = PRMParams(
@@ -103,7 +104,7 @@ def test_the_second_phase_moves_the_rest(training: Make, model: Path) -> None:
     assert not still
 
 
-def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, model: Path) -> None:
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, model: Path, warm_processes: None) -> None:
     weights = []
     for name in ("whole", "killed"):
         folder = tmp_path / name
@@ -123,7 +124,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, model: Pat
 
 
 def _child(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-m", "tests.reward.toys", str(folder)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},

@@ -17,6 +17,7 @@ from agentark.reward.scoring import PRM
 from tests.distill.world import write_model
 from tests.reward.toys import PROMPT, PRMTraining, rows, solution
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
 Serve = Callable[..., str]
 
 

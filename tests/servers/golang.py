@@ -32,6 +32,8 @@ def program(name: str, package: str, module: str, *, required: str = "", flags: 
     version = version_of(module, required or package)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentark" / "bin"
     target = folder / (f"{name}-{version}" + (_edition(module) if package == "." else ""))
+    if os.environ.get("AGENTARK_PROGRAMS") == "none":
+        raise ServerFailed(f"this test needs {name}, so it is not a fast one: mark it as built (tests/conftest.py)")
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,7 @@ def test_a_debate_is_seen_on_its_way(tmp_path: Path, servers: Callable[..., str]
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_of_a_training_in_two_processes_one_serves_and_nothing_is_in_the_way(tmp_path: Path) -> None:
     made = planned(write_model(tmp_path / "model"), processes=2, nodes=1)
     store = open_store(str(tmp_path / "store"))
