@@ -83,11 +83,11 @@ def score(
 
 def _metrics(text: str) -> list[str]:
     known = {name.lower(): name for name in get_args(Metric)}
-    wanted = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in wanted if name.lower() not in known]
-    if unknown or not wanted:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name.lower() not in known]
+    if unknown or not names:
         raise InvalidInput(f"--metrics: {', '.join(unknown) or 'nothing'}; accepted: {', '.join(known.values())}")
-    return [known[name.lower()] for name in wanted]
+    return [known[name.lower()] for name in names]
 
 
 def _expanded(metric: str) -> tuple[str, ...]:

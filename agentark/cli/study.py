@@ -28,8 +28,8 @@ def study(
 
     opened, _ = store_of(None, store)
     records = [read_run(opened, run, namespace=namespace) for run in runs]
-    wanted = [name.strip() for name in subjects.split(",") if name.strip()]
-    figures = studies.study(opened, records, by, subjects=wanted)
+    subject_names = [name.strip() for name in subjects.split(",") if name.strip()]
+    figures = studies.study(opened, records, by, subjects=subject_names)
     for figure in figures:
         if out is not None:
             file = out if len(figures) == 1 else out.with_stem(f"{out.stem}-{figure.suite}")

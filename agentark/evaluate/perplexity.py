@@ -134,8 +134,8 @@ def measure(model: Path, traces: Sequence[Trace], *, batch_tokens: int = 8192) -
         raise InvalidInput(f"perplexity: the tokenizer of {model} has no chat template or is no fast tokenizer")
     encoded = [_encode(tokenizer, trace) for trace in traces]
     reads = int(network.config.get_text_config().max_position_embeddings)
-    fitting = [(ids, wanted) for ids, wanted in encoded if len(ids) <= reads]
-    measured = [(ids, wanted) for ids, wanted in fitting if wanted]
+    fitting = [(ids, positions) for ids, positions in encoded if len(ids) <= reads]
+    measured = [(ids, positions) for ids, positions in fitting if positions]
     losses: list[list[float]] = [[] for _ in measured]
     for batch in _batches([len(ids) for ids, _ in measured], batch_tokens):
         for index, values in zip(batch, _log_probabilities(network, [measured[i] for i in batch]), strict=True):
@@ -176,8 +176,8 @@ def _log_probabilities(network: Any, rows: Sequence[tuple[list[int], list[int]]]
     with torch.inference_mode():
         logits = network(input_ids=ids, attention_mask=mask).logits
     out = []
-    for index, (_, wanted) in enumerate(rows):
-        places = torch.tensor(wanted, device=network.device)
+    for index, (_, positions) in enumerate(rows):
+        places = torch.tensor(positions, device=network.device)
         scores = torch.log_softmax(logits[index, places - 1].float(), dim=-1)
         out.append(scores.gather(1, ids[index, places].unsqueeze(1)).squeeze(1).tolist())
     return out

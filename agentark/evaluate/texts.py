@@ -150,12 +150,12 @@ def _bert_score(
     except ModuleNotFoundError as error:
         raise _missing("BERTScore", error) from error
     # An empty answer has nothing in common with any text; the package would ask the tokenizer for what it lacks.
-    said = [i for i, text in enumerate(predictions) if text.strip()]
+    nonempty = [i for i, text in enumerate(predictions) if text.strip()]
     values = [0.0] * len(predictions)
-    if said:
+    if nonempty:
         scorer = BERTScorer(model_type=str(encoder), num_layers=layers, device=placement("inference").device)
-        _, _, f1 = scorer.score([predictions[i] for i in said], [list(references[i]) for i in said])
-        for i, value in zip(said, f1.tolist(), strict=True):
+        _, _, f1 = scorer.score([predictions[i] for i in nonempty], [list(references[i]) for i in nonempty])
+        for i, value in zip(nonempty, f1.tolist(), strict=True):
             values[i] = value
     definition = f"bert-score {version('bert-score')}, F, {encoder.name}, layer {layers}, no idf, not rescaled"
     return TextScore("BERTScore", len(values), sum(values) / len(values), None, tuple(values), definition)

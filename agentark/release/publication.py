@@ -98,12 +98,12 @@ def _is_same(version: ReleasedVersion, content: VersionContent) -> bool:
 def _settle(store: Store, name: str) -> Current:
     """Write `current.json` until it is what the versions and the pin say. Whoever writes last has looked after it."""
     for _ in range(_ROUNDS):
-        wanted = _wanted(store, name)
+        desired = _wanted(store, name)
         # One that cannot be read is none: it only says what the versions and the pin do.
-        if readable(partial(read_current, store, name)) != wanted:
-            store.write(release_path(name, "current.json"), wanted.model_dump_json().encode())
-        if _wanted(store, name) == wanted:
-            return wanted
+        if readable(partial(read_current, store, name)) != desired:
+            store.write(release_path(name, "current.json"), desired.model_dump_json().encode())
+        if _wanted(store, name) == desired:
+            return desired
     raise StoreError(f"store {store.uri}: the versions of release {name!r} keep changing; what is publishing them?")
 
 

@@ -89,11 +89,11 @@ def field_value(run: RunRecord, field: str) -> Value:
 
 
 def _on_suite(
-    suite: str, field: str, values: Sequence[Value], results: Sequence[dict[str, Any]], wanted: Sequence[str]
+    suite: str, field: str, values: Sequence[Value], results: Sequence[dict[str, Any]], subjects: Sequence[str]
 ) -> Study:
     tables = [{subject["name"]: subject for subject in result["subjects"]} for result in results]
     shared = [name for name in tables[0] if all(name in table for table in tables)]
-    unknown = [name for name in wanted if name not in shared]
+    unknown = [name for name in subjects if name not in shared]
     if unknown or not shared:
         raise InvalidInput(f"suite {suite}: subjects of all runs: {', '.join(shared) or 'none'}; not: {unknown}")
     return Study(
@@ -101,7 +101,7 @@ def _on_suite(
         suite,
         tuple(
             Series(name, tables[0][name]["label"], _points(values, [table[name] for table in tables]))
-            for name in wanted or shared
+            for name in subjects or shared
         ),
     )
 

@@ -92,17 +92,17 @@ def _medmcqa(row: Mapping[str, object]) -> Sequence[Fields]:
     question = _text(row, "question")
     choices = tuple(_text(row, name) for name in ("opa", "opb", "opc", "opd"))
     listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip("ABCD", choices, strict=True))
-    asked = f"{question}\n{listed}"
+    text = f"{question}\n{listed}"
     right = row.get("cop")
     if right is None or right == -1:
         problem = "found -1 (the label of the unlabelled test split)" if right == -1 else _missing(row, "cop")
         lacks = f"field 'cop': no gold answer: {problem}; use a labelled split such as validation"
-        return [Fields(asked, "", choices, _identity(row), lacks)]
+        return [Fields(text, "", choices, _identity(row), lacks)]
     if isinstance(right, bool) or not isinstance(right, int) or not 0 <= right <= 3:
         raise InvalidInput(
             f"field 'cop': must be 0, 1, 2 or 3, found {_shown(right)}; files that count from 1 need 1 subtracted"
         )
-    return [Fields(asked, "ABCD"[right], choices, _identity(row))]
+    return [Fields(text, "ABCD"[right], choices, _identity(row))]
 
 
 def _jsonl(row: Mapping[str, object]) -> Sequence[Fields]:

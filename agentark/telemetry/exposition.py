@@ -86,8 +86,8 @@ def _families(figures: StageFigures) -> Iterator[Metric]:
     yield from _requests(figures)
     yield from _checkpoints(figures)
     yield _counter("agentark_storage_requests", "Requests to the store.", ("op", "outcome"), figures.store_requests)
-    what = "Duration of requests to the store."
-    yield _histogram("agentark_storage_request_duration_seconds", what, "op", figures.store_seconds)
+    help_text = "Duration of requests to the store."
+    yield _histogram("agentark_storage_request_duration_seconds", help_text, "op", figures.store_seconds)
 
 
 def _progress(progress: Progress) -> Iterator[Metric]:
@@ -119,8 +119,8 @@ def _requests(figures: StageFigures) -> Iterator[Metric]:
     labels = ("model_name", "outcome")
     yield _counter("agentark_debate_requests", "Requests to models, tries together.", labels, figures.requests)
     yield _counter("agentark_tokens", "Tokens of answered requests.", ("model_name", "direction"), figures.tokens)
-    what = "Duration of answered requests, their tries together."
-    yield _histogram("agentark_debate_request_duration_seconds", what, "model_name", figures.request_seconds)
+    help_text = "Duration of answered requests, their tries together."
+    yield _histogram("agentark_debate_request_duration_seconds", help_text, "model_name", figures.request_seconds)
 
 
 def _checkpoints(figures: StageFigures) -> Iterator[Metric]:
@@ -134,21 +134,21 @@ def _checkpoints(figures: StageFigures) -> Iterator[Metric]:
     yield uploads
 
 
-def _gauge(name: str, what: str, value: float, labels: Mapping[str, str] | None = None) -> Metric:
-    family = GaugeMetricFamily(name, what, labels=tuple(labels or ()))
+def _gauge(name: str, help_text: str, value: float, labels: Mapping[str, str] | None = None) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=tuple(labels or ()))
     family.add_metric(tuple((labels or {}).values()), value)
     return family
 
 
-def _counter(name: str, what: str, labels: tuple[str, str], counts: Mapping[tuple[str, str], int]) -> Metric:
-    family = CounterMetricFamily(name, what, labels=labels)
+def _counter(name: str, help_text: str, labels: tuple[str, str], counts: Mapping[tuple[str, str], int]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
     for values, count in sorted(counts.items()):
         family.add_metric(values, count)
     return family
 
 
-def _histogram(name: str, what: str, label: str, histograms: Mapping[str, Histogram]) -> Metric:
-    family = HistogramMetricFamily(name, what, labels=(label,))
+def _histogram(name: str, help_text: str, label: str, histograms: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, help_text, labels=(label,))
     for value, histogram in sorted(histograms.items()):
         _observed(family, (value,), histogram)
     return family
