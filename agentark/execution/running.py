@@ -6,6 +6,7 @@ work folder, because launchers such as torchrun do not pass exit codes on.
 
 import fcntl
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -116,41 +117,19 @@ def _ended(context: StageContext) -> str:
     return next((str(reason) for reason in found if reason), "")
 
 
+_MODULES = dict.fromkeys(SHARED_KINDS, "answering") | {
+    kind: kind for kind in ("curate", "steps", "prm", "distill", "gate", "compare", "release")
+}
+"""Module of `agentark.execution.stages` that runs a kind."""
+
+
 def _runner(kind: str) -> Callable[[StageContext], StageResult | None]:
+    if kind not in _MODULES:
+        raise InvalidInput(f"stage kind {kind!r} cannot be run by this version")
     # Imported here: each stage brings what it needs, and curation must not pay for torch.
-    if kind in SHARED_KINDS:
-        from agentark.execution.stages import answering
-
-        return answering.run
-    if kind == "curate":
-        from agentark.execution.stages import curate
-
-        return curate.run
-    if kind == "steps":
-        from agentark.execution.stages import steps
-
-        return steps.run
-    if kind == "prm":
-        from agentark.execution.stages import prm
-
-        return prm.run
-    if kind == "distill":
-        from agentark.execution.stages import distill
-
-        return distill.run
-    if kind == "gate":
-        from agentark.execution.stages import gate
-
-        return gate.run
-    if kind == "compare":
-        from agentark.execution.stages import compare
-
-        return compare.run
-    if kind == "release":
-        from agentark.execution.stages import release
-
-        return release.run
-    raise InvalidInput(f"stage kind {kind!r} cannot be run by this version")
+    module = importlib.import_module(f"agentark.execution.stages.{_MODULES[kind]}")
+    run: Callable[[StageContext], StageResult | None] = module.run
+    return run
 
 
 def work_folder(store: Store, stage: Stage, share: Share = ALL) -> Path:
