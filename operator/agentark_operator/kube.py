@@ -16,6 +16,7 @@ from kubernetes import client, config
 from urllib3.util import parse_url
 
 from agentark.errors import InvalidInput
+from agentark_operator.backends import BACKENDS
 
 _log = logging.getLogger(__name__)
 FIELD_MANAGER = "agentark-operator"
@@ -34,15 +35,12 @@ _PLURALS = {
     "Deployment": "deployments",
     "DistillJob": "distilljobs",
     "Event": "events",
-    "Job": "jobs",
     "ModelRelease": "modelreleases",
     "PRMTraining": "prmtrainings",
     "Pod": "pods",
-    "PyTorchJob": "pytorchjobs",
     "Secret": "secrets",
     "Service": "services",
-    "TrainJob": "trainjobs",
-}
+} | {one.kind: one.plural for one in BACKENDS.values()}
 Object = dict[str, Any]
 
 

@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from agentark.terminal import printable
+from agentark_operator.backends import BACKENDS, Backend
 
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = "agentark-operator"
@@ -29,6 +30,12 @@ class Permission:
     needed: str
     """For what: "always", a backend's name, "teachers", or "everywhere" (all namespaces)."""
     why: str
+
+
+def _of_backend(backend: Backend) -> Iterator[Permission]:
+    yield Permission(backend.group, (backend.plural,), _OWN, backend.kind, backend.purpose)
+    for plural, why in (backend.beside or {}).items():
+        yield Permission("", (plural,), _APPLIED, backend.kind, why)
 
 
 TABLE = (
@@ -58,10 +65,7 @@ TABLE = (
     Permission("", ("pods",), ("get", *_SEEN), "always", "why an attempt waits or failed"),
     Permission("", ("secrets",), ("get",), "always", "credentials of a run's store, by the name that its spec gives"),
     Permission("", ("events",), ("list", "create"), "always", "why no pod is made; what happened, for people"),
-    Permission("batch", ("jobs",), _OWN, "Job", "stages, and trainings on this backend"),
-    Permission("", ("services",), _APPLIED, "Job", "names for the pods of a training on more than one"),
-    Permission("kubeflow.org", ("pytorchjobs",), _OWN, "PyTorchJob", "trainings on this backend"),
-    Permission("trainer.kubeflow.org", ("trainjobs",), _OWN, "TrainJob", "trainings on this backend"),
+    *(row for backend in BACKENDS.values() for row in _of_backend(backend)),
     Permission("apps", ("deployments",), _OWN, "teachers", "vLLM for a teacher's weights"),
     Permission("", ("services",), _APPLIED, "teachers", "its address"),
     Permission(
@@ -120,7 +124,7 @@ def manifests(
 
 def main(arguments: Sequence[str]) -> int:
     """Print the manifests as YAML."""
-    backends = sorted({row.needed for row in TABLE} - {"always", "teachers", "everywhere"})
+    backends = sorted(BACKENDS)
     parser = argparse.ArgumentParser(
         prog="python -m agentark_operator.permissions", description="Print the operator's service account and roles."
     )

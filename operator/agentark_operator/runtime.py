@@ -13,6 +13,7 @@ import kopf
 from agentark.api import API_VERSION, KINDS
 from agentark_operator.apply.actor import Actor
 from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
+from agentark_operator.backends import BACKENDS
 from agentark_operator.informers.children import Children, owner_key, stage_key
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube, KubeError
@@ -32,9 +33,7 @@ _GROUP, _VERSION = API_VERSION.split("/")
 _KINDS_S = 5.0
 """Between two looks whether our kinds are there, in seconds."""
 _CHILDREN = {
-    "Job": ("batch", "v1", "jobs"),
-    "PyTorchJob": ("kubeflow.org", "v1", "pytorchjobs"),
-    "TrainJob": ("trainer.kubeflow.org", "v1alpha1", "trainjobs"),
+    **{one.kind: (one.group, one.version, one.plural) for one in BACKENDS.values()},
     "Pod": ("", "v1", "pods"),
     "Deployment": ("apps", "v1", "deployments"),
 }

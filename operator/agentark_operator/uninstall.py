@@ -13,15 +13,11 @@ from typing import Any
 from agentark.errors import AgentArkError
 from agentark.terminal import printable
 from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
+from agentark_operator.backends import BACKENDS
 from agentark_operator.kube import Gone, Kube, KubeError, Unknown
 from agentark_operator.settings import Settings, read_settings
 
-_KINDS = {
-    "Job": "batch/v1",
-    "PyTorchJob": "kubeflow.org/v1",
-    "TrainJob": "trainer.kubeflow.org/v1alpha1",
-    "Deployment": "apps/v1",
-}
+_KINDS = {one.kind: one.api_version for one in BACKENDS.values()} | {"Deployment": "apps/v1"}
 """Of what the operator makes; all else is owned by these."""
 _OURS = f"{MANAGED_BY}={MANAGER}"
 

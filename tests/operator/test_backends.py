@@ -2,21 +2,25 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, get_args
 
 import pytest
+from agentark_operator import backends
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name, labels
 from agentark_operator.backends import BACKENDS, Observation
 
 from agentark.api import Elastic, Gang, RuntimeRef, StoreSource
+from agentark.api.training import BackendName
 from agentark.errors import InvalidInput
 from agentark.planning import Stage
 
 KEY = "0123456789abcdef"
 OWNER = Owner("DistillJob", "student", "team", "uid-1", {QUEUE: "gpus"}, {})
 STAGE = Stage(kind="distill", name="distill/RSFT", key=KEY, params={})
-CONTAINERS = {"Job": "stage", "PyTorchJob": "pytorch", "TrainJob": "node"}
+CONTAINERS = {name: backend.container for name, backend in BACKENDS.items()}
 
 
 def workload(overlay: dict[str, Any] | None = None, **changes: Any) -> Workload:
@@ -61,7 +65,7 @@ def test_suspending_is_a_merge_patch_of_what_was_rendered(backend: str) -> None:
         child = render(backend, suspend=created)
         observed = BACKENDS[backend].observe(child, [])
         assert (observed.state == "Queued") == created
-        patch = BACKENDS[backend].suspend(child, not created)
+        patch = BACKENDS[backend].suspend(not created)
         changed = {**child, "spec": _merged(child["spec"], patch["spec"])}
         assert (BACKENDS[backend].observe(changed, []).state == "Queued") != created
 
@@ -73,10 +77,16 @@ def _merged(before: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def test_every_module_of_a_backend_has_its_name_in_the_manifest_and_the_other_way_round() -> None:
+    modules = (import_module(f"{backends.__name__}.{one.name}") for one in iter_modules(backends.__path__))
+    kinds = [module.BACKEND.kind for module in modules if hasattr(module, "BACKEND")]
+    assert sorted(kinds) == sorted(BACKENDS) == sorted(get_args(BackendName))
+    assert all(backend.kind == name for name, backend in BACKENDS.items())
+
+
 @pytest.mark.parametrize("backend", list(BACKENDS))
 def test_a_backend_says_what_it_needs_and_how_to_get_it(backend: str) -> None:
-    assert BACKENDS[backend].INSTALL
-    assert bool(BACKENDS[backend].required_crds()) == (backend != "Job")
+    assert bool(BACKENDS[backend].install) == bool(BACKENDS[backend].crd) == (backend != "Job")
 
 
 def test_a_job_runs_each_pod_once_and_tells_how_it_failed() -> None:

@@ -24,9 +24,7 @@ SETTINGS = {"models": [{"endpoint": {"baseUrl": "http://x", "model": "m", "apiKe
 STAGE = Stage(kind="distill", name="distill/RSFT", key=KEY, params={}, settings=SETTINGS)
 STORE = StoreSource(uri="s3://bucket", endpoint="http://minio:9000", credentials_secret_ref=Reference(name="store"))
 FOLDERS = {
-    "Job": "/apis/batch/v1/namespaces/{}/jobs",
-    "PyTorchJob": "/apis/kubeflow.org/v1/namespaces/{}/pytorchjobs",
-    "TrainJob": "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{}/trainjobs",
+    **{one.kind: f"/apis/{one.api_version}/namespaces/{{}}/{one.plural}" for one in BACKENDS.values()},
     "Service": "/api/v1/namespaces/{}/services",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Pod": "/api/v1/namespaces/{}/pods",
@@ -92,7 +90,7 @@ CASES = [(backend, shape) for backend in BACKENDS for shape in SHAPES] + [("PyTo
 def test_the_api_server_takes_what_is_rendered(
     server: ApiServer, owner: Owner, backend: str, shape: dict[str, Any]
 ) -> None:
-    (crd, *_) = [*BACKENDS[backend].required_crds(), ""]
+    crd = BACKENDS[backend].crd
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}"
     versions = server.request("GET", path).body["spec"]["versions"] if crd else [{"schema": {}}]
     schema = versions[0]["schema"].get("openAPIV3Schema")
@@ -100,7 +98,7 @@ def test_the_api_server_takes_what_is_rendered(
         apply(server, one, dry_run=True)
 
 
-@pytest.mark.parametrize("container", ["stage", "pytorch", "node"])
+@pytest.mark.parametrize("container", [one.container for one in BACKENDS.values()])
 def test_pods_keep_to_the_restricted_standard(server: ApiServer, owner: Owner, container: str) -> None:
     template = stamped_template(workload(owner), container)
     metadata = template["metadata"] | {"name": f"as-{container}", "namespace": owner.namespace}
@@ -316,7 +314,7 @@ def test_suspended_attempts_have_no_pods_and_go_on(server: ApiServer, owner: Own
     path = f"{FOLDERS[backend].format(owner.namespace)}/{attempt.child['metadata']['name']}"
 
     def suspend(on: bool) -> None:
-        patch = BACKENDS[backend].suspend(attempt.child, on)
+        patch = BACKENDS[backend].suspend(on)
         assert server.request("PATCH", path, patch, form="application/merge-patch+json").status == 200
 
     suspend(False)

@@ -19,7 +19,6 @@ from agentark_operator.settings import Settings
 from agentark_operator.storage.stores import Place, Recent
 
 _INSTALLED_FRESH_S = 300.0
-_VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
 Runs = DebateRun | PRMTraining | DistillJob
 STALLING = frozenset({"BackendNotInstalled", "BackendNotEnabled", "TeachersNotEnabled"})
 """Reasons for which a stage waits for a person."""
@@ -49,7 +48,7 @@ class Actor:
         """
         for child, on in decision.suspend:
             try:
-                self._children.saw(self._kube.merge(child, BACKENDS[child["kind"]].suspend(child, on)))
+                self._children.saw(self._kube.merge(child, BACKENDS[child["kind"]].suspend(on)))
             except Gone:
                 self._children.lost(dict(child))
         self.remove(decision.remove)
@@ -117,13 +116,13 @@ class Actor:
             StoreError: The plan cannot be kept.
         """
         stage, backend = begin.stage, BACKENDS[begin.stage.resources.backend]
-        if (missing := self._missing(stage.resources.backend, backend)) is not None:
+        if (missing := self._missing(backend)) is not None:
             return missing, False
         with self._children.beginning(stage.key, place.identity, owner.uid) as other:
             if other:
                 return _shared(other), False
             workload = self._workload(begin, resource, owner, plan, place, keep_plan(place.store, served))
-            schema = self._schema("TrainJob") if stage.resources.backend == "TrainJob" else None
+            schema = self._schema(backend) if backend.asks_schema else None
             try:
                 self._make(backend.render(workload, schema), {STORE: place.identity, CONTENT: content_of(resource)})
             except Refused as error:
@@ -190,25 +189,23 @@ class Actor:
                     wrong[one.label] = View("Waiting", "Refused", f"{one.label}: {error}", one.label)
         return wrong
 
-    def _missing(self, name: str, backend: Backend) -> View | None:
+    def _missing(self, backend: Backend) -> View | None:
         """What a stage waits for whose backend is not installed, or not to be used; None where it is."""
-        if name not in self._settings.backends:
+        kind, version = backend.kind, backend.api_version
+        if kind not in self._settings.backends:
             others = " or ".join(sorted(self._settings.backends))
             text = (
-                f"this operator is not set up to make {name}s; choose training.backend: {others}, or have it set up "
+                f"this operator is not set up to make {kind}s; choose training.backend: {others}, or have it set up "
                 "(AGENTARK_BACKENDS; in the chart: backends)"
             )
             return View("Waiting", "BackendNotEnabled", text)
-        crds = backend.required_crds()
-        if not crds or self._installed.get(name, lambda: self._kube.serves(_VERSIONS[name], name) or None):
+        if not backend.crd or self._installed.get(kind, lambda: self._kube.serves(version, kind) or None):
             return None
-        text = (
-            f"the cluster has no {' and '.join(crds)}; install it: {backend.INSTALL}; or choose training.backend: Job"
-        )
+        text = f"the cluster has no {backend.crd}; install it: {backend.install}; or choose training.backend: Job"
         return View("Waiting", "BackendNotInstalled", text)
 
-    def _schema(self, name: str) -> Object | None:
-        return self._schemas.get(name, lambda: self._kube.schema(_VERSIONS[name], name))
+    def _schema(self, backend: Backend) -> Object | None:
+        return self._schemas.get(backend.kind, lambda: self._kube.schema(backend.api_version, backend.kind))
 
     def _workload(self, begin: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, kept: str) -> Workload:
         stage, needs = begin.stage, begin.stage.resources

@@ -4,18 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark_operator.attempts.workload import CONTAINER, Workload, child_metadata, labels, stamped_template
-from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
+from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.observation import Body, Child, condition, ended
 from agentark_operator.diagnosis.failures import Ended
-
-INSTALL = "Jobs belong to Kubernetes itself; ask whoever runs the cluster why batch/v1 is not served"
 
 _PORT = 29500
 _INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
-
-
-def required_crds() -> tuple[str, ...]:
-    """CustomResourceDefinitions that have to be there: none."""
-    return ()
 
 
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -60,26 +54,16 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [job, _service(workload)] if together else [job]
 
 
-def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
-    """Where an attempt stands.
-
-    Args:
-        child: The Job.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def _read(child: Body, pods: Sequence[Body]) -> Child:
     status = child.get("status") or {}
     failed = ended(condition(child, "Failed")) or _forgotten(child, pods)
-    found = Child(
-        CONTAINER,
-        suspended=bool(child["spec"].get("suspend")),
+    return Child(
         succeeded=condition(child, "Complete") is not None,
         failed=failed,
         started_at=str(status.get("startTime") or ""),
         ended_at=failed.at if failed else str(status.get("completionTime") or ""),
         needs_all="subdomain" in child["spec"]["template"]["spec"],
     )
-    return observed(child, found, pods, events)
 
 
 def _forgotten(child: Body, pods: Sequence[Body]) -> Ended | None:
@@ -95,11 +79,6 @@ def _forgotten(child: Body, pods: Sequence[Body]) -> Ended | None:
     if condition(child, "FailureTarget") is not None:  # on its way to Failed
         return None
     return Ended("PodsGone", "its Job has counted the pod as failed", str(status.get("startTime") or ""))
-
-
-def suspend(child: Body, on: bool) -> dict[str, Any]:
-    """A merge patch that takes the pods away, or lets them come."""
-    return {"spec": {"suspend": on}}
 
 
 def _rendezvous(workload: Workload) -> list[dict[str, Any]]:
@@ -124,3 +103,16 @@ def _service(workload: Workload) -> dict[str, Any]:
     # Kueue's labels belong to the Job alone.
     metadata = child_metadata(workload) | {"labels": labels(workload)}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+BACKEND = Backend(
+    kind="Job",
+    api_version="batch/v1",
+    plural="jobs",
+    container=CONTAINER,
+    suspend_path=("suspend",),
+    render=render,
+    read=_read,
+    purpose="stages, and trainings on this backend",
+    beside={"services": "names for the pods of a training on more than one"},
+)

@@ -43,9 +43,6 @@ class Observation:
 class Child:
     """What a backend reads from its object."""
 
-    container: str
-    """What it calls the stage's container."""
-    suspended: bool = False
     succeeded: bool = False
     failed: Ended | None = None
     started_at: str = ""
@@ -56,12 +53,16 @@ class Child:
     """Pods that failed are there until the object is deleted, so if there are none somebody took them."""
 
 
-def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
+def observed(
+    child: Body, found: Child, container: str, suspended: bool, pods: Sequence[Body], events: Sequence[Body] = ()
+) -> Observation:
     """The state of an attempt.
 
     Args:
         child: The object.
         found: What its backend reads from it.
+        container: What the backend calls the stage's container.
+        suspended: Whether the object is told to have no pods.
         pods: All that are left of it.
         events: Of the child and its pods, where they have been asked for.
     """
@@ -70,7 +71,7 @@ def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[B
     first, over = first_start(pods), found.succeeded or found.failed is not None
     times = {
         "started_at": max(first, found.started_at) if first or over else "",
-        "working_since": _last_start(pods, found.container),
+        "working_since": _last_start(pods, container),
         "ended_at": found.ended_at,
     }
 
@@ -80,12 +81,12 @@ def observed(child: Body, found: Child, pods: Sequence[Body], events: Sequence[B
     if found.succeeded:
         return seen("Succeeded", "Succeeded", "")
     if found.failed is not None:
-        failure = classify(pods, found.failed, container=found.container, keeps_pods=found.keeps_pods)
+        failure = classify(pods, found.failed, container=container, keeps_pods=found.keeps_pods)
         if failure.reason in _TOLD_BY_PODS and any(_lives(pod) for pod in pods):
             # Objects and pods are watched apart, and what the pods say is late; or they are being ended.
             return seen("Running", "Running", "it has failed, and its pods are yet to say why")
         return seen("Failed", failure.reason, failure.message, failure)
-    if found.suspended:
+    if suspended:
         queue = (child["metadata"].get("labels") or {}).get(QUEUE)
         if queue:
             return seen("Queued", "WaitingForQuota", f"waits until Kueue admits it in the queue {queue!r}")

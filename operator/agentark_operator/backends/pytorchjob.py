@@ -4,21 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark_operator.attempts.workload import Workload, child_metadata, stamped_template
-from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
+from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.observation import Body, Child, condition, ended
 from agentark_operator.diagnosis.failures import Ended
 
-INSTALL = (
+_INSTALL = (
     "kubectl apply --server-side -k "
     "'github.com/kubeflow/training-operator.git/manifests/overlays/standalone?ref=v1.9.3'"
 )
 
 _CONTAINER = "pytorch"
 """What the Training Operator wants the container to be called."""
-
-
-def required_crds() -> tuple[str, ...]:
-    """CustomResourceDefinitions that have to be there."""
-    return ("pytorchjobs.kubeflow.org",)
 
 
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -69,34 +65,19 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [rendered]
 
 
-def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
-    """Where an attempt stands.
-
-    Args:
-        child: The PyTorchJob.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def _read(child: Body, pods: Sequence[Body]) -> Child:
     status = child.get("status") or {}
     failed = ended(condition(child, "Failed"))
     if failed is not None and "longer than specified deadline" in failed.message:
         # Its reason is PyTorchJobFailed whatever happened.
         failed = Ended("DeadlineExceeded", failed.message, failed.at)
-    found = Child(
-        _CONTAINER,
-        suspended=bool((child["spec"].get("runPolicy") or {}).get("suspend")),
+    return Child(
         succeeded=condition(child, "Succeeded") is not None,
         failed=failed,
         started_at=str(status.get("startTime") or ""),
         ended_at=str(status.get("completionTime") or (failed.at if failed else "")),
         needs_all="elasticPolicy" not in child["spec"],
     )
-    return observed(child, found, pods, events)
-
-
-def suspend(child: Body, on: bool) -> dict[str, Any]:
-    """A merge patch that takes the pods away, or lets them come."""
-    return {"spec": {"runPolicy": {"suspend": on}}}
 
 
 def _run_policy(workload: Workload, models: Any) -> Any:
@@ -125,3 +106,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     return value
+
+
+BACKEND = Backend(
+    kind="PyTorchJob",
+    api_version="kubeflow.org/v1",
+    plural="pytorchjobs",
+    container=_CONTAINER,
+    suspend_path=("runPolicy", "suspend"),
+    render=render,
+    read=_read,
+    install=_INSTALL,
+)

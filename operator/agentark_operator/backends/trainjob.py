@@ -12,9 +12,10 @@ from typing import Any
 from agentark.api import RuntimeRef
 from agentark.errors import InvalidInput
 from agentark_operator.attempts.workload import GROUP, MANAGER, Workload, child_metadata, labels, stamped_template
-from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, first_start, observed
+from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.observation import Body, Child, condition, ended, first_start
 
-INSTALL = (
+_INSTALL = (
     "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/manager?ref=v2.3.0' && "
     "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/runtimes?ref=v2.3.0'"
 )
@@ -33,11 +34,6 @@ _LEFT_TO_RUNTIME = {
 """What our template says of pods and not every TrainJob can."""
 _IN_TRAINER = {"image", "command", "args", "env", "resources"}
 _CONTAINER_LEFT_TO_RUNTIME = {"name", "imagePullPolicy", "securityContext", "terminationMessagePolicy", "ports"}
-
-
-def required_crds() -> tuple[str, ...]:
-    """CustomResourceDefinitions that have to be there."""
-    return ("trainjobs.trainer.kubeflow.org",)
 
 
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -76,18 +72,9 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [{"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "metadata": metadata, "spec": spec}]
 
 
-def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
-    """Where an attempt stands.
-
-    Args:
-        child: The TrainJob.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def _read(child: Body, pods: Sequence[Body]) -> Child:
     complete, failed = condition(child, "Complete"), ended(condition(child, "Failed"))
-    found = Child(
-        _CONTAINER,
-        suspended=bool(child["spec"].get("suspend")),
+    return Child(
         succeeded=complete is not None,
         failed=failed,
         started_at=first_start(pods),
@@ -96,12 +83,6 @@ def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> O
         # Unless the runtime says otherwise its Jobs start containers again, and take their pods away in the end.
         keeps_pods=False,
     )
-    return observed(child, found, pods, events)
-
-
-def suspend(child: Body, on: bool) -> dict[str, Any]:
-    """A merge patch that takes the pods away, or lets them come."""
-    return {"spec": {"suspend": on}}
 
 
 def _overrides(template: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,3 +135,16 @@ def _inside(schema: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
         schema = schema.get("items", schema).get("properties", {}).get(name, {})
     inside: Mapping[str, Any] = schema.get("items", schema)
     return inside
+
+
+BACKEND = Backend(
+    kind="TrainJob",
+    api_version="trainer.kubeflow.org/v1alpha1",
+    plural="trainjobs",
+    container=_CONTAINER,
+    suspend_path=("suspend",),
+    render=render,
+    read=_read,
+    install=_INSTALL,
+    asks_schema=True,
+)
