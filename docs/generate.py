@@ -1,4 +1,4 @@
-"""What the pages hold that is made from code or examples: fields, settings, rights, manifests.
+"""What the pages hold that is made from code or examples: fields, settings, rights, backends, manifests.
 
     python docs/generate.py [--check]
 
@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import agentark_operator.settings
+from agentark_operator.backends import BACKENDS
 from agentark_operator.permissions import TABLE
 from agentark_operator.settings import Settings
 
+from agentark.api import Training
 from agentark.api.reference import pages, render_page
 
 DOCS = Path(__file__).parent
@@ -73,6 +75,17 @@ def rights_table(_: str) -> str:
     return "\n".join(lines)
 
 
+def backends(_: str) -> str:
+    """What has to be installed for each backend, and how."""
+    parts = []
+    for name, backend in BACKENDS.items():
+        if backend.install:
+            default = ", the default" if name == Training().backend else ""
+            parts.append(f"`training.backend: {name}`{default}: {backend.software}")
+            parts.append(f"<!-- run: e2e -->\n```sh\n{backend.install}\n```")
+    return "\n\n".join(parts)
+
+
 def transcript(command: str) -> str:
     """What the last end-to-end run printed at a command, as its scenario keeps it; nothing before there is one.
 
@@ -117,6 +130,7 @@ _MAKERS: Mapping[str, Callable[[str], str]] = {
     "fields": render_page,
     "settings": settings_table,
     "rights": rights_table,
+    "backends": backends,
     "example": example,
     "transcript": transcript,
 }

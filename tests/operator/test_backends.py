@@ -11,6 +11,7 @@ from agentark_operator import backends
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name, labels
 from agentark_operator.backends import BACKENDS, Observation
+from agentark_operator.kube import path_of
 
 from agentark.api import Elastic, Gang, RuntimeRef, StoreSource
 from agentark.api.training import BackendName
@@ -20,7 +21,13 @@ from agentark.planning import Stage
 KEY = "0123456789abcdef"
 OWNER = Owner("DistillJob", "student", "team", "uid-1", {QUEUE: "gpus"}, {})
 STAGE = Stage(kind="distill", name="distill/RSFT", key=KEY, params={})
-CONTAINERS = {name: backend.container for name, backend in BACKENDS.items()}
+EXPECTED = {
+    "Job": ("batch/v1", "jobs", "stage", {"suspend": True}),
+    "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs", "pytorch", {"runPolicy": {"suspend": True}}),
+    "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs", "node", {"suspend": True}),
+}
+"""Kind -> API version, plural, the container's name and the change that suspends it, as their own APIs have them."""
+CONTAINERS = {name: container for name, (_, _, container, _) in EXPECTED.items()}
 
 
 def workload(overlay: dict[str, Any] | None = None, **changes: Any) -> Workload:
@@ -86,7 +93,18 @@ def test_every_module_of_a_backend_has_its_name_in_the_manifest_and_the_other_wa
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
 def test_a_backend_says_what_it_needs_and_how_to_get_it(backend: str) -> None:
-    assert bool(BACKENDS[backend].install) == bool(BACKENDS[backend].crd) == (backend != "Job")
+    one = BACKENDS[backend]
+    assert bool(one.install) == bool(one.software) == bool(one.crd) == (backend != "Job")
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_kinds_are_what_their_apis_say(backend: str) -> None:
+    one, (version, plural, container, suspended) = BACKENDS[backend], EXPECTED[backend]
+    assert (one.api_version, one.plural, one.container) == (version, plural, container)
+    assert one.suspend(True) == {"spec": suspended}
+    assert (one.group, one.version) == tuple(version.split("/"))
+    assert render(backend)["apiVersion"] == version
+    assert path_of(render(backend)).startswith(f"/apis/{version}/namespaces/team/{plural}/student-distill-")
 
 
 def test_a_job_runs_each_pod_once_and_tells_how_it_failed() -> None:

@@ -36,8 +36,10 @@ class Backend:
     render: Render
     read: Callable[[Body, Sequence[Body]], Child]
     """What its object says of the attempt; takes the object and the pods that are left of it."""
+    software: str = ""
+    """What has to be installed, with its version; empty for a kind of Kubernetes itself."""
     install: str = ""
-    """The command that installs its CustomResourceDefinition; empty for a kind of Kubernetes itself."""
+    """The command that installs that, and with it the CustomResourceDefinition."""
     purpose: str = "trainings on this backend"
     """Why the operator may have such objects."""
     beside: Mapping[str, str] | None = None

@@ -116,5 +116,6 @@ BACKEND = Backend(
     suspend_path=("runPolicy", "suspend"),
     render=render,
     read=_read,
+    software="Kubeflow Training Operator 1.9",
     install=_INSTALL,
 )

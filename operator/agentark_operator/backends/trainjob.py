@@ -145,6 +145,7 @@ BACKEND = Backend(
     suspend_path=("suspend",),
     render=render,
     read=_read,
+    software="Kubeflow Trainer 2",
     install=_INSTALL,
     asks_schema=True,
 )
