@@ -8,12 +8,12 @@ from agentark.api import DebateRun, DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
 from agentark_operator.attempts.facts import Facts
 from agentark_operator.attempts.pods import Image, pod_template
-from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name
+from agentark_operator.attempts.workload import QUEUE, STORE, Owner, Workload, child_name
 from agentark_operator.backends import BACKENDS, Backend
 from agentark_operator.decide.decision import Begin, Decision, View
 from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, differs
 from agentark_operator.diagnosis.pending import refused
-from agentark_operator.informers.children import STORE, Children, owner_key, owner_uid
+from agentark_operator.informers.children import Children, owner_key, owner_uid
 from agentark_operator.kube import Gone, Kube, Object, Refused
 from agentark_operator.settings import Settings
 from agentark_operator.storage.stores import Place, Recent

@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Any, Protocol
 
 from agentark_operator.attempts.workload import Workload
-from agentark_operator.backends.observation import Body, Child, Observation, observed
+from agentark_operator.backends.observation import Body, Child, Observation, observed, over
 
 
 class Render(Protocol):
@@ -31,11 +31,15 @@ class Backend:
     plural: str
     container: str
     """What it calls the stage's container."""
+    main_label: tuple[str, str]
+    """Name and value of the label of the pod that commits the result."""
     suspend_path: tuple[str, ...]
     """Of the field within spec that takes the pods away while it is true."""
     render: Render
     read: Callable[[Body, Sequence[Body]], Child]
     """What its object says of the attempt; takes the object and the pods that are left of it."""
+    over: Callable[[Body], bool] = over
+    """Whether its object alone says that the attempt has ended."""
     software: str = ""
     """What has to be installed, with its version; empty for a kind of Kubernetes itself."""
     install: str = ""
@@ -71,7 +75,15 @@ class Backend:
         fields: Any = child["spec"]
         for name in self.suspend_path:
             fields = (fields or {}).get(name)
-        return observed(child, self.read(child, pods), self.container, bool(fields), pods, events)
+        return observed(
+            child,
+            self.read(child, pods),
+            container=self.container,
+            main_label=self.main_label,
+            suspended=bool(fields),
+            pods=pods,
+            events=events,
+        )
 
     def suspend(self, on: bool) -> dict[str, Any]:
         """A merge patch that takes the pods away, or lets them come."""

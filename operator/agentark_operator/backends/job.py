@@ -9,7 +9,8 @@ from agentark_operator.backends.observation import Body, Child, condition, ended
 from agentark_operator.diagnosis.failures import Ended
 
 _PORT = 29500
-_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+INDEX = "batch.kubernetes.io/job-completion-index"
+"""Label and annotation that the Job controller gives each pod."""
 
 
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -87,7 +88,7 @@ def _rendezvous(workload: Workload) -> list[dict[str, Any]]:
     return [
         {"name": "PET_NNODES", "value": str(workload.pods)},
         {"name": "PET_NPROC_PER_NODE", "value": str(workload.processes)},
-        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}},
+        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}},
         {"name": "PET_MASTER_ADDR", "value": master},
         {"name": "PET_MASTER_PORT", "value": str(_PORT)},
     ]
@@ -110,6 +111,7 @@ BACKEND = Backend(
     api_version="batch/v1",
     plural="jobs",
     container=CONTAINER,
+    main_label=(INDEX, "0"),
     suspend_path=("suspend",),
     render=render,
     read=_read,

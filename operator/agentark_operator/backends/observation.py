@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentark_operator.attempts.workload import QUEUE
+from agentark_operator.attempts.workload import QUEUE, REPLACES
 from agentark_operator.diagnosis.failures import Ended, Failure, classify
 from agentark_operator.diagnosis.pending import Waiting, from_events, waiting
-from agentark_operator.informers.children import REPLACES
 
 Body = Mapping[str, Any]
 State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
@@ -54,7 +53,14 @@ class Child:
 
 
 def observed(
-    child: Body, found: Child, container: str, suspended: bool, pods: Sequence[Body], events: Sequence[Body] = ()
+    child: Body,
+    found: Child,
+    *,
+    container: str,
+    main_label: tuple[str, str],
+    suspended: bool,
+    pods: Sequence[Body],
+    events: Sequence[Body],
 ) -> Observation:
     """The state of an attempt.
 
@@ -62,6 +68,7 @@ def observed(
         child: The object.
         found: What its backend reads from it.
         container: What the backend calls the stage's container.
+        main_label: Name and value of the label of the pod that commits the result.
         suspended: Whether the object is told to have no pods.
         pods: All that are left of it.
         events: Of the child and its pods, where they have been asked for.
@@ -81,7 +88,7 @@ def observed(
     if found.succeeded:
         return seen("Succeeded", "Succeeded", "")
     if found.failed is not None:
-        failure = classify(pods, found.failed, container=container, keeps_pods=found.keeps_pods)
+        failure = classify(pods, found.failed, container=container, main_label=main_label, keeps_pods=found.keeps_pods)
         if failure.reason in _TOLD_BY_PODS and any(_lives(pod) for pod in pods):
             # Objects and pods are watched apart, and what the pods say is late; or they are being ended.
             return seen("Running", "Running", "it has failed, and its pods are yet to say why")
@@ -106,6 +113,11 @@ def condition(child: Body, type: str) -> Body | None:
     """A condition of the object that is true."""
     conditions = (child.get("status") or {}).get("conditions") or ()
     return next((one for one in conditions if one["type"] == type and one["status"] == "True"), None)
+
+
+def over(child: Body) -> bool:
+    """Whether a condition of the object says that the attempt has ended."""
+    return any(condition(child, type) is not None for type in ("Complete", "Succeeded", "Failed"))
 
 
 def ended(condition: Body | None) -> Ended | None:

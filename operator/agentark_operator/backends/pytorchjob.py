@@ -113,6 +113,7 @@ BACKEND = Backend(
     api_version="kubeflow.org/v1",
     plural="pytorchjobs",
     container=_CONTAINER,
+    main_label=("training.kubeflow.org/job-role", "master"),
     suspend_path=("runPolicy", "suspend"),
     render=render,
     read=_read,

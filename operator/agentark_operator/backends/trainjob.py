@@ -13,6 +13,7 @@ from agentark.api import RuntimeRef
 from agentark.errors import InvalidInput
 from agentark_operator.attempts.workload import GROUP, MANAGER, Workload, child_metadata, labels, stamped_template
 from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.job import INDEX
 from agentark_operator.backends.observation import Body, Child, condition, ended, first_start
 
 _INSTALL = (
@@ -142,6 +143,7 @@ BACKEND = Backend(
     api_version="trainer.kubeflow.org/v1alpha1",
     plural="trainjobs",
     container=_CONTAINER,
+    main_label=(INDEX, "0"),  # its pods are those of Jobs
     suspend_path=("suspend",),
     render=render,
     read=_read,

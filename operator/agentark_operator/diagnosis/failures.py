@@ -83,7 +83,9 @@ class _Ending:
         return str(self.pod["metadata"]["name"])
 
 
-def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: bool = True) -> Failure:
+def classify(
+    pods: Sequence[Body], ended: Ended, *, container: str, main_label: tuple[str, str], keeps_pods: bool = True
+) -> Failure:
     """The class of a failed attempt.
 
     A pod that filled its own disk comes first, then what the nodes did, since a pod that is taken away makes the others
@@ -93,13 +95,14 @@ def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: 
         pods: What is left of them.
         ended: What the child says.
         container: What the backend calls the stage's container.
+        main_label: Name and value of the label of the pod that commits the result.
         keeps_pods: Whether pods that failed stay, so that somebody must have taken those that are missing.
     """
     if "DeadlineExceeded" in ended.reason:
         text = "the attempt ran longer than its activeDeadlineSeconds"
         return Failure("Application", "DeadlineExceeded", f"{text}; {ended.message}")
     endings = [_ending(pod, container) for pod in pods if _failed(pod)]
-    main = next((one for one in endings if is_main(one.pod)), None)
+    main = next((one for one in endings if _is_labelled(one.pod, main_label)), None)
     if main is not None and main.code == _INVALID_INPUT:
         return _of_code(main)
     taken = next(_full(endings), None) or next(_disruptions(endings), None)
@@ -112,16 +115,9 @@ def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: 
     return _without_pods(ended, keeps_pods)
 
 
-def is_main(pod: Body) -> bool:
-    """Whether it is the pod that commits the result: index 0, or the master."""
-    labels = pod["metadata"].get("labels") or {}
-    annotations = pod["metadata"].get("annotations") or {}
-    index = "batch.kubernetes.io/job-completion-index"
-    return (
-        labels.get("training.kubeflow.org/job-role") == "master"
-        or labels.get("training.kubeflow.org/replica-type") == "master"
-        or labels.get(index, annotations.get(index)) == "0"
-    )
+def _is_labelled(pod: Body, label: tuple[str, str]) -> bool:
+    name, value = label
+    return bool((pod["metadata"].get("labels") or {}).get(name) == value)
 
 
 def _failed(pod: Body) -> bool:

@@ -11,13 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from agentark_operator.attempts.workload import ATTEMPT, KIND, NAME, REPLACES, STAGE, STORE, UID
+from agentark_operator.backends import BACKENDS
+
 Object = dict[str, Any]
-_LABEL = "agentark.dev/"
-STORE = f"{_LABEL}store"
-"""Annotation with the address of the store that an attempt writes to."""
-REPLACES = "replaces"
-"""In the metadata of a pod as it is kept here: uid of one that ran under its name and was gone from one moment to the
-next, as by `kubectl delete --force`. Whoever makes pods anew under the same name leaves no other trace of it."""
 _MOST_TAKEN = 10_000
 _BEGINNING_S = 60.0
 """An attempt of which nobody knows whether it was made keeps others from the stage for so long, in seconds."""
@@ -206,7 +203,7 @@ class Children:
             found = self._objects[identity]
             if owner_uid(found) != uid and not _ended(found) and self._store_of(found) in (store, ""):
                 labels = found["metadata"]["labels"]
-                return f"{labels.get(f'{_LABEL}kind')} {identity.namespace}/{labels.get(f'{_LABEL}name')}"
+                return f"{labels.get(KIND)} {identity.namespace}/{labels.get(NAME)}"
         return ""
 
     def _store_of(self, found: Object) -> str:
@@ -221,7 +218,7 @@ class Children:
 
 def owner_uid(found: Mapping[str, Any]) -> str:
     """Uid of the custom resource that an object or pod belongs to; empty for none."""
-    return str((found["metadata"].get("labels") or {}).get(f"{_LABEL}uid", ""))
+    return str((found["metadata"].get("labels") or {}).get(UID, ""))
 
 
 def _owners(found: Mapping[str, Any]) -> set[str]:
@@ -234,17 +231,17 @@ def _owners(found: Mapping[str, Any]) -> set[str]:
 def owner_key(found: Mapping[str, Any]) -> tuple[str, str, str]:
     """Kind, namespace and name of that resource."""
     labels = found["metadata"].get("labels") or {}
-    return labels.get(f"{_LABEL}kind", ""), found["metadata"].get("namespace", ""), labels.get(f"{_LABEL}name", "")
+    return labels.get(KIND, ""), found["metadata"].get("namespace", ""), labels.get(NAME, "")
 
 
 def stage_key(found: Mapping[str, Any]) -> str:
     """Key of the stage that an object or pod works on; empty for none."""
-    return str((found["metadata"].get("labels") or {}).get(f"{_LABEL}stage", ""))
+    return str((found["metadata"].get("labels") or {}).get(STAGE, ""))
 
 
 def attempt_number(found: Mapping[str, Any]) -> int:
     """Number of the attempt that an object or pod is; 0 for none."""
-    return int((found["metadata"].get("labels") or {}).get(f"{_LABEL}attempt", 0))
+    return int((found["metadata"].get("labels") or {}).get(ATTEMPT, 0))
 
 
 def alive(pods: Iterable[Mapping[str, Any]]) -> int:
@@ -255,8 +252,7 @@ def alive(pods: Iterable[Mapping[str, Any]]) -> int:
 def _ended(child: Mapping[str, Any]) -> bool:
     if child["kind"] == "Pod":
         return not alive([child])
-    conditions = (child.get("status") or {}).get("conditions") or ()
-    return any(one["type"] in ("Complete", "Succeeded", "Failed") and one["status"] == "True" for one in conditions)
+    return child["kind"] in BACKENDS and BACKENDS[child["kind"]].over(child)
 
 
 def _works(found: Object) -> bool:
