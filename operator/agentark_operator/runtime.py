@@ -18,7 +18,7 @@ from agentark_operator.informers.children import Children, owner_key, stage_key
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube, KubeError
 from agentark_operator.metrics.telemetry import Telemetry, serve
-from agentark_operator.reconciler import Outcome, Reconciler
+from agentark_operator.reconciler.reconciler import Outcome, Reconciler
 from agentark_operator.releases import released_key
 from agentark_operator.settings import Settings
 from agentark_operator.storage.stores import Stores

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from agentark_operator.decide.decision import Facts, Track, View
 from agentark_operator.diagnosis.failures import FailureKind
-from agentark_operator.observation import facts_of
+from agentark_operator.reconciler.observation import facts_of
 from agentark_operator.storage.stores import Place
 
 from agentark.api import StoreSource

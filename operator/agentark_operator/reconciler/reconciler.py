@@ -23,7 +23,7 @@ from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.metrics.endings import Ending, endings, last_heard
 from agentark_operator.metrics.telemetry import Telemetry
-from agentark_operator.observation import InputNotReady, facts_of, manifests_of, planned
+from agentark_operator.reconciler.observation import InputNotReady, facts_of, manifests_of, planned
 from agentark_operator.releases import ObservedRelease, Releases, release_status
 from agentark_operator.settings import Settings
 from agentark_operator.status import results
