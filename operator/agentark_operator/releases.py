@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from agentark.api import API_VERSION, DistillJob, ModelRelease, StoreSource
 from agentark.api.modelrelease import ModelReleaseSpec
-from agentark.errors import StoreError, StoreUnavailable
+from agentark.errors import AgentArkError, InvalidInput, StoreError, StoreUnavailable
 from agentark.planning import Plan
 from agentark.release import Current, ReleasedVersion, promote, read_current, read_release
 from agentark.release.reading import version_numbers
 from agentark.store import StageManifest, Store
+from agentark.store.stages import now
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
+from agentark_operator.informers.manifests import parsed
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.status.conditions import Finding, merged
@@ -187,17 +189,30 @@ class Releases:
         self._kube, self._resources, self._stores = kube, resources, stores
         self._rows: Recent[tuple[str, str, int], Row] = Recent(10_000, _RECORD_FRESH_S)
 
-    def look(self, release: ModelRelease, before: Mapping[str, Any]) -> ObservedRelease:
-        """See to it that the version is current that the spec wants, and say what is the case.
+    def reconcile(self, body: Body, before: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """The status of a ModelRelease, whose current version is by then the one that its spec wants if it can be.
 
         Args:
-            release: The resource.
+            body: The resource.
             before: Its status as it is.
 
-        Raises:
-            InvalidInput: The spec must be changed first.
-            StoreError: The store cannot be asked.
+        Returns:
+            The status, and what could not be done, so that it is to be tried again after a wait.
         """
+        try:
+            release = parsed(body)
+            assert isinstance(release, ModelRelease)
+            observed = self._look(release, before)
+        except InvalidInput as error:
+            observed = ObservedRelease(stalled=("InvalidSpec", str(error)), seen=False)
+        except AgentArkError as error:
+            text = self._stores.told(parsed(body), error)
+            observed = ObservedRelease(waiting=("StoreUnavailable", text), later=text, seen=False)
+        status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
+        return status, observed.later
+
+    def _look(self, release: ModelRelease, before: Mapping[str, Any]) -> ObservedRelease:
+        """See to it that the version is current that the spec wants, and say which is."""
         place, name, pinned = self._stores.of(release), release.metadata.name, before.get("pinnedVersion")
         what = f"{name!r} in {place.store.uri}"
         # In this order: a version is made before it becomes the current one.

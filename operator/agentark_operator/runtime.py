@@ -11,18 +11,16 @@ from typing import Any, NamedTuple
 import kopf
 
 from agentark.api import API_VERSION, KINDS
-from agentark_operator.apply.actor import Actor
 from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
 from agentark_operator.backends import BACKENDS
 from agentark_operator.informers.children import Children, owner_key, stage_key
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube, KubeError
 from agentark_operator.metrics.telemetry import Telemetry, serve
-from agentark_operator.reconciler.reconciler import Outcome, Reconciler
+from agentark_operator.reconciler.context import Outcome
+from agentark_operator.reconciler.reconciler import Reconciler
 from agentark_operator.releases import released_key
 from agentark_operator.settings import Settings
-from agentark_operator.storage.stores import Stores
-from agentark_operator.teachers.servers import Teachers
 from agentark_operator.teachers.serving import TEACHER
 from agentark_operator.workqueue import WorkQueue
 
@@ -80,16 +78,7 @@ class Operator:
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
         settings = self._settings
         kube = Kube(connections=settings.workers)
-        reconciler = Reconciler(
-            kube,
-            settings,
-            self._resources,
-            self._children,
-            Stores(kube, settings, self._telemetry.stored),
-            Actor(kube, self._children, settings),
-            Teachers(kube, self._children, settings),
-            self._telemetry,
-        )
+        reconciler = Reconciler(kube, settings, self._resources, self._children, self._telemetry)
         watched = asyncio.Event()
         probes = await serve(
             settings.address,
@@ -255,7 +244,7 @@ class Operator:
     def _after(self, key: Key, found: Outcome, reconciler: Reconciler) -> None:
         runs = found.status.get("phase") == "Running"
         (self._running.add if runs else self._running.discard)(key)
-        reconciler.running = len(self._running)
+        reconciler.steps.running = len(self._running)
         for stage in found.sharing:
             self._sharing.setdefault(stage, set()).add(key)
         if found.later:

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentark.api import DebateRun, DistillJob, PRMTraining, Training
+from agentark.api import DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
-from agentark_operator.attempts.facts import Facts
+from agentark_operator.attempts.facts import Facts, Runs
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, STORE, Owner, Workload, child_name
 from agentark_operator.backends import BACKENDS, Backend
@@ -19,7 +19,6 @@ from agentark_operator.settings import Settings
 from agentark_operator.storage.stores import Place, Recent
 
 _INSTALLED_FRESH_S = 300.0
-Runs = DebateRun | PRMTraining | DistillJob
 STALLING = frozenset({"BackendNotInstalled", "BackendNotEnabled", "TeachersNotEnabled"})
 """Reasons for which a stage waits for a person."""
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentark.api import RunPolicy
+from agentark.api import DebateRun, DistillJob, PRMTraining, RunPolicy
 from agentark.planning import Stage
 from agentark.store import Progress
 from agentark_operator.attempts.workload import QUEUE
 from agentark_operator.diagnosis.failures import Failure
 
+Runs = DebateRun | PRMTraining | DistillJob
+"""Resources that run stages."""
 State = Literal["Waiting", "Cached", "Running", "Done", "Failed"]
 
 
