@@ -20,6 +20,7 @@ from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
 from agentark_operator.informers.manifests import parsed
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube, Refused
+from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged
 from agentark_operator.storage.stores import Place, Recent, Stores
 
@@ -43,7 +44,7 @@ class Choice:
     """Whether the current version is right as it is."""
     pinned: int | None = None
     """The version that the spec has pinned once that is done; None: if one is pinned, somebody else did it."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what a person must mend; nothing is changed then."""
 
 
@@ -61,9 +62,9 @@ class ObservedRelease:
     """The version that the spec has pinned."""
     chosen: bool = False
     """Whether the store says that the current version was chosen, be it by the spec or by `agentark promote`."""
-    waiting: tuple[str, str] | None = None
+    waiting: tuple[AnyReason, str] | None = None
     """Reason and message of what keeps it from being ready; it comes by itself or is mended."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person."""
     later: str = ""
     """What could not be done, so that it is to be tried again after a wait."""
@@ -94,7 +95,7 @@ def choose(
         numbers = sorted(versions)
         there = ("..., " if len(numbers) > _NAMED else "") + ", ".join(map(str, numbers[-_NAMED:]))
         text = f"spec.currentVersion is {wanted}, but the versions of {what} are: {there}; set one of these"
-        return Choice(pinned=pinned, stalled=("VersionNotFound", text + _stays(current)))
+        return Choice(pinned=pinned, stalled=(Reason.VERSION_NOT_FOUND, text + _stays(current)))
     stalled = _mismatch(spec, versions, wanted, current, what)
     if stalled:
         return Choice(pinned=pinned, stalled=stalled)
@@ -204,10 +205,10 @@ class Releases:
             assert isinstance(release, ModelRelease)
             observed = self._look(release, before)
         except InvalidInput as error:
-            observed = ObservedRelease(stalled=("InvalidSpec", str(error)), seen=False)
+            observed = ObservedRelease(stalled=(Reason.INVALID_SPEC, str(error)), seen=False)
         except AgentArkError as error:
             text = self._stores.told(parsed(body), error)
-            observed = ObservedRelease(waiting=("StoreUnavailable", text), later=text, seen=False)
+            observed = ObservedRelease(waiting=(Reason.STORE_UNAVAILABLE, text), later=text, seen=False)
         status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
         return status, observed.later
 
@@ -221,7 +222,7 @@ class Releases:
         numbers = version_numbers(place.store, name)
         if not numbers:
             text = f"waits for a job that releases {name}; there is no version of it in {place.store.uri}"
-            return ObservedRelease(pinned=pinned, waiting=("NoVersion", text))
+            return ObservedRelease(pinned=pinned, waiting=(Reason.NO_VERSION, text))
         wanted = release.spec.current_version
         needed = {*numbers[-SHOWN:], wanted, current.version if current else None}
         rows = {one: self._row(place, name, one) for one in numbers if one in needed}
@@ -241,7 +242,7 @@ class Releases:
             newest=max(numbers[-1], current.version if current else 0),
             pinned=held,
             chosen=current is not None and current.pinned,
-            waiting=("NotPromoted", later) if later else None,
+            waiting=(Reason.NOT_PROMOTED, later) if later else None,
             stalled=choice.stalled,
             later=later,
         )
@@ -287,13 +288,13 @@ class Releases:
 
 def _mismatch(
     spec: ModelReleaseSpec, versions: Mapping[int, str], meant: int | None, current: Current | None, what: str
-) -> tuple[str, str] | None:
+) -> tuple[AnyReason, str] | None:
     found = versions.get(meant or 0, "")
     if spec.digest is None or meant is None or found == spec.digest:
         return None
     mend = "correct spec.digest, or set spec.currentVersion to the version that has it"
     text = f"spec.digest is {spec.digest}, but version {meant} of {what} has {found}; {mend}"
-    return "DigestMismatch", text + _stays(current)
+    return Reason.DIGEST_MISMATCH, text + _stays(current)
 
 
 def _stays(current: Current | None) -> str:
@@ -305,16 +306,16 @@ def _findings(observed: ObservedRelease) -> list[Finding]:
         return [Finding("Ready", False, *observed.stalled), Finding("Stalled", True, *observed.stalled)]
     if observed.waiting is not None or observed.current is None:
         absent = "none of the versions is the current one yet; the job that released them is about to say"
-        reason, message = observed.waiting or ("NoCurrentVersion", absent)
+        reason, message = observed.waiting or (Reason.NO_CURRENT_VERSION, absent)
         return [Finding("Ready", False, reason, message), Finding("Reconciling", True, reason, message)]
     number = observed.current["version"]
     if observed.pinned is not None:
-        reason, why = "Chosen", f"version {number} is the current one, as spec.currentVersion says"
+        reason, why = Reason.CHOSEN, f"version {number} is the current one, as spec.currentVersion says"
     elif observed.chosen:
         who = "`agentark promote` or by a ModelRelease of another namespace"
-        reason, why = "Promoted", f"version {number} is the current one, chosen with {who}"
+        reason, why = Reason.PROMOTED, f"version {number} is the current one, chosen with {who}"
     else:
-        reason, why = "Newest", f"version {number} is the current one, the newest that was released"
+        reason, why = Reason.NEWEST, f"version {number} is the current one, the newest that was released"
     later = f"; the newest is {observed.newest}" if observed.newest != number else ""
     return [Finding("Ready", True, reason, why + later)]
 

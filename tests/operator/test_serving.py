@@ -114,7 +114,7 @@ CASES: list[tuple[dict[str, Any], list[dict[str, Any]], str, str]] = [
         "exit code 1",
     ),
     ({}, [pod(phase="Running", containerStatuses=container(lastState=LAST))], "Restarted", "CUDA out of memory"),
-    ({}, [pod(phase="Running", containerStatuses=container())], "Loading", "1 pod load"),
+    ({}, [pod(phase="Running", containerStatuses=container())], "EndpointNotReady", "1 pod load"),
     ({}, [pod(containerStatuses=container({"reason": "ContainerCreating"}))], "Starting", "starts"),
     ({"readyReplicas": 0}, [], "NoPods", ""),
 ]

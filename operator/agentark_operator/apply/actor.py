@@ -15,11 +15,12 @@ from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, d
 from agentark_operator.diagnosis.pending import refused
 from agentark_operator.informers.children import Children, owner_key, owner_uid
 from agentark_operator.kube import Gone, Kube, Object, Refused
+from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
 from agentark_operator.storage.stores import Place, Recent
 
 _INSTALLED_FRESH_S = 300.0
-STALLING = frozenset({"BackendNotInstalled", "BackendNotEnabled", "TeachersNotEnabled"})
+STALLING = frozenset({Reason.BACKEND_NOT_INSTALLED, Reason.BACKEND_NOT_ENABLED, Reason.TEACHERS_NOT_ENABLED})
 """Reasons for which a stage waits for a person."""
 
 
@@ -127,7 +128,7 @@ class Actor:
             except Refused as error:
                 known = refused(str(error))
                 text = f"the API server does not take {workload.name}: {known.message if known else error}"
-                return View("Waiting", "Refused", text), False
+                return View("Waiting", Reason.REFUSED, text), False
         return None, True
 
     def complete(self, facts: Sequence[Facts], resource: Runs, owner: Owner, plan: Plan, place: Place) -> None:
@@ -177,15 +178,15 @@ class Actor:
             ):
                 self._kube.delete(known)
                 text = f"{one.label}, of an earlier resource of this name, goes first"
-                wrong[one.label] = View("Waiting", "Starting", text, one.label)
+                wrong[one.label] = View("Waiting", Reason.STARTING, text, one.label)
             elif known is not None and owner_uid(known) != owner_uid(one.body):
                 text = f"{one.label} is there and belongs to somebody else; rename one of the two, or refer to it"
-                wrong[one.label] = View("Waiting", "NameTaken", text, one.label)
+                wrong[one.label] = View("Waiting", Reason.NAME_TAKEN, text, one.label)
             elif known is None or differs(known, one.body):
                 try:
                     self._kube.apply(one.body)
                 except Refused as error:
-                    wrong[one.label] = View("Waiting", "Refused", f"{one.label}: {error}", one.label)
+                    wrong[one.label] = View("Waiting", Reason.REFUSED, f"{one.label}: {error}", one.label)
         return wrong
 
     def _missing(self, backend: Backend) -> View | None:
@@ -197,11 +198,11 @@ class Actor:
                 f"this operator is not set up to make {kind}s; choose training.backend: {others}, or have it set up "
                 "(AGENTARK_BACKENDS; in the chart: backends)"
             )
-            return View("Waiting", "BackendNotEnabled", text)
+            return View("Waiting", Reason.BACKEND_NOT_ENABLED, text)
         if not backend.crd or self._installed.get(kind, lambda: self._kube.serves(version, kind) or None):
             return None
         text = f"the cluster has no {backend.crd}; install it: {backend.install}; or choose training.backend: Job"
-        return View("Waiting", "BackendNotInstalled", text)
+        return View("Waiting", Reason.BACKEND_NOT_INSTALLED, text)
 
     def _schema(self, backend: Backend) -> Object | None:
         return self._schemas.get(backend.kind, lambda: self._kube.schema(backend.api_version, backend.kind))
@@ -259,7 +260,7 @@ class Actor:
 def _shared(other: str) -> View:
     """How a stage stands that another resource's pods work on."""
     text = f"{other} is working on the same stage; its result is taken from the store"
-    return View("Waiting", "SharedStage", text)
+    return View("Waiting", Reason.SHARED_STAGE, text)
 
 
 def _training(resource: Runs, stage: Stage) -> Training | None:

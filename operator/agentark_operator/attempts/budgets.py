@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from agentark.planning import Stage
 from agentark_operator.attempts.facts import Attempt, Facts, Run, Track, View
-from agentark_operator.diagnosis.failures import SERVICE_UNAVAILABLE, Failure
+from agentark_operator.diagnosis.failures import Failure
+from agentark_operator.reasons import Reason
 from agentark_operator.timestamps import parsed, written
 
 LONGEST_WAIT_S = 600.0
-_INVALID = "InvalidInput"
 _MEND = "mend it and set the annotation agentark.dev/requestedAt"
 
 
@@ -35,7 +35,7 @@ def counted(one: Facts, run: Run) -> Facts:
         interruptions=track.interruptions + (failure.kind == "Interruption"),
         message=text,
     )
-    wait_s = 0.0 if failure.kind == _INVALID else _wait_s(track, failure, run, one.stage.key)
+    wait_s = 0.0 if failure.kind == "InvalidInput" else _wait_s(track, failure, run, one.stage.key)
     ended_s = parsed(last.ended_at) if last and last.ended_at else run.now_s
     return replace(one, track=replace(track, next_attempt_at=written(max(ended_s + wait_s, run.now_s))))
 
@@ -56,16 +56,16 @@ def given_up(one: Facts, run: Run) -> View | None:
     track, policy = one.track, run.policy
     if one.done or not track.counted or track.counted < track.attempt:
         return None
-    if track.reason == _INVALID:
+    if track.reason == Reason.INVALID_INPUT:
         text = f"is not tried again with what it was given, {_MEND}: {track.message.partition(': ')[2]}"
-        return View("Failed", _INVALID, text, one.object)
+        return View("Failed", Reason.INVALID_INPUT, text, one.object)
     if track.failures > policy.backoff_limit:
         text = f"failed {_times(track.failures)} (runPolicy.backoffLimit: {policy.backoff_limit}), {_MEND}; "
-        return View("Failed", "BackoffLimitExceeded", f"{text}the last time: {track.message}", one.object)
+        return View("Failed", Reason.BACKOFF_LIMIT_EXCEEDED, f"{text}the last time: {track.message}", one.object)
     if track.interruptions > policy.interruption_limit:
         text = f"was interrupted {_times(track.interruptions)} (runPolicy.interruptionLimit: "
         text += f"{policy.interruption_limit}), {_MEND}; the last time: {track.message}"
-        return View("Failed", "InterruptionLimitExceeded", text, one.object)
+        return View("Failed", Reason.INTERRUPTION_LIMIT_EXCEEDED, text, one.object)
     return None
 
 
@@ -103,18 +103,18 @@ def _closed(one: Facts, run: Run) -> Track:
 def _end_of(one: Facts, last: Attempt | None, run: Run) -> Failure | None:
     """Why the last attempt is over; None while it is not."""
     if last is None:
-        return Failure("Interruption", "ObjectGone", "the object that ran the attempt was deleted", None)
+        return Failure("Interruption", Reason.OBJECT_GONE, "the object that ran the attempt was deleted", None)
     if last.state == "Failed":
-        return last.failure or Failure("Application", "Failed", last.message, None)
+        return last.failure or Failure("Application", Reason.FAILED, last.message, None)
     if last.state == "Succeeded":
         text = f"{last.label} ended well, but committed no result; its log says what it did"
-        return Failure("Application", "NoResult", text, None)
+        return Failure("Application", Reason.NO_RESULT, text, None)
     if last.state == "Running" and last.failure is not None:
         return last.failure
     limit_s = run.policy.stall_timeout_seconds
     if last.state == "Running" and not run.suspended and silent_s(one, last, run) > limit_s:
         text = f"{last.label} reported no progress for {limit_s} s (runPolicy.stallTimeoutSeconds)"
-        return Failure("Stalled", "StallDetected", text, None)
+        return Failure("Stalled", Reason.STALL_DETECTED, text, None)
     return None
 
 
@@ -122,7 +122,7 @@ def _wait_s(track: Track, failure: Failure, run: Run, key: str) -> float:
     """Doubles with each failure; the part that is drawn depends on the attempt alone, so a restart draws the same."""
     times = track.interruptions if failure.kind == "Interruption" else track.failures
     # What was evicted finds another node at once; a service that is down is mended by people.
-    quick = failure.kind == "Interruption" and failure.reason != SERVICE_UNAVAILABLE
+    quick = failure.kind == "Interruption" and failure.reason != Reason.SERVICE_UNAVAILABLE
     base_s = run.base_wait_s / 10 if quick else run.base_wait_s
     most_s = min(LONGEST_WAIT_S, base_s * 2.0 ** min(times - 1, 30))
     drawn = int(hashlib.sha256(f"{run.uid}{key}{track.attempt}".encode()).hexdigest()[:8], 16) / 2**32

@@ -9,6 +9,7 @@ from agentark.planning import Stage
 from agentark.store import Progress
 from agentark_operator.attempts.workload import QUEUE
 from agentark_operator.diagnosis.failures import Failure
+from agentark_operator.reasons import NO_REASON, AnyReason
 
 Runs = DebateRun | PRMTraining | DistillJob
 """Resources that run stages."""
@@ -36,7 +37,7 @@ class Track:
 
     @property
     def reason(self) -> str:
-        """Why the last counted attempt ended, in one CamelCase word; empty where none did."""
+        """Why the last counted attempt ended; empty where none did."""
         return self.message.partition(":")[0]
 
 
@@ -48,7 +49,7 @@ class Attempt:
     body: Mapping[str, Any]
     """The object as last seen."""
     state: Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
-    reason: str = ""
+    reason: AnyReason = NO_REASON
     message: str = ""
     failure: Failure | None = None
     started_at: str = ""
@@ -85,8 +86,7 @@ class View:
     """How a stage stands."""
 
     state: State
-    reason: str = ""
-    """In one CamelCase word."""
+    reason: AnyReason = NO_REASON
     message: str = ""
     """For a person: what is waited for, what failed, how to mend it."""
     object: str = ""

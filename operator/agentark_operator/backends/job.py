@@ -7,6 +7,7 @@ from agentark_operator.attempts.workload import CONTAINER, Workload, child_metad
 from agentark_operator.backends.backend import Backend
 from agentark_operator.backends.observation import Body, Child, condition, ended
 from agentark_operator.diagnosis.failures import Ended
+from agentark_operator.reasons import Reason
 
 _PORT = 29500
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -79,7 +80,7 @@ def _forgotten(child: Body, pods: Sequence[Body]) -> Ended | None:
         return None
     if condition(child, "FailureTarget") is not None:  # on its way to Failed
         return None
-    return Ended("PodsGone", "its Job has counted the pod as failed", str(status.get("startTime") or ""))
+    return Ended(Reason.PODS_GONE, "its Job has counted the pod as failed", str(status.get("startTime") or ""))
 
 
 def _rendezvous(workload: Workload) -> list[dict[str, Any]]:

@@ -7,12 +7,13 @@ from typing import Any, Literal
 from agentark_operator.attempts.workload import QUEUE, REPLACES
 from agentark_operator.diagnosis.failures import Ended, Failure, classify
 from agentark_operator.diagnosis.pending import Waiting, from_events, waiting
+from agentark_operator.reasons import AnyReason, Reason
 
 Body = Mapping[str, Any]
 State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
 
 
-_TOLD_BY_PODS = ("PodsGone", "PodDeleted")
+_TOLD_BY_PODS = (Reason.PODS_GONE, Reason.POD_DELETED)
 """Failures of which nothing else is known than that some pods are not there, or will not be."""
 
 
@@ -22,8 +23,7 @@ class Observation:
 
     state: State
     """Queued: suspended until Kueue admits it. Pending: pods wait for a node, an image, a quota."""
-    reason: str
-    """One CamelCase word."""
+    reason: AnyReason
     message: str
     """Why it waits or how it ended; empty while it runs."""
     failure: Failure | None = None
@@ -82,30 +82,30 @@ def observed(
         "ended_at": found.ended_at,
     }
 
-    def seen(state: State, reason: str, message: str, failure: Failure | None = None) -> Observation:
+    def seen(state: State, reason: AnyReason, message: str, failure: Failure | None = None) -> Observation:
         return Observation(state, reason, message, failure, pods_alive=alive, **times)
 
     if found.succeeded:
-        return seen("Succeeded", "Succeeded", "")
+        return seen("Succeeded", Reason.SUCCEEDED, "")
     if found.failed is not None:
         failure = classify(pods, found.failed, container=container, main_label=main_label, keeps_pods=found.keeps_pods)
         if failure.reason in _TOLD_BY_PODS and any(_lives(pod) for pod in pods):
             # Objects and pods are watched apart, and what the pods say is late; or they are being ended.
-            return seen("Running", "Running", "it has failed, and its pods are yet to say why")
+            return seen("Running", Reason.STAGE_RUNNING, "it has failed, and its pods are yet to say why")
         return seen("Failed", failure.reason, failure.message, failure)
     if suspended:
         queue = (child["metadata"].get("labels") or {}).get(QUEUE)
         if queue:
-            return seen("Queued", "WaitingForQuota", f"waits until Kueue admits it in the queue {queue!r}")
-        return seen("Suspended", "Suspended", "")
+            return seen("Queued", Reason.WAITING_FOR_QUOTA, f"waits until Kueue admits it in the queue {queue!r}")
+        return seen("Suspended", Reason.SUSPENDED, "")
     if found.needs_all and (torn := _torn(pods)) is not None:
         return seen("Running", torn.reason, torn.message, torn)
     cause = waiting(pods)
     if any(_phase(pod) != "Pending" for pod in pods) and not (found.needs_all and cause is not None):
-        return seen("Running", "Running", cause.message if cause else "")
-    if cause is None or cause.reason == "Starting":
+        return seen("Running", Reason.STAGE_RUNNING, cause.message if cause else "")
+    if cause is None or cause.reason == Reason.STARTING:
         cause = from_events(events) or cause
-    cause = cause or Waiting("NoPods", f"{child['kind']} {child['metadata']['name']} has no pods yet")
+    cause = cause or Waiting(Reason.NO_PODS, f"{child['kind']} {child['metadata']['name']} has no pods yet")
     return seen("Pending", cause.reason, cause.message)
 
 
@@ -154,7 +154,7 @@ def _torn(pods: Sequence[Body]) -> Failure | None:
         if REPLACES in pod["metadata"]:
             name = pod["metadata"]["name"]
             text = f"pod {name}: somebody deleted it while it ran, and the one in its place cannot join the others"
-            return Failure("Interruption", "PodDeleted", text)
+            return Failure("Interruption", Reason.POD_DELETED, text)
     return None
 
 

@@ -7,6 +7,7 @@ from agentark_operator.attempts.workload import Workload, child_metadata, stampe
 from agentark_operator.backends.backend import Backend
 from agentark_operator.backends.observation import Body, Child, condition, ended
 from agentark_operator.diagnosis.failures import Ended
+from agentark_operator.reasons import Reason
 
 _INSTALL = (
     "kubectl apply --server-side -k "
@@ -70,7 +71,7 @@ def _read(child: Body, pods: Sequence[Body]) -> Child:
     failed = ended(condition(child, "Failed"))
     if failed is not None and "longer than specified deadline" in failed.message:
         # Its reason is PyTorchJobFailed whatever happened.
-        failed = Ended("DeadlineExceeded", failed.message, failed.at)
+        failed = Ended(Reason.DEADLINE_EXCEEDED, failed.message, failed.at)
     return Child(
         succeeded=condition(child, "Succeeded") is not None,
         failed=failed,

@@ -11,6 +11,7 @@ from typing import Any
 from agentark.planning import Stage
 from agentark_operator.attempts.budgets import counted, given_up, gpu_seconds, silent_s, stopped
 from agentark_operator.attempts.facts import Attempt, Facts, Run, State, Track, View
+from agentark_operator.reasons import NO_REASON, AnyReason, Reason
 from agentark_operator.timestamps import parsed
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 
 _MARGIN_S = 0.1
 """A look at the clock a little after a moment, not a little before."""
-_STARTING = frozenset({"", "NoPods", "Starting"})
+_STARTING = frozenset({NO_REASON, Reason.NO_PODS, Reason.STARTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Decision:
     """Objects to suspend or to let go on."""
     due_s: float | None = None
     """Seconds after which time alone changes something."""
-    ended: tuple[str, str] | None = None
+    ended: tuple[AnyReason, str] | None = None
     """Reason and message of what ended the whole run before its stages were done."""
 
 
@@ -100,7 +101,7 @@ def starting(label: str, *, queued: bool | None = None) -> View:
         label: Kind/name of what runs it.
         queued: Whether it waits for a quota; None where no queue is involved.
     """
-    return View("Running", "Starting", f"{label} starts", label, queued=queued, begun=False)
+    return View("Running", Reason.STARTING, f"{label} starts", label, queued=queued, begun=False)
 
 
 @dataclass
@@ -142,44 +143,44 @@ class _Draft:
         """A stage whose last attempt has not ended."""
         self.remove += [attempt.body for attempt in one.attempts if not attempt.over and attempt is not last]
         if self.stopping and not last.begun:
-            self._stop(one, last, "NotStarted: another stage failed before its pods ran")
-            return View("Waiting", "NotStarted", "not started, as another stage failed")
+            self._stop(one, last, f"{Reason.NOT_STARTED}: another stage failed before its pods ran")
+            return View("Waiting", Reason.NOT_STARTED, "not started, as another stage failed")
         if self.run.suspended:
             return self._held(one, last)
         if last.outdated and not last.begun:
-            self._stop(one, last, "Replaced: the spec changed before its pods ran")
-            return View("Waiting", "Replaced", f"the spec changed before the pods of {last.label} ran")
+            self._stop(one, last, f"{Reason.REPLACED}: the spec changed before its pods ran")
+            return View("Waiting", Reason.REPLACED, f"the spec changed before the pods of {last.label} ran")
         if last.state == "Suspended":
             if one.pods_alive:
-                return View("Waiting", "PodsEnding", f"{last.label} goes on when {_pods(one)} ended", last.label)
+                return View("Waiting", Reason.PODS_ENDING, f"{last.label} goes on when {_pods(one)} ended", last.label)
             self.suspend.append((last.body, False))
-            return View("Running", "Resumed", f"{last.label} goes on", last.label, begun=False)
+            return View("Running", Reason.RESUMED, f"{last.label} goes on", last.label, begun=False)
         if last.state in ("Queued", "Pending"):
             limit_s = self.run.policy.pre_running_deadline_seconds
             if limit_s is not None:
                 self.due.append(limit_s - _waited_s(last, self.run) + _MARGIN_S)
         if last.state == "Queued":
-            return View("Waiting", last.reason or "WaitingForQuota", last.message, last.label, queued=True)
+            return View("Waiting", last.reason or Reason.WAITING_FOR_QUOTA, last.message, last.label, queued=True)
         queued = False if last.queued else None
         if last.state == "Pending":
             if last.reason in _STARTING:
                 return starting(last.label, queued=queued)
             return View("Running", last.reason, last.message, last.label, queued=queued, begun=False)
         self.due.append(self.run.policy.stall_timeout_seconds - silent_s(one, last, self.run) + _MARGIN_S)
-        return View("Running", "StageRunning", "", last.label, queued=queued)
+        return View("Running", Reason.STAGE_RUNNING, "", last.label, queued=queued)
 
     def _held(self, one: Facts, last: Attempt) -> View:
         """A stage that is to stop until it is let go on."""
         if last.queued:
             # Who manages the queue would let it go on.
-            self._stop(one, last, "Suspended: spec.suspend took it out of its queue")
-            return View("Waiting", "Suspended", f"{last.label} was taken out of its queue{_ending(one)}")
+            self._stop(one, last, f"{Reason.SUSPENDED}: spec.suspend took it out of its queue")
+            return View("Waiting", Reason.SUSPENDED, f"{last.label} was taken out of its queue{_ending(one)}")
         if last.state != "Suspended":
             self.suspend.append((last.body, True))
             used = one.track.gpu_seconds + gpu_seconds(one.stage, last, self.run.now_s)
             # When it goes on, its time begins anew.
             self.tracks[one.stage.key] = replace(one.track, gpu_seconds=used)
-        return View("Waiting", "Suspended", f"{last.label} is suspended{_ending(one)}", last.label)
+        return View("Waiting", Reason.SUSPENDED, f"{last.label} is suspended{_ending(one)}", last.label)
 
     def _stop(self, one: Facts, last: Attempt, why: str) -> None:
         self.remove.append(last.body)
@@ -189,32 +190,32 @@ class _Draft:
         """A stage that has no attempt, or whose last one is over."""
         track, run = one.track, self.run
         if any(key not in self.done for key in one.stage.inputs.values()):
-            return View("Waiting", "WaitingForInputs", "waits for the stages before it")
+            return View("Waiting", Reason.WAITING_FOR_INPUTS, "waits for the stages before it")
         if self.stopping:
-            return View("Waiting", "NotStarted", "not started, as another stage failed")
+            return View("Waiting", Reason.NOT_STARTED, "not started, as another stage failed")
         if run.suspended:
-            return View("Waiting", "Suspended", f"spec.suspend is true{_ending(one)}")
+            return View("Waiting", Reason.SUSPENDED, f"spec.suspend is true{_ending(one)}")
         left_s = parsed(track.next_attempt_at) - run.now_s if track.next_attempt_at else 0.0
         if left_s > 0 or counted_now:
             self.due.append(max(0.0, left_s) + _MARGIN_S / 2)
             when = f" at {track.next_attempt_at}" if left_s > 0 else ""
             text = f"attempt {track.attempt} ended, {track.message or 'stopped'}; the next begins{when}"
-            return View("Waiting", "Retrying", text, one.object)
+            return View("Waiting", Reason.RETRYING, text, one.object)
         if one.pods_alive or any(not attempt.over for attempt in one.attempts):
             text = f"attempt {track.attempt + 1} begins when {_pods(one)} ended; if their node is lost for good, "
             text += "delete the node, or the pods with `kubectl delete pod --force`"
-            return View("Waiting", "PodsEnding", text, one.object)
+            return View("Waiting", Reason.PODS_ENDING, text, one.object)
         self.begin.append(Begin(one.stage, track.attempt + 1))
         return starting("")
 
 
-def _deadline(facts: Sequence[Facts], run: Run) -> tuple[str, str] | None:
+def _deadline(facts: Sequence[Facts], run: Run) -> tuple[AnyReason, str] | None:
     """Reason and message where the time of a run is over."""
     limit_s = run.policy.active_deadline_seconds
     left = [one.stage.name for one in facts if not one.done]
     if left and limit_s is not None and run.started_at and run.now_s - parsed(run.started_at) > limit_s:
         text = f"not done {limit_s} s after the start (runPolicy.activeDeadlineSeconds): {', '.join(left)}; finished "
-        return "DeadlineExceeded", text + "work is kept, raise the deadline to go on"
+        return Reason.DEADLINE_EXCEEDED, text + "work is kept, raise the deadline to go on"
     wait_s = run.policy.pre_running_deadline_seconds
     if wait_s is None or run.suspended:
         return None
@@ -225,17 +226,17 @@ def _deadline(facts: Sequence[Facts], run: Run) -> tuple[str, str] | None:
         if _waited_s(last, run) > wait_s:
             text = f"{one.stage.name}: {last.label} did not start within {wait_s} s "
             text += f"(runPolicy.preRunningDeadlineSeconds): {last.message or last.reason}"
-            return "PreRunningDeadlineExceeded", text
+            return Reason.PRE_RUNNING_DEADLINE_EXCEEDED, text
     return None
 
 
-def _all_off(facts: Sequence[Facts], run: Run, ended: tuple[str, str]) -> Decision:
+def _all_off(facts: Sequence[Facts], run: Run, ended: tuple[AnyReason, str]) -> Decision:
     """The end of a run whose stages are not done."""
     views, tracks = {}, {}
     for one in facts:
         key, last = one.stage.key, one.current
         works = last is not None and one.track.counted < last.number
-        views[key] = View("Waiting", "NotStarted", "not started before the run ended")
+        views[key] = View("Waiting", Reason.NOT_STARTED, "not started before the run ended")
         tracks[key] = one.track
         if one.done:
             views[key] = View("Done" if one.track.attempt or one.made else "Cached", object=one.object)

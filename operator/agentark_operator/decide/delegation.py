@@ -18,6 +18,7 @@ from agentark.planning.rewarding import reward_model_of
 from agentark_operator.attempts.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Owner, owner_reference
 from agentark_operator.decide.decision import View
 from agentark_operator.informers.resources import Body
+from agentark_operator.reasons import Reason, reason_of
 
 REQUESTED_AT = "agentark.dev/requestedAt"
 """Annotation by which a person asks for another try."""
@@ -81,7 +82,7 @@ def standing(delegate: Delegate, body: Body | None) -> View | None:
     """
     label = delegate.label
     if body is None:
-        return View("Waiting", "Starting", f"{label} is being made", label)
+        return View("Waiting", Reason.STARTING, f"{label} is being made", label)
     status = body.get("status") or {}
     phase = status.get("phase", "")
     conditions: dict[str, Body] = {one["type"]: one for one in status.get("conditions") or ()}
@@ -89,15 +90,16 @@ def standing(delegate: Delegate, body: Body | None) -> View | None:
     why = ready.get("message", "")
     queued = quota["status"] != "True" if quota else None
     if not phase or not _heard(delegate, body):
-        return View("Waiting", "DependencyNotReady", f"{label} has not been looked at yet", label)
+        return View("Waiting", Reason.DEPENDENCY_NOT_READY, f"{label} has not been looked at yet", label)
     if phase == "Succeeded":
         return None  # it wrote to another store
     if phase == "Failed" and delegate.body is not None:
-        return View("Failed", ready.get("reason", "") or "Failed", f"{label} failed: {why}", label)
+        return View("Failed", reason_of(ready.get("reason", "")) or Reason.FAILED, f"{label} failed: {why}", label)
     if phase == "Running":
-        return View("Running", "DependencyRunning", f"{label}: {why}", label, queued=queued)
+        return View("Running", Reason.DEPENDENCY_RUNNING, f"{label}: {why}", label, queued=queued)
     mend = "; mend it, or set its annotation agentark.dev/requestedAt for another try" if phase == "Failed" else ""
-    return View("Waiting", "DependencyNotReady", f"{label} is {phase.lower()}: {why}{mend}", label, queued=queued)
+    text = f"{label} is {phase.lower()}: {why}{mend}"
+    return View("Waiting", Reason.DEPENDENCY_NOT_READY, text, label, queued=queued)
 
 
 def done_by(embedded: Iterable[Body]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from agentark_operator.decide.continuation import Kept
 from agentark_operator.decide.decision import Begin, Decision, Facts, View
 from agentark_operator.informers.resources import Body, Key
 from agentark_operator.metrics.endings import Ending
+from agentark_operator.reasons import AnyReason
 from agentark_operator.status.summary import Observed
 from agentark_operator.storage.stores import Place
 from agentark_operator.teachers.demand import Served
@@ -53,7 +54,7 @@ class RunContext:
     """What to do; once it was applied, with what came of that."""
     served: Mapping[str, Sequence[Served]] = field(default_factory=dict)
     """Key -> the teachers that a stage asks and that the cluster serves."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person."""
     note: str = ""
     """What came of the release."""

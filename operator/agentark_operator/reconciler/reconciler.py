@@ -17,6 +17,7 @@ from agentark_operator.informers.manifests import parsed
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.metrics.telemetry import Telemetry
+from agentark_operator.reasons import Reason
 from agentark_operator.reconciler.context import Conclusion, Outcome
 from agentark_operator.reconciler.observation import InputNotReady
 from agentark_operator.reconciler.steps import DependencyMissing, Steps
@@ -93,14 +94,15 @@ class Reconciler:
         try:
             return self.steps.run(key, body)
         except DependencyMissing as error:
-            return Conclusion(Observed(waiting=("DependencyNotReady", str(error))), due_s=self._settings.resync_s)
+            waiting = Reason.DEPENDENCY_NOT_READY, str(error)
+            return Conclusion(Observed(waiting=waiting), due_s=self._settings.resync_s)
         except InputNotReady as error:
-            return Conclusion(Observed(waiting=("InputNotReady", str(error))), later=str(error))
+            return Conclusion(Observed(waiting=(Reason.INPUT_NOT_READY, str(error))), later=str(error))
         except InvalidInput as error:
-            return Conclusion(Observed(stalled=("InvalidSpec", str(error))))
+            return Conclusion(Observed(stalled=(Reason.INVALID_SPEC, str(error))))
         except AgentArkError as error:
             text = self._stores.told(parsed(body), error)
-            return Conclusion(Observed(waiting=("StoreUnavailable", text)), later=text)
+            return Conclusion(Observed(waiting=(Reason.STORE_UNAVAILABLE, text)), later=text)
 
     def _written(self, body: Body, before: dict[str, Any], status: dict[str, Any]) -> Outcome:
         """Write a status that has changed, and make its events."""

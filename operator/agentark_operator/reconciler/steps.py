@@ -19,6 +19,7 @@ from agentark_operator.informers.manifests import parsed
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube
 from agentark_operator.metrics.endings import endings, last_heard
+from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.reconciler.context import Conclusion, RunContext
 from agentark_operator.reconciler.observation import facts_of, manifests_of, planned
 from agentark_operator.releases import Releases
@@ -184,7 +185,7 @@ class Steps:
         self.actor.complete(context.facts, resource, owner, plan, place)
         served = teachers(resource, context.others, plan) if context.unfinished else {}
         views, tracks = dict(context.decision.views), dict(context.decision.tracks)
-        stalled: tuple[str, str] | None = None
+        stalled: tuple[AnyReason, str] | None = None
         for begin in context.decision.begin:
             key = begin.stage.key
             taken = self.actor.taken(key, place, owner)
@@ -223,7 +224,7 @@ class Steps:
         facts, decision = context.facts, context.decision
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
         # Whoever refused an object does not say when it would take it.
-        refused = next((view.message for view in decision.views.values() if view.reason == "Refused"), "")
+        refused = next((view.message for view in decision.views.values() if view.reason == Reason.REFUSED), "")
         return Conclusion(
             observed=self._observed(context),
             due_s=self._due_s(context),
@@ -276,4 +277,4 @@ class Steps:
 
 def _shared(views: Mapping[str, View]) -> set[str]:
     """Keys of the stages that another resource's pods work on."""
-    return {key for key, view in views.items() if view.reason == "SharedStage"}
+    return {key for key, view in views.items() if view.reason == Reason.SHARED_STAGE}

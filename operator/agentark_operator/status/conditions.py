@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentark_operator.reasons import AnyReason
+
+ConditionType = Literal["Ready", "Reconciling", "Stalled", "Complete", "Failed", "Suspended", "QuotaReserved"]
 Health = Literal["InProgress", "Current", "Failed", "Terminating"]
 _LONGEST_MESSAGE = 32_768
 
@@ -12,12 +15,10 @@ _LONGEST_MESSAGE = 32_768
 class Finding:
     """What is true of a resource now."""
 
-    type: str
-    """Ready, Reconciling, Stalled, Complete, Failed, Suspended or QuotaReserved."""
+    type: ConditionType
     status: bool
     """Whether it is so."""
-    reason: str
-    """Why, as one CamelCase word."""
+    reason: AnyReason
     message: str
     """Why, for a person: what was found and what to do."""
 

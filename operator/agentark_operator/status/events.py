@@ -10,19 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agentark_operator.attempts.workload import MANAGER
+from agentark_operator.reasons import COMES_BY_ITSELF, AnyReason, Reason, reason_of
 
 Status = Mapping[str, Any]
 
 _LONGEST_MESSAGE = 1024
 """What the newer API for events takes."""
-_COMES_BY_ITSELF = frozenset(
-    {
-        *("Starting", "NoPods", "PodsEnding", "StageRunning", "EndpointNotReady", "Replaced", "Resumed", "Suspended"),
-        *("Planning", "Waiting", "WaitingForInputs", "WaitingForQuota", "SharedStage", "NotStarted", "Retrying"),
-        *("DependencyRunning", "NoVersion", "NoCurrentVersion"),
-    }
-)
-"""Reasons for which nobody has to do anything. All others, those of kubelets and schedulers too, are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +23,7 @@ class Happening:
     """Something to tell."""
 
     type: Literal["Normal", "Warning"]
-    reason: str
+    reason: AnyReason
     message: str
     mark: str = ""
     """Tells it from the same thing at another time; the same for all who see the same two statuses."""
@@ -67,7 +60,7 @@ def release_happenings(before: Status, after: Status) -> list[Happening]:
     if version and version != (before.get("current") or {}).get("version") and ready.get("status") == "True":
         score = f"; score {current['score']}" if current.get("score") else ""
         mark = f"{version} {ready.get('lastTransitionTime')} {before.get('current')}"
-        found.append(Happening("Normal", str(ready["reason"]), f"{ready['message']}{score}", mark))
+        found.append(Happening("Normal", reason_of(ready["reason"]), f"{ready['message']}{score}", mark))
     return found
 
 
@@ -110,13 +103,13 @@ def _runs(before: Status, after: Status) -> Iterator[Happening]:
         return
     if earlier and before.get("phase") not in ("Succeeded", "Failed"):
         text = f"run {earlier} has given way to run {run}, as the spec or what it names was changed"
-        yield Happening("Normal", "Superseded", text, before.get("startedAt", ""))
+        yield Happening("Normal", Reason.SUPERSEDED, text, before.get("startedAt", ""))
     if after.get("phase") == "Succeeded":
         return  # all of it was found in the store: that it is complete says enough
     stages = after.get("stages") or ()
     cached = sum(one.get("state") == "Cached" for one in stages)
     text = f"run {run} of {len(stages)} stage{'s' * (len(stages) != 1)}, {cached} of them found in the store"
-    yield Happening("Normal", "Started", text, began)
+    yield Happening("Normal", Reason.STARTED, text, began)
 
 
 def _stages(before: Status, after: Status) -> Iterator[Happening]:
@@ -132,16 +125,16 @@ def _stages(before: Status, after: Status) -> Iterator[Happening]:
         number = stage.get("counted", 0)
         when = f"; the next begins at {stage['nextAttemptAt']}" if stage.get("nextAttemptAt") else ""
         text = f"{stage['name']}: attempt {number} ended, {stage.get('lastFailure', '')}{when}"
-        yield Happening("Warning", "Retrying", text, f"{stage['key']} {number}")
+        yield Happening("Warning", Reason.RETRYING, text, f"{stage['key']} {number}")
 
 
 def _waits(before: Status, after: Status) -> Iterator[Happening]:
     """Something that a person has to mend, once for each cause."""
     ready, earlier = _condition(after, "Ready"), _condition(before, "Ready")
-    reason = str(ready.get("reason", ""))
-    if ready.get("status") != "False" or after.get("phase") == "Failed" or reason in _COMES_BY_ITSELF:
+    reason = reason_of(ready.get("reason", ""))
+    if ready.get("status") != "False" or after.get("phase") == "Failed" or reason in COMES_BY_ITSELF:
         return
-    if reason == "DependencyNotReady" and after.get("currentStage"):
+    if reason == Reason.DEPENDENCY_NOT_READY and after.get("currentStage"):
         return  # what it waits for is there, and tells itself what it lacks
     if earlier.get("reason") == reason and earlier.get("status") == "False":
         return
@@ -155,7 +148,7 @@ def _ends(before: Status, after: Status) -> Iterator[Happening]:
     if rests and not rested:
         yield _of(rests, "Normal")
     if rested and not rests and after.get("phase") not in ("Succeeded", "Failed"):
-        yield Happening("Normal", "Resumed", "spec.suspend is false; it goes on", rested["lastTransitionTime"])
+        yield Happening("Normal", Reason.RESUMED, "spec.suspend is false; it goes on", rested["lastTransitionTime"])
     for type in ("Complete", "Failed"):
         found = _condition(after, type)
         if found and (again or not _condition(before, type)):

@@ -6,6 +6,7 @@ from typing import Any
 
 from agentark.store import Progress
 from agentark_operator.attempts.facts import State, Track, View
+from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged
 
 StageState = State
@@ -39,11 +40,11 @@ class Observed:
     """In the order of the plan."""
     suspended: bool = False
     """Whether the spec says so."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person; None where nothing does."""
-    waiting: tuple[str, str] | None = None
+    waiting: tuple[AnyReason, str] | None = None
     """Reason and message of what keeps the operator from looking at the stages; it comes by itself or is mended."""
-    ended: tuple[str, str] | None = None
+    ended: tuple[AnyReason, str] | None = None
     """Reason and message of what ended the run before its stages were done."""
     requested_at: str = ""
     """The annotation that the run obeys."""
@@ -186,18 +187,18 @@ def _verdict(observed: Observed) -> tuple[str, list[Finding]]:
         message = f"all {len(stages)} stages are done, {cached} of them found in the store"
         message += f"; {observed.note}" if observed.note else ""
         return "Succeeded", [
-            Finding("Ready", True, "Complete", message),
-            Finding("Complete", True, "Complete", message),
+            Finding("Ready", True, Reason.COMPLETE, message),
+            Finding("Complete", True, Reason.COMPLETE, message),
         ]
     failed = next((one for one in stages if one.state == "Failed"), None)
     running = [one for one in stages if one.state == "Running"]
     if failed is not None and not running:
-        return "Failed", _fails(failed.view.reason or "StageFailed", f"{failed.name}: {failed.view.message}")
+        return "Failed", _fails(failed.view.reason or Reason.STAGE_FAILED, f"{failed.name}: {failed.view.message}")
     if observed.suspended and not running:
         message = "spec.suspend is true; finished work is kept, set it to false to go on"
         return "Suspended", [
-            Finding("Ready", False, "Suspended", message),
-            Finding("Suspended", True, "Suspended", message),
+            Finding("Ready", False, Reason.SUSPENDED, message),
+            Finding("Suspended", True, Reason.SUSPENDED, message),
         ]
     return _goes_on(stages, failed)
 
@@ -206,8 +207,8 @@ def _goes_on(stages: Sequence[ObservedStage], failed: ObservedStage | None) -> t
     begun = any(one.state == "Running" and one.view.begun for one in stages)
     current = _current([one for one in stages if one.state != "Failed"])
     if current is None:
-        return "Pending", _waits("Planning", "the run is being planned")
-    reason = current.view.reason or ("StageRunning" if begun else "Waiting")
+        return "Pending", _waits(Reason.PLANNING, "the run is being planned")
+    reason = current.view.reason or (Reason.STAGE_RUNNING if begun else Reason.WAITING)
     message = f"{current.name}: {current.view.message or current.state.lower()}"
     if failed is not None:
         message = f"{failed.name} failed ({failed.view.message}); waits for the stages that still run: {message}"
@@ -217,19 +218,19 @@ def _goes_on(stages: Sequence[ObservedStage], failed: ObservedStage | None) -> t
         waiting = next((one for one in queued if one.view.queued), None)
         found = waiting or queued[0]
         text = found.view.message or f"{found.view.object} was admitted"
-        findings.append(Finding("QuotaReserved", waiting is None, "WaitingForQuota" if waiting else "Admitted", text))
+        findings.append(
+            Finding("QuotaReserved", waiting is None, Reason.WAITING_FOR_QUOTA if waiting else Reason.ADMITTED, text)
+        )
     return "Running" if begun else "Pending", findings
 
 
-def _waits(reason: str, message: str) -> list[Finding]:
+def _waits(reason: AnyReason, message: str) -> list[Finding]:
     return [Finding("Ready", False, reason, message), Finding("Reconciling", True, reason, message)]
 
 
-def _fails(reason: str, message: str) -> list[Finding]:
-    return [
-        Finding(type, status, reason, message)
-        for type, status in (("Ready", False), ("Stalled", True), ("Failed", True))
-    ]
+def _fails(reason: AnyReason, message: str) -> list[Finding]:
+    failed = [Finding("Stalled", True, reason, message), Finding("Failed", True, reason, message)]
+    return [Finding("Ready", False, reason, message), *failed]
 
 
 def _current(stages: Sequence[ObservedStage]) -> ObservedStage | None:
@@ -239,7 +240,7 @@ def _current(stages: Sequence[ObservedStage]) -> ObservedStage | None:
         if found is not None:
             return found
     waiting = [one for one in stages if one.state == "Waiting"]
-    own = (one for one in waiting if one.view.reason not in ("WaitingForInputs", "NotStarted"))
+    own = (one for one in waiting if one.view.reason not in (Reason.WAITING_FOR_INPUTS, Reason.NOT_STARTED))
     return next(own, next(iter(waiting), None))
 
 
@@ -257,7 +258,7 @@ def _stage(stage: ObservedStage) -> dict[str, Any]:
         "object": view.object,
     }
     found |= {name: value for name, value in remembered.items() if value}
-    said = view.reason not in ("StageRunning", "WaitingForInputs")
+    said = view.reason not in (Reason.STAGE_RUNNING, Reason.WAITING_FOR_INPUTS)
     return found | ({"message": view.message[:4096]} if view.message and said else {})
 
 

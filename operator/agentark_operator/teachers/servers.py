@@ -13,11 +13,12 @@ from agentark_operator.attempts.workload import Owner
 from agentark_operator.decide.decision import View
 from agentark_operator.informers.children import Children
 from agentark_operator.kube import FIELD_MANAGER, Kube, Refused
+from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
 from agentark_operator.teachers.demand import Served
 from agentark_operator.teachers.serving import TEACHER, Pending, serving_state, teacher_objects
 
-_LOADING = frozenset({"Loading", "NoPods", "Starting"})
+_LOADING = frozenset({Reason.NO_PODS, Reason.STARTING})
 _TRIES = 5
 
 
@@ -51,7 +52,7 @@ class Teachers:
                 "this operator is not set up to serve a teacher's weights; give the teacher by endpoint, or have it "
                 "set up (AGENTARK_TEACHERS; in the chart: teachers.enabled)"
             )
-            return View("Waiting", "TeachersNotEnabled", text)
+            return View("Waiting", Reason.TEACHERS_NOT_ENABLED, text)
         for one in used:
             deployment = self._children.find("Deployment", owner.namespace, one.name)
             known = deployment is not None and deployment["metadata"]["uid"] in self._whole
@@ -59,11 +60,11 @@ class Teachers:
                 try:
                     deployment = self._make(one, owner, store)
                 except Refused as error:
-                    return View("Waiting", "Refused", f"the API server does not take teacher {one.name}: {error}")
+                    return View("Waiting", Reason.REFUSED, f"the API server does not take teacher {one.name}: {error}")
             pods = self._children.labelled("Pod", owner.namespace, TEACHER, one.name.removeprefix("teacher-"))
             state = serving_state(deployment, pods)
             if isinstance(state, Pending):
-                reason = "EndpointNotReady" if state.reason in _LOADING else state.reason
+                reason = Reason.ENDPOINT_NOT_READY if state.reason in _LOADING else state.reason
                 return View("Waiting", reason, state.message, f"Deployment/{one.name}")
         return None
 

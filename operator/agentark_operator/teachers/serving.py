@@ -14,6 +14,7 @@ from agentark.planning.stage import canonical_json
 from agentark_operator.attempts.pods import PORT
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER, Owner, owner_reference
 from agentark_operator.diagnosis.pending import Waiting, from_events, refused, waiting
+from agentark_operator.reasons import AnyReason, Reason, reason_of
 
 Body = Mapping[str, Any]
 
@@ -25,8 +26,7 @@ TEACHER = f"{GROUP}/teacher"
 class Pending:
     """Nothing serves yet."""
 
-    reason: str
-    """One CamelCase word."""
+    reason: AnyReason
     message: str
     """What is wrong, if anything, and what to do."""
 
@@ -119,14 +119,16 @@ def serving_state(deployment: Body, pods: Sequence[Body], events: Sequence[Body]
     cause = waiting(pods)
     if failure is not None and not pods:
         text = str(failure.get("message") or "")
-        cause = refused(text) or Waiting(str(failure.get("reason") or "FailedCreate"), text)
-    if cause is None or cause.reason == "Starting":
+        cause = refused(text) or Waiting(reason_of(failure.get("reason") or Reason.FAILED_CREATE), text)
+    if cause is None or cause.reason == Reason.STARTING:
         cause = from_events(events) or _restarted(pods) or cause
     if cause is not None:
         return Pending(cause.reason, f"teacher {name}: {cause.message}")
     if pods:
-        return Pending("Loading", f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model")
-    return Pending("NoPods", f"teacher {name} has no pods yet")
+        return Pending(
+            Reason.ENDPOINT_NOT_READY, f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model"
+        )
+    return Pending(Reason.NO_PODS, f"teacher {name} has no pods yet")
 
 
 def _restarted(pods: Sequence[Body]) -> Waiting | None:
@@ -138,5 +140,5 @@ def _restarted(pods: Sequence[Body]) -> Waiting | None:
                 said = str(last.get("message") or "").strip()[-1500:] or str(last.get("reason") or "")
                 where = f"container {one['name']} of pod {pod['metadata']['name']}"
                 text = f"{where} ended with exit code {last.get('exitCode')} and is tried again: {said}"
-                return Waiting("Restarted", text)
+                return Waiting(Reason.RESTARTED, text)
     return None
