@@ -17,12 +17,12 @@ from agentark.release.reading import version_numbers
 from agentark.store import StageManifest, Store
 from agentark.store.stages import now
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
-from agentark_operator.informers.manifests import parsed
+from agentark_operator.informers.manifests import parse_resource
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged
-from agentark_operator.storage.stores import Place, Recent, Stores
+from agentark_operator.storage.stores import Cache, Place, Stores
 
 SOURCE_RUN = f"{GROUP}/source-run"
 """Annotation: the run whose student a ModelRelease was made for."""
@@ -109,7 +109,7 @@ def release_status(
     """The status of a ModelRelease.
 
     Args:
-        observed: What is the case.
+        observed: What a pass found.
         before: The status as it is.
         generation: Of the spec that was observed.
         now: The time, ISO 8601 in UTC.
@@ -188,7 +188,7 @@ class Releases:
 
     def __init__(self, kube: Kube, resources: Resources, stores: Stores) -> None:
         self._kube, self._resources, self._stores = kube, resources, stores
-        self._rows: Recent[tuple[str, str, int], Row] = Recent(10_000, _RECORD_FRESH_S)
+        self._rows: Cache[tuple[str, str, int], Row] = Cache(10_000, _RECORD_FRESH_S)
 
     def reconcile(self, body: Body, before: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """The status of a ModelRelease, whose current version is by then the one that its spec wants if it can be.
@@ -201,13 +201,13 @@ class Releases:
             The status, and what could not be done, so that it is to be tried again after a wait.
         """
         try:
-            release = parsed(body)
+            release = parse_resource(body)
             assert isinstance(release, ModelRelease)
             observed = self._look(release, before)
         except InvalidInput as error:
             observed = ObservedRelease(stalled=(Reason.INVALID_SPEC, str(error)), seen=False)
         except AgentArkError as error:
-            text = self._stores.told(parsed(body), error)
+            text = self._stores.told(parse_resource(body), error)
             observed = ObservedRelease(waiting=(Reason.STORE_UNAVAILABLE, text), later=text, seen=False)
         status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
         return status, observed.later

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 _ASKING = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
 """Metadata whose change asks for a pass. A change of the status alone is nearly always this operator's own."""
 _GROUP, _VERSION = API_VERSION.split("/")
+_WORKERS = 8
+"""Resources worked on at once; each pass blocks a thread for its calls."""
 _KINDS_S = 5.0
 """Between two looks whether our kinds are there, in seconds."""
 _CHILDREN = {
@@ -77,7 +79,7 @@ class Operator:
         """
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
         settings = self._settings
-        kube = Kube(connections=settings.workers)
+        kube = Kube(connections=_WORKERS)
         reconciler = Reconciler(kube, settings, self._resources, self._children, self._telemetry)
         watched = asyncio.Event()
         probes = await serve(
@@ -86,8 +88,8 @@ class Operator:
             alive=lambda: self._telemetry.alive(len(self._queue)),
             ready=watched.is_set,
         )
-        with ThreadPoolExecutor(settings.workers, "reconcile") as threads:
-            workers = [asyncio.create_task(self._work(reconciler, threads)) for _ in range(settings.workers)]
+        with ThreadPoolExecutor(_WORKERS, "reconcile") as threads:
+            workers = [asyncio.create_task(self._work(reconciler, threads)) for _ in range(_WORKERS)]
             watching = asyncio.create_task(self._watch(kube, stop, watched))
             try:
                 await asyncio.wait([watching, *workers], return_when=asyncio.FIRST_COMPLETED)

@@ -50,10 +50,6 @@ class Settings:
     """Most that an hour may cost; above it an alert fires."""
     log_format: str = "plain"
     """plain, or json for machines."""
-    workers: int = 8
-    """Resources worked on at once; each pass blocks a thread for its calls."""
-    resync_s: float = 300.0
-    """Longest time between two passes over a resource that has not ended, in seconds."""
     poll_s: float = 10.0
     """Time between two looks at the progress of a running stage, in seconds; longer where many run."""
     retry_s: float = 10.0

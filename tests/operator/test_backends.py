@@ -109,10 +109,10 @@ def test_kinds_are_what_their_apis_say(backend: str) -> None:
 
 
 def test_a_job_runs_each_pod_once_and_tells_how_it_failed() -> None:
-    child = render("Job", pods=3, distributed=False, deadline_s=600)
+    child = render("Job", pods=3, distributed=False)
     spec = child["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
-    assert (spec["backoffLimit"], spec["podReplacementPolicy"], spec["activeDeadlineSeconds"]) == (0, "Failed", 600)
+    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (0, "Failed")
     assert {rule["action"] for rule in spec["podFailurePolicy"]["rules"]} == {"FailJob"}
     assert "subdomain" not in spec["template"]["spec"]
     assert not any(name.startswith("PET_") for name in environment(spec["template"]["spec"]["containers"][0]))
@@ -141,7 +141,7 @@ def test_processes_of_one_pod_meet_in_it() -> None:
 
 
 def test_a_pytorchjob_has_a_master_and_workers() -> None:
-    spec = render("PyTorchJob", pods=4, processes=8, deadline_s=60, suspend=True)["spec"]
+    spec = render("PyTorchJob", pods=4, processes=8, suspend=True)["spec"]
     replicas = spec["pytorchReplicaSpecs"]
     assert {name: (one["replicas"], one["restartPolicy"]) for name, one in replicas.items()} == {
         "Master": (1, "Never"),
@@ -150,7 +150,7 @@ def test_a_pytorchjob_has_a_master_and_workers() -> None:
     for one in replicas.values():
         assert [container["name"] for container in one["template"]["spec"]["containers"]] == ["pytorch"]
     assert spec["nprocPerNode"] == "8"
-    assert spec["runPolicy"] == {"cleanPodPolicy": "Running", "suspend": True, "activeDeadlineSeconds": 60}
+    assert spec["runPolicy"] == {"cleanPodPolicy": "Running", "suspend": True}
     assert list(render("PyTorchJob", pods=1)["spec"]["pytorchReplicaSpecs"]) == ["Master"]
 
 
@@ -203,27 +203,26 @@ V2_1 = schema(
 
 
 def test_a_trainjob_takes_the_shape_that_the_cluster_knows() -> None:
-    (child,) = BACKENDS["TrainJob"].render(workload(deadline_s=60), V2_0)
+    (child,) = BACKENDS["TrainJob"].render(workload(), V2_0)
     (override,) = child["spec"]["podSpecOverrides"]
     assert override["targetJobs"] == [{"name": "node"}]
     assert override.keys() == {"targetJobs", "volumes", "containers"}
     assert override["containers"][0].keys() == {"name", "volumeMounts"}, "variables of this one stand in trainer"
     assert child["spec"]["labels"] == labels(workload())
-    assert "activeDeadlineSeconds" not in child["spec"], "it has no such field"
 
     (child,) = BACKENDS["TrainJob"].render(workload(), V2_1)
     (override,) = child["spec"]["podTemplateOverrides"]
     assert override["metadata"]["labels"] == labels(workload())
     assert override["spec"].keys() == {"volumes", "containers", "imagePullSecrets"}
 
-    (child,) = BACKENDS["TrainJob"].render(workload(deadline_s=60), None)
+    (child,) = BACKENDS["TrainJob"].render(workload(), None)
     (patch,) = child["spec"]["runtimePatches"]
     (job,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pods = job["template"]["spec"]["template"]
     assert pods["metadata"]["labels"] == labels(workload())
     assert pods["spec"]["securityContext"]["runAsNonRoot"] is True
     assert pods["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
-    assert "labels" not in child["spec"] and child["spec"]["activeDeadlineSeconds"] == 60
+    assert "labels" not in child["spec"]
 
 
 @pytest.mark.parametrize(

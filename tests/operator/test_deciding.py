@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agentark_operator.decide.decision import Facts, Track, View
+from agentark_operator.attempts.facts import Facts, Track, View
 from agentark_operator.diagnosis.failures import FailureKind
 from agentark_operator.reconciler.observation import facts_of
 from agentark_operator.storage.stores import Place

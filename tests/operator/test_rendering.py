@@ -78,7 +78,7 @@ def apply(server: ApiServer, made: dict[str, Any], *, dry_run: bool = False) -> 
 
 SHAPES: list[dict[str, Any]] = [
     {},
-    {"pods": 3, "processes": 2, "deadline_s": 600},
+    {"pods": 3, "processes": 2},
     {"suspend": True, "pods": 2},
     {"distributed": False, "pods": 4},
 ]
@@ -174,9 +174,12 @@ def quota(server: ApiServer, namespace: str) -> None:
 class Attempt:
     """A child on the cluster."""
 
-    def __init__(self, server: ApiServer, owner: Owner, backend: str, **shape: Any) -> None:
+    def __init__(self, server: ApiServer, owner: Owner, backend: str, *, deadline_s: int = 0, **shape: Any) -> None:
         self._server, self._owner, self._backend = server, owner, backend
         self.child, *others = BACKENDS[backend].render(workload(owner, **shape))
+        if deadline_s:  # such as a platform's admission policy sets
+            spec = self.child["spec"]
+            spec.get("runPolicy", spec)["activeDeadlineSeconds"] = deadline_s
         for one in (self.child, *others):
             apply(server, one)
 

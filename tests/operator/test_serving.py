@@ -62,8 +62,8 @@ def test_the_service_finds_the_pods_whatever_an_overlay_labels() -> None:
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
-def state(status: dict[str, Any], *pods: dict[str, Any], events: list[dict[str, Any]] | None = None) -> Pending | Ready:
-    return serving_state({"metadata": {"name": "teacher-x"}, "status": status}, pods, events or [])
+def state(status: dict[str, Any], *pods: dict[str, Any]) -> Pending | Ready:
+    return serving_state({"metadata": {"name": "teacher-x"}, "status": status}, pods)
 
 
 def pod(**status: Any) -> dict[str, Any]:
@@ -126,17 +126,6 @@ def test_why_nothing_serves(status: dict[str, Any], pods: list[dict[str, Any]], 
     assert isinstance(found, Pending)
     assert found.reason == reason
     assert text in found.message and "teacher-x" in found.message
-
-
-def test_events_tell_of_volumes() -> None:
-    event = {
-        "type": "Warning",
-        "reason": "FailedMount",
-        "message": 'secret "x" not found',
-        "involvedObject": {"name": "p"},
-    }
-    found = state({}, pod(containerStatuses=container({"reason": "ContainerCreating"})), events=[event])
-    assert isinstance(found, Pending) and found.reason == "FailedMount" and 'secret "x" not found' in found.message
 
 
 def test_one_pod_is_enough() -> None:

@@ -1,23 +1,22 @@
 """Carry out what was decided: make, suspend and remove objects. Decides nothing but what only the cluster can tell."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark.api import DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
-from agentark_operator.attempts.facts import Facts, Runs
+from agentark_operator.attempts.facts import Facts, Runs, View
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, STORE, Owner, Workload, child_name
 from agentark_operator.backends import BACKENDS, Backend
-from agentark_operator.decide.decision import Begin, Decision, View
+from agentark_operator.decide.decision import Begin, Decision
 from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, differs
 from agentark_operator.diagnosis.pending import refused
 from agentark_operator.informers.children import Children, owner_key, owner_uid
 from agentark_operator.kube import Gone, Kube, Object, Refused
 from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
-from agentark_operator.storage.stores import Place, Recent
+from agentark_operator.storage.stores import Cache, Place
 
 _INSTALLED_FRESH_S = 300.0
 STALLING = frozenset({Reason.BACKEND_NOT_INSTALLED, Reason.BACKEND_NOT_ENABLED, Reason.TEACHERS_NOT_ENABLED})
@@ -35,9 +34,9 @@ class Actor:
 
     def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
         self._kube, self._children, self._settings = kube, children, settings
-        self._installed: Recent[str, bool] = Recent(64, _INSTALLED_FRESH_S, time.monotonic)
-        self._schemas: Recent[str, Object] = Recent(8, _INSTALLED_FRESH_S, time.monotonic)
-        self._whole: Recent[str, bool] = Recent(20_000, float("inf"), time.monotonic)
+        self._installed: Cache[str, bool] = Cache(64, _INSTALLED_FRESH_S)
+        self._schemas: Cache[str, Object] = Cache(8, _INSTALLED_FRESH_S)
+        self._whole: Cache[str, bool] = Cache(20_000, float("inf"))
         """Uids of objects beside which everything was made that their pods need."""
 
     def carry_out(self, decision: Decision) -> None:

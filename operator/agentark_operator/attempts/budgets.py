@@ -7,7 +7,7 @@ from agentark.planning import Stage
 from agentark_operator.attempts.facts import Attempt, Facts, Run, Track, View
 from agentark_operator.diagnosis.failures import Failure
 from agentark_operator.reasons import Reason
-from agentark_operator.timestamps import parsed, written
+from agentark_operator.timestamps import format_time, parse_time
 
 LONGEST_WAIT_S = 600.0
 _MEND = "mend it and set the annotation agentark.dev/requestedAt"
@@ -36,8 +36,8 @@ def counted(one: Facts, run: Run) -> Facts:
         message=text,
     )
     wait_s = 0.0 if failure.kind == "InvalidInput" else _wait_s(track, failure, run, one.stage.key)
-    ended_s = parsed(last.ended_at) if last and last.ended_at else run.now_s
-    return replace(one, track=replace(track, next_attempt_at=written(max(ended_s + wait_s, run.now_s))))
+    ended_s = parse_time(last.ended_at) if last and last.ended_at else run.now_s
+    return replace(one, track=replace(track, next_attempt_at=format_time(max(ended_s + wait_s, run.now_s))))
 
 
 def stopped(one: Facts, run: Run, why: str) -> Track:
@@ -78,9 +78,9 @@ def silent_s(one: Facts, last: Attempt, run: Run) -> float:
 
 def heard_at(one: Facts, last: Attempt) -> float:
     """When a running attempt was last heard of, in seconds since the epoch; 0 where it was not yet."""
-    moments = [parsed(text) for text in (last.started_at, last.working_since) if text]
+    moments = [parse_time(text) for text in (last.started_at, last.working_since) if text]
     if one.progress is not None:
-        moments.append(parsed(one.progress.heartbeat_at))
+        moments.append(parse_time(one.progress.heartbeat_at))
     return max(moments, default=0.0)
 
 
@@ -88,9 +88,9 @@ def gpu_seconds(stage: Stage, attempt: Attempt | None, now_s: float) -> int:
     """GPUs times seconds that an attempt held."""
     if attempt is None or not attempt.started_at:
         return 0
-    ended_s = parsed(attempt.ended_at) if attempt.ended_at else now_s
+    ended_s = parse_time(attempt.ended_at) if attempt.ended_at else now_s
     gpus = stage.resources.nodes * stage.resources.gpus_per_node
-    return round(gpus * max(0.0, ended_s - parsed(attempt.started_at)))
+    return round(gpus * max(0.0, ended_s - parse_time(attempt.started_at)))
 
 
 def _closed(one: Facts, run: Run) -> Track:

@@ -75,9 +75,6 @@ class Workload:
     runtime: RuntimeRef | None = None
     suspend: bool = False
     """Created suspended, as Kueue wants it: the resource has a queue's label."""
-    deadline_s: int | None = None
-    """Longest time of the attempt in seconds; None for none. The Training Operator notices its end only when something
-    else happens, so whoever needs it exactly looks at the clock as well."""
 
 
 def child_name(owner: Owner, stage_kind: str, key: str, attempt: int) -> str:

@@ -50,8 +50,6 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
         "suspend": workload.suspend,
         "template": template,
     }
-    if workload.deadline_s is not None:
-        spec["activeDeadlineSeconds"] = workload.deadline_s
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": child_metadata(workload), "spec": spec}
     return [job, _service(workload)] if together else [job]
 

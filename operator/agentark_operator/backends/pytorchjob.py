@@ -94,7 +94,6 @@ def _run_policy(workload: Workload, models: Any) -> Any:
     return models.KubeflowOrgV1RunPolicy(
         clean_pod_policy="Running",  # those that failed stay, to tell why
         suspend=workload.suspend,
-        active_deadline_seconds=workload.deadline_s,
         scheduling_policy=scheduling,
     )
 

@@ -67,8 +67,6 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     }
     if known is not None and "labels" in known:
         spec["labels"] = labels(workload)
-    if workload.deadline_s is not None and (known is None or "activeDeadlineSeconds" in known):
-        spec["activeDeadlineSeconds"] = workload.deadline_s
     metadata = child_metadata(workload)
     return [{"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "metadata": metadata, "spec": spec}]
 

@@ -10,23 +10,9 @@ from typing import Any
 
 from agentark.planning import Stage
 from agentark_operator.attempts.budgets import counted, given_up, gpu_seconds, silent_s, stopped
-from agentark_operator.attempts.facts import Attempt, Facts, Run, State, Track, View
+from agentark_operator.attempts.facts import Attempt, Facts, Run, Track, View
 from agentark_operator.reasons import NO_REASON, AnyReason, Reason
-from agentark_operator.timestamps import parsed
-
-__all__ = [
-    "Attempt",
-    "Begin",
-    "Decision",
-    "Facts",
-    "Run",
-    "State",
-    "Track",
-    "View",
-    "decide",
-    "gpu_seconds",
-    "starting",
-]
+from agentark_operator.timestamps import parse_time
 
 _MARGIN_S = 0.1
 """A look at the clock a little after a moment, not a little before."""
@@ -77,7 +63,7 @@ def decide(facts: Sequence[Facts], run: Run) -> Decision:
     draft = _Draft(run, done, stopping=bool(failed))
     limit_s = run.policy.active_deadline_seconds
     if limit_s is not None and run.started_at and len(done) < len(known):
-        draft.due.append(parsed(run.started_at) + limit_s - run.now_s + _MARGIN_S)
+        draft.due.append(parse_time(run.started_at) + limit_s - run.now_s + _MARGIN_S)
     for before, one in zip(facts, known, strict=True):
         key = one.stage.key
         draft.tracks[key] = one.track
@@ -195,7 +181,7 @@ class _Draft:
             return View("Waiting", Reason.NOT_STARTED, "not started, as another stage failed")
         if run.suspended:
             return View("Waiting", Reason.SUSPENDED, f"spec.suspend is true{_ending(one)}")
-        left_s = parsed(track.next_attempt_at) - run.now_s if track.next_attempt_at else 0.0
+        left_s = parse_time(track.next_attempt_at) - run.now_s if track.next_attempt_at else 0.0
         if left_s > 0 or counted_now:
             self.due.append(max(0.0, left_s) + _MARGIN_S / 2)
             when = f" at {track.next_attempt_at}" if left_s > 0 else ""
@@ -213,7 +199,7 @@ def _deadline(facts: Sequence[Facts], run: Run) -> tuple[AnyReason, str] | None:
     """Reason and message where the time of a run is over."""
     limit_s = run.policy.active_deadline_seconds
     left = [one.stage.name for one in facts if not one.done]
-    if left and limit_s is not None and run.started_at and run.now_s - parsed(run.started_at) > limit_s:
+    if left and limit_s is not None and run.started_at and run.now_s - parse_time(run.started_at) > limit_s:
         text = f"not done {limit_s} s after the start (runPolicy.activeDeadlineSeconds): {', '.join(left)}; finished "
         return Reason.DEADLINE_EXCEEDED, text + "work is kept, raise the deadline to go on"
     wait_s = run.policy.pre_running_deadline_seconds
@@ -257,7 +243,7 @@ def _waited_s(attempt: Attempt, run: Run) -> float:
     conditions = (attempt.body.get("status") or {}).get("conditions") or ()
     moments = [one.get("lastTransitionTime") or "" for one in conditions if one["type"] == "Suspended"]
     moments.append(attempt.body["metadata"].get("creationTimestamp") or "")
-    return run.now_s - max((parsed(text) for text in moments if text), default=run.now_s)
+    return run.now_s - max((parse_time(text) for text in moments if text), default=run.now_s)
 
 
 def _pods(one: Facts) -> str:

@@ -15,8 +15,8 @@ from agentark.planning import NotPinned, Plan, canonical_json
 from agentark.planning import plan as lay_out
 from agentark.planning.references import debate_of, embedded_name
 from agentark.planning.rewarding import reward_model_of
+from agentark_operator.attempts.facts import View
 from agentark_operator.attempts.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Owner, owner_reference
-from agentark_operator.decide.decision import View
 from agentark_operator.informers.resources import Body
 from agentark_operator.reasons import Reason, reason_of
 

@@ -9,7 +9,7 @@ from agentark.errors import InvalidInput
 from agentark_operator.informers.resources import Body
 
 
-def parsed(body: Body) -> Resource:
+def parse_resource(body: Body) -> Resource:
     """The resource as a model.
 
     Raises:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentark.store import StageManifest
-from agentark_operator.attempts.budgets import heard_at
-from agentark_operator.decide.decision import Decision, Facts, Track, gpu_seconds
-from agentark_operator.timestamps import parsed
+from agentark_operator.attempts.budgets import gpu_seconds, heard_at
+from agentark_operator.attempts.facts import Facts, Track
+from agentark_operator.decide.decision import Decision
+from agentark_operator.timestamps import parse_time
 
 Outcome = Literal["Succeeded", "Failed", "Interrupted"]
 
@@ -72,11 +73,11 @@ def endings(
         outcome: Outcome = "Succeeded"
         if not one.done:
             outcome = "Failed" if new.failures > one.track.failures else "Interrupted"
-        started = parsed(last.started_at) if last and last.started_at else None
-        ended = parsed(last.ended_at) if last and last.ended_at else now_s
+        started = parse_time(last.started_at) if last and last.started_at else None
+        ended = parse_time(last.ended_at) if last and last.ended_at else now_s
         seconds = ended - started if started is not None else 0.0
         if one.done:
-            seconds = parsed(manifests[key].finished_at) - parsed(manifests[key].started_at)
+            seconds = parse_time(manifests[key].finished_at) - parse_time(manifests[key].started_at)
         decided = manifests[key].metrics if one.done and one.stage.kind == "release" else {}
         made = last.body["metadata"].get("creationTimestamp") if last else None
         found.append(
@@ -88,7 +89,7 @@ def endings(
                 reason="Succeeded" if one.done else new.message.partition(":")[0],
                 backend=one.stage.resources.backend,
                 seconds=max(0.0, seconds),
-                waited_s=max(0.0, started - parsed(made)) if started is not None and made else None,
+                waited_s=max(0.0, started - parse_time(made)) if started is not None and made else None,
                 gpu_seconds=gpu_seconds(one.stage, last, now_s),
                 release=str(decided.get("name", "")),
                 released=bool(decided.get("released")),

@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from agentark.api import OPERATOR, RunPolicy
 from agentark_operator.informers.resources import Body, Key
-from agentark_operator.timestamps import parsed
+from agentark_operator.timestamps import parse_time
 
 Sample = tuple[tuple[str, ...], float]
 """Values of further labels, and the value."""
@@ -169,7 +169,7 @@ def _failed_attempts(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
 def _moment(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]:
     def read(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
         if field in status:
-            yield (), parsed(status[field])
+            yield (), parse_time(status[field])
 
     return read
 

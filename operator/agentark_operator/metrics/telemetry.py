@@ -43,8 +43,8 @@ STUCK_S = 600.0
 class Telemetry:
     """Figures of one operator, in a registry of its own.
 
-    What happens is counted as it does; what is the case is read from the resources when somebody asks. Methods may be
-    called from any thread.
+    Events are counted as they happen; states are read from the resources when Prometheus asks. Methods may be called
+    from any thread.
 
     Args:
         prices: Resource -> price of one for an hour.
@@ -135,7 +135,7 @@ class Telemetry:
             limit = Gauge("agentark_budget_per_hour", "Most an hour may cost.", ["currency"], registry=self._registry)
             limit.labels(currency).set(float(budget))
         requests = self._counter("agentark_storage_requests_total", "Requests to stores.", "op", "outcome")
-        # Shown at nought before they happen: what is counted from one on is not seen to have grown.
+        # Shown at zero before the first request: Prometheus does not see the step from no series to one.
         self._stored = {(op, outcome): requests.labels(op, outcome) for op in OPERATIONS for outcome in OUTCOMES}
         durations = Histogram(
             "agentark_storage_request_duration_seconds",
@@ -229,7 +229,7 @@ class Telemetry:
             found = list(resources)
             self._forget({key for key, _ in found})
             for key, body in found:
-                self._show_at_nought(key, body)
+                self._show_at_zero(key, body)
             self._charge({key.namespace for key, _ in found}, pods)
             self._queued.set(waiting)
             currency = self._currency if self._prices else ""
@@ -245,8 +245,8 @@ class Telemetry:
         for key in dict(self._heard).keys() - present:
             self._heard.pop(key, None)
 
-    def _show_at_nought(self, key: Key, body: Body) -> None:
-        """Show counters of what may happen to a resource: what is counted from one on is not seen to have grown."""
+    def _show_at_zero(self, key: Key, body: Body) -> None:
+        """Show counters of what may happen to a resource before it does."""
         if phase_of(body.get("status") or {}) in _OVER:
             return
         if key.kind != "ModelRelease":

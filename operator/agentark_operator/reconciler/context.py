@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from agentark.api import Resource
 from agentark.planning import Plan
 from agentark.store import StageManifest
-from agentark_operator.attempts.facts import Runs
+from agentark_operator.attempts.facts import Facts, Runs, View
 from agentark_operator.attempts.workload import Owner
 from agentark_operator.decide.continuation import Kept
-from agentark_operator.decide.decision import Begin, Decision, Facts, View
+from agentark_operator.decide.decision import Begin, Decision
 from agentark_operator.informers.resources import Body, Key
 from agentark_operator.metrics.endings import Ending
 from agentark_operator.reasons import AnyReason
@@ -18,6 +18,8 @@ from agentark_operator.status.summary import Observed
 from agentark_operator.storage.stores import Place
 from agentark_operator.teachers.demand import Served
 
+RESYNC_S = 300.0
+"""Longest time between two passes over a resource that has not ended, in seconds."""
 NO_PLAN = Plan(kind="", name="", namespace="", run_id="", manifest={}, pins={}, stages=())
 
 

@@ -1,4 +1,4 @@
-"""What is the case with a resource: its plan, what store and cluster have of it. Reads; decides nothing."""
+"""The plan of a resource, and what store and cluster have of its stages. Reads; decides nothing."""
 
 import logging
 import time
@@ -14,13 +14,13 @@ from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
 from agentark.store import Progress, StageManifest, read_progress, read_run_of, readable, write_run
+from agentark_operator.attempts.facts import Attempt, Facts, Track, View
 from agentark_operator.backends import BACKENDS
-from agentark_operator.decide.decision import Attempt, Facts, Track, View
 from agentark_operator.decide.delegation import CONTENT
 from agentark_operator.informers.children import alive, attempt_number, stage_key
-from agentark_operator.storage.listings import Glances
+from agentark_operator.storage.listings import ListingCache
 from agentark_operator.storage.stores import Place, Stores
-from agentark_operator.timestamps import parsed
+from agentark_operator.timestamps import parse_time
 
 _log = logging.getLogger(__name__)
 _PODS_COME_S = 2.0
@@ -31,14 +31,16 @@ class InputNotReady(StoreError):
     """Data or a model that the spec names is not there, or not what it says; it may come yet."""
 
 
-def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place, glances: Glances, run_id: str) -> Plan:
+def planned(
+    resource: Resource, others: Mapping[str, Resource], *, place: Place, listings: ListingCache, run_id: str
+) -> Plan:
     """The plan of a resource; addresses are resolved when its run begins and kept with the run.
 
     Args:
         resource: What to plan.
         others: "Kind/name" -> resources of its namespace that it may refer to.
         place: Its store.
-        glances: Looks at data and models in S3.
+        listings: Looks at data and models in S3.
         run_id: The run that the resource's status names, whose addresses stay as they were if the spec still asks for
             it; empty for a new one.
 
@@ -62,7 +64,7 @@ def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place,
     _refuse_files(needed)
     try:
         pins = pin_addresses(
-            needed, base=Path("/nonexistent"), store=place.store, source=place.source, opened=glances.at(place)
+            needed, base=Path("/nonexistent"), store=place.store, source=place.source, opened=listings.at(place)
         )
     except InvalidInput as error:
         raise InputNotReady(str(error)) from error
@@ -184,7 +186,7 @@ def _attempt(
 
 def _age_s(child: Mapping[str, Any]) -> float:
     made = child["metadata"].get("creationTimestamp")
-    return time.time() - parsed(made) if made else 0.0
+    return time.time() - parse_time(made) if made else 0.0
 
 
 def _refuse_files(resources: list[Resource]) -> None:

@@ -13,12 +13,12 @@ from agentark_operator.apply.actor import Actor
 from agentark_operator.backends import BACKENDS
 from agentark_operator.decide.continuation import requested, same
 from agentark_operator.informers.children import Children
-from agentark_operator.informers.manifests import parsed
+from agentark_operator.informers.manifests import parse_resource
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.metrics.telemetry import Telemetry
 from agentark_operator.reasons import Reason
-from agentark_operator.reconciler.context import Conclusion, Outcome
+from agentark_operator.reconciler.context import RESYNC_S, Conclusion, Outcome
 from agentark_operator.reconciler.observation import InputNotReady
 from agentark_operator.reconciler.steps import DependencyMissing, Steps
 from agentark_operator.releases import Releases
@@ -27,7 +27,7 @@ from agentark_operator.status.events import events
 from agentark_operator.status.summary import Observed, over, summarize
 from agentark_operator.storage.stores import Stores
 from agentark_operator.teachers.servers import Teachers
-from agentark_operator.timestamps import parsed as moment
+from agentark_operator.timestamps import parse_time
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Reconciler:
         before = body.get("status") or {}
         if key.kind == "ModelRelease":
             status, later = self._releases.reconcile(body, before)
-            return self._written(body, before, status)._replace(due_s=self._settings.resync_s, later=later)
+            return self._written(body, before, status)._replace(due_s=RESYNC_S, later=later)
         policy = (body.get("spec") or {}).get("runPolicy") or {}
         if policy.get("managedBy", OPERATOR) != OPERATOR:
             return Outcome(before)
@@ -95,13 +95,13 @@ class Reconciler:
             return self.steps.run(key, body)
         except DependencyMissing as error:
             waiting = Reason.DEPENDENCY_NOT_READY, str(error)
-            return Conclusion(Observed(waiting=waiting), due_s=self._settings.resync_s)
+            return Conclusion(Observed(waiting=waiting), due_s=RESYNC_S)
         except InputNotReady as error:
             return Conclusion(Observed(waiting=(Reason.INPUT_NOT_READY, str(error))), later=str(error))
         except InvalidInput as error:
             return Conclusion(Observed(stalled=(Reason.INVALID_SPEC, str(error))))
         except AgentArkError as error:
-            text = self._stores.told(parsed(body), error)
+            text = self._stores.told(parse_resource(body), error)
             return Conclusion(Observed(waiting=(Reason.STORE_UNAVAILABLE, text)), later=text)
 
     def _written(self, body: Body, before: dict[str, Any], status: dict[str, Any]) -> Outcome:
@@ -151,4 +151,4 @@ class Reconciler:
             return None
         policy = (body.get("spec") or {}).get("runPolicy") or {}
         ttl_s = policy.get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
-        return moment(str(status["completedAt"])) + float(ttl_s) - time.time()
+        return parse_time(str(status["completedAt"])) + float(ttl_s) - time.time()

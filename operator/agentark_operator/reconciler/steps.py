@@ -10,24 +10,25 @@ from agentark.errors import AgentArkError
 from agentark.planning import Plan
 from agentark.store import StageManifest
 from agentark_operator.apply.actor import STALLING, Actor
+from agentark_operator.attempts.facts import Run, View
 from agentark_operator.attempts.workload import child_name, owner_of
 from agentark_operator.decide.continuation import kept, requested, run_of
-from agentark_operator.decide.decision import Run, View, decide, starting
+from agentark_operator.decide.decision import decide, starting
 from agentark_operator.decide.delegation import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
 from agentark_operator.informers.children import Children, owner_uid
-from agentark_operator.informers.manifests import parsed
+from agentark_operator.informers.manifests import parse_resource
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube
 from agentark_operator.metrics.endings import endings, last_heard
 from agentark_operator.reasons import AnyReason, Reason
-from agentark_operator.reconciler.context import Conclusion, RunContext
+from agentark_operator.reconciler.context import RESYNC_S, Conclusion, RunContext
 from agentark_operator.reconciler.observation import facts_of, manifests_of, planned
 from agentark_operator.releases import Releases
 from agentark_operator.settings import Settings
 from agentark_operator.status import results
 from agentark_operator.status.summary import Observed, ObservedStage, tracks_of
-from agentark_operator.storage.listings import Glances
-from agentark_operator.storage.stores import Place, Recent, Stores
+from agentark_operator.storage.listings import ListingCache
+from agentark_operator.storage.stores import Cache, Place, Stores
 from agentark_operator.teachers.demand import addressed, teachers
 from agentark_operator.teachers.servers import Teachers
 
@@ -50,9 +51,9 @@ class Steps:
     releases: Releases
     running: int = 0
     """Resources that run, for how often their progress is looked at."""
-    _glances: Glances = field(default_factory=Glances)
-    _plans: Recent[Any, Plan] = field(default_factory=lambda: Recent(512, float("inf")))
-    _scores: Recent[Any, list[dict[str, str]]] = field(default_factory=lambda: Recent(2048, float("inf")))
+    _listings: ListingCache = field(default_factory=ListingCache)
+    _plans: Cache[Any, Plan] = field(default_factory=lambda: Cache(512, float("inf")))
+    _scores: Cache[Any, list[dict[str, str]]] = field(default_factory=lambda: Cache(2048, float("inf")))
 
     def run(self, key: Key, body: Body) -> Conclusion:
         """Take every step.
@@ -80,7 +81,7 @@ class Steps:
 
     def _gather(self, key: Key, body: Body) -> RunContext:
         """What the informers know of the resource."""
-        resource = parsed(body)
+        resource = parse_resource(body)
         assert not isinstance(resource, ModelRelease)  # they have no stages
         if absent := self.resources.missing(key):
             names = " and ".join(absent)
@@ -97,7 +98,7 @@ class Steps:
             owner=owner_of(body),
             place=place,
             related=related,
-            others={name: parsed(other) for name, other in related.items()},
+            others={name: parse_resource(other) for name, other in related.items()},
             objects=self.children.of(uid),
             embedded=self.embedded(key, body),
         )
@@ -114,7 +115,7 @@ class Steps:
 
         def lay_out() -> Plan:
             run_id = run_of(body, status)
-            return planned(context.resource, context.others, place=place, glances=self._glances, run_id=run_id)
+            return planned(context.resource, context.others, place=place, listings=self._listings, run_id=run_id)
 
         plan = self._plans.get(fingerprint, lay_out)
         assert plan is not None
@@ -268,7 +269,7 @@ class Steps:
         decision, settings = context.decision, self.settings
         runs = any(view.state == "Running" for view in decision.views.values())
         # Looks at progress are as rare as keeps all of them together cheap.
-        due_s = max(settings.poll_s, self.running / 10) if runs else settings.resync_s
+        due_s = max(settings.poll_s, self.running / 10) if runs else RESYNC_S
         # No event need tell of a backend that is installed, or of the end of another's attempt or of a pod.
         if context.stalled or _shared(decision.views) or any(fact.pods_alive for fact in context.facts):
             due_s = min(due_s, 3 * settings.poll_s)

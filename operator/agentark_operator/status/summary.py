@@ -9,7 +9,6 @@ from agentark_operator.attempts.facts import State, Track, View
 from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged
 
-StageState = State
 _OVER = ("Succeeded", "Failed")
 
 
@@ -25,7 +24,7 @@ class ObservedStage:
     progress: Progress | None = None
 
     @property
-    def state(self) -> StageState:
+    def state(self) -> State:
         """Where it is."""
         return self.view.state
 
@@ -66,7 +65,7 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
     """The status of a resource that runs stages.
 
     Args:
-        observed: What is the case.
+        observed: What a pass found.
         before: The status as it is.
         generation: Of the spec that was observed.
         now: The time, ISO 8601 in UTC.

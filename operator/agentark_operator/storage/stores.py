@@ -13,7 +13,7 @@ from agentark.store import Patience, StageManifest, Store, open_store, read_mani
 from agentark.telemetry.metered import MeteredStore, Told
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.settings import Settings
-from agentark_operator.storage.breaker import Outages
+from agentark_operator.storage.breaker import CircuitBreaker
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -25,8 +25,8 @@ MANIFEST_FRESH_S = 300.0
 """A manifest is written once and never changed; only somebody who deletes it makes an old sight wrong."""
 
 
-class Recent(Generic[_K, _V]):
-    """Values that were read of late, the oldest given up first.
+class Cache(Generic[_K, _V]):
+    """Values for a limited time, the oldest given up first.
 
     Args:
         most: Values kept.
@@ -104,10 +104,10 @@ class Stores:
 
     def __init__(self, kube: Kube, settings: Settings, told: Told = lambda operation, outcome, seconds: None) -> None:
         self._kube, self._settings, self._told = kube, settings, told
-        self._opened: Recent[tuple[str, ...], Store] = Recent(256, float("inf"))
-        self._secrets: Recent[tuple[str, str], dict[str, str]] = Recent(4096, SECRET_FRESH_S)
-        self._manifests: Recent[tuple[str, str], StageManifest] = Recent(20_000, MANIFEST_FRESH_S)
-        self._outages = Outages()
+        self._opened: Cache[tuple[str, ...], Store] = Cache(256, float("inf"))
+        self._secrets: Cache[tuple[str, str], dict[str, str]] = Cache(4096, SECRET_FRESH_S)
+        self._manifests: Cache[tuple[str, str], StageManifest] = Cache(20_000, MANIFEST_FRESH_S)
+        self._breaker = CircuitBreaker()
 
     def of(self, resource: Resource) -> Place:
         """The store of a resource.
@@ -117,7 +117,7 @@ class Stores:
             StoreUnavailable: The Secret is not there, or not as it should be; or the store did not answer just now.
         """
         source = self._source(resource)
-        self._outages.check(_server(source))
+        self._breaker.check(_server(source))
         access = ("", "")
         if source.credentials_secret_ref is not None:
             secret = source.credentials_secret_ref.name
@@ -149,7 +149,7 @@ class Stores:
 
     def answered(self, place: Place) -> None:
         """A store was asked, and did answer."""
-        self._outages.answered(_server(place.source))
+        self._breaker.reset(_server(place.source))
 
     def told(self, resource: Resource, error: AgentArkError) -> str:
         """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is.
@@ -160,7 +160,7 @@ class Stores:
         """
         source = self._source(resource)
         if isinstance(error, StoreUnreachable):
-            self._outages.saw(_server(source), str(error))
+            self._breaker.trip(_server(source), str(error))
         if isinstance(error, StoreRefused) and source.credentials_secret_ref is not None:
             namespace, secret = resource.metadata.namespace, source.credentials_secret_ref.name
             self._secrets.forget((namespace, secret))  # a mended one counts at the next pass

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentark.api import StoreSource
+from agentark_operator.attempts.facts import View
 from agentark_operator.attempts.pods import Image, vllm_template
 from agentark_operator.attempts.workload import Owner
-from agentark_operator.decide.decision import View
 from agentark_operator.informers.children import Children
 from agentark_operator.kube import FIELD_MANAGER, Kube, Refused
 from agentark_operator.reasons import Reason

@@ -13,7 +13,7 @@ from agentark.api import Serving
 from agentark.planning.stage import canonical_json
 from agentark_operator.attempts.pods import PORT
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER, Owner, owner_reference
-from agentark_operator.diagnosis.pending import Waiting, from_events, refused, waiting
+from agentark_operator.diagnosis.pending import Waiting, refused, waiting
 from agentark_operator.reasons import AnyReason, Reason, reason_of
 
 Body = Mapping[str, Any]
@@ -101,13 +101,12 @@ def _reference(owner: Owner) -> dict[str, Any]:
     }
 
 
-def serving_state(deployment: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Pending | Ready:
+def serving_state(deployment: Body, pods: Sequence[Body]) -> Pending | Ready:
     """Whether a teacher answers, else why not.
 
     Args:
         deployment: As the cluster has it.
         pods: Its pods.
-        events: Of both, where they have been asked for.
     """
     status = deployment.get("status") or {}
     name = deployment["metadata"]["name"]
@@ -121,7 +120,7 @@ def serving_state(deployment: Body, pods: Sequence[Body], events: Sequence[Body]
         text = str(failure.get("message") or "")
         cause = refused(text) or Waiting(reason_of(failure.get("reason") or Reason.FAILED_CREATE), text)
     if cause is None or cause.reason == Reason.STARTING:
-        cause = from_events(events) or _restarted(pods) or cause
+        cause = _restarted(pods) or cause
     if cause is not None:
         return Pending(cause.reason, f"teacher {name}: {cause.message}")
     if pods:
