@@ -89,12 +89,12 @@ def rules(backends: Collection[str], teachers: bool, namespaced: bool) -> list[d
     """
     needed = {"always", "Job", *backends} | ({"teachers"} if teachers else set())
     needed |= set() if namespaced else {"everywhere"}
-    found: list[dict[str, Any]] = []
+    granted: list[dict[str, Any]] = []
     for row in TABLE:
         rule = {"apiGroups": [row.group], "resources": list(row.resources), "verbs": list(row.verbs)}
-        if row.needed in needed and rule not in found:
-            found.append(rule)
-    return found
+        if row.needed in needed and rule not in granted:
+            granted.append(rule)
+    return granted
 
 
 def manifests(
@@ -109,17 +109,17 @@ def manifests(
         teachers: As for `rules`.
     """
     account = {"kind": "ServiceAccount", "name": _NAME, "namespace": namespace}
-    made: list[dict[str, Any]] = [
+    objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME, "namespace": namespace}}
     ]
     prefix = "" if watched else "Cluster"
-    for one in watched or ("",):
-        metadata = {"name": _NAME} | ({"namespace": one} if one else {})
+    for place in watched or ("",):
+        metadata = {"name": _NAME} | ({"namespace": place} if place else {})
         role = {"rules": rules(backends, teachers, namespaced=bool(watched))}
         reference = {"apiGroup": _RBAC, "kind": f"{prefix}Role", "name": _NAME}
         for kind, content in (("Role", role), ("RoleBinding", {"roleRef": reference, "subjects": [account]})):
-            made.append({"apiVersion": f"{_RBAC}/v1", "kind": f"{prefix}{kind}", "metadata": metadata, **content})
-    return made
+            objects.append({"apiVersion": f"{_RBAC}/v1", "kind": f"{prefix}{kind}", "metadata": metadata, **content})
+    return objects
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -137,14 +137,14 @@ def main(arguments: Sequence[str]) -> int:
         "--backend", action="append", choices=backends, help="for trainings (again for more); all by default"
     )
     parser.add_argument("--no-teachers", action="store_true", help="it serves no teachers' weights")
-    given = parser.parse_args(arguments)
-    if given.cluster_wide and given.watch:
+    options = parser.parse_args(arguments)
+    if options.cluster_wide and options.watch:
         parser.error("--watch and --cluster-wide exclude each other; leave one out")
-    watched = [] if given.cluster_wide else given.watch or [given.namespace]
-    made = manifests(
-        given.namespace, watched=watched, backends=given.backend or backends, teachers=not given.no_teachers
+    watched = [] if options.cluster_wide else options.watch or [options.namespace]
+    objects = manifests(
+        options.namespace, watched=watched, backends=options.backend or backends, teachers=not options.no_teachers
     )
-    print(printable(yaml.safe_dump_all(made, sort_keys=False)), end="")
+    print(printable(yaml.safe_dump_all(objects, sort_keys=False)), end="")
     return 0
 
 

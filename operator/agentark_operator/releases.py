@@ -121,12 +121,12 @@ def release_status(
     }
     if not observed.seen:
         return status | {name: before[name] for name in ("current", "versions", "pinnedVersion") if name in before}
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "current": dict(observed.current or {}),
-        "versions": [dict(one) for one in observed.versions[-SHOWN:]],
+        "versions": [dict(version) for version in observed.versions[-SHOWN:]],
         "pinnedVersion": observed.pinned,
     }
-    return status | {name: value for name, value in given.items() if value}
+    return status | {name: value for name, value in fields.items() if value}
 
 
 def version_row(version: ReleasedVersion, store: Store) -> Row:
@@ -225,8 +225,8 @@ class Releases:
             return ObservedRelease(pinned=pinned, waiting=(Reason.NO_VERSION, text))
         wanted = release.spec.current_version
         needed = {*numbers[-SHOWN:], wanted, current.version if current else None}
-        rows = {one: self._row(place, name, one) for one in numbers if one in needed}
-        digests = {one: str(rows[one]["digest"]) if one in rows else "" for one in numbers}
+        rows = {number: self._row(place, name, number) for number in numbers if number in needed}
+        digests = {number: str(rows[number]["digest"]) if number in rows else "" for number in numbers}
         choice = choose(release.spec, digests, current, pinned, what)
         later, held = "", choice.pinned
         if choice.act != "Keep":
@@ -289,11 +289,11 @@ class Releases:
 def _mismatch(
     spec: ModelReleaseSpec, versions: Mapping[int, str], meant: int | None, current: Current | None, what: str
 ) -> tuple[AnyReason, str] | None:
-    found = versions.get(meant or 0, "")
-    if spec.digest is None or meant is None or found == spec.digest:
+    digest = versions.get(meant or 0, "")
+    if spec.digest is None or meant is None or digest == spec.digest:
         return None
     mend = "correct spec.digest, or set spec.currentVersion to the version that has it"
-    text = f"spec.digest is {spec.digest}, but version {meant} of {what} has {found}; {mend}"
+    text = f"spec.digest is {spec.digest}, but version {meant} of {what} has {digest}; {mend}"
     return Reason.DIGEST_MISMATCH, text + _stays(current)
 
 
@@ -321,6 +321,6 @@ def _findings(observed: ObservedRelease) -> list[Finding]:
 
 
 def _release_metrics(plan: Plan, manifests: Mapping[str, StageManifest]) -> Mapping[str, Any]:
-    stage = next((one for one in plan.stages if one.kind == "release"), None)
+    stage = next((stage for stage in plan.stages if stage.kind == "release"), None)
     manifest = manifests.get(stage.key) if stage else None
     return manifest.metrics if manifest else {}

@@ -110,10 +110,10 @@ def _flag(text: str) -> bool:
 
 
 def _backends(text: str) -> frozenset[str]:
-    found = frozenset(_names(text))
-    if found - BACKENDS.keys():
+    kinds = frozenset(_names(text))
+    if kinds - BACKENDS.keys():
         raise ValueError(f"give some of {', '.join(sorted(BACKENDS))}, divided by commas")
-    return found | {"Job"}
+    return kinds | {"Job"}
 
 
 def _log_format(text: str) -> str:
@@ -123,10 +123,10 @@ def _log_format(text: str) -> str:
 
 
 def _prices(text: str) -> dict[str, Decimal]:
-    found = {}
+    prices = {}
     for part in text.split(","):
         name, separator, price = part.strip().partition("=")
         if not separator:
             raise ValueError("write it as resource=price, divided by commas")
-        found[name] = Decimal(price)
-    return found
+        prices[name] = Decimal(price)
+    return prices

@@ -58,28 +58,34 @@ class Actor:
         Raises:
             KubeError: The server does not answer.
         """
-        for one in objects:
-            metadata = one["metadata"]
-            found = self._kube.read(one["apiVersion"], one["kind"], metadata["name"], metadata["namespace"])
-            if found is None or found["metadata"]["uid"] != metadata["uid"]:
-                self._children.lost(dict(one))
+        for child in objects:
+            metadata = child["metadata"]
+            current = self._kube.read(child["apiVersion"], child["kind"], metadata["name"], metadata["namespace"])
+            if current is None or current["metadata"]["uid"] != metadata["uid"]:
+                self._children.lost(dict(child))
             else:
-                found["metadata"].pop("managedFields", None)
-                self._children.saw({"apiVersion": one["apiVersion"], "kind": one["kind"], **found})
+                current["metadata"].pop("managedFields", None)
+                self._children.saw({"apiVersion": child["apiVersion"], "kind": child["kind"], **current})
 
     def remove_former(self, body: Mapping[str, Any]) -> None:
         """Delete what belongs to resources that had the name of this one before."""
         metadata = body["metadata"]
         former = self._children.of_former((body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
-        made = metadata["creationTimestamp"]
-        self.remove([one for one in former if one["kind"] in BACKENDS and one["metadata"]["creationTimestamp"] <= made])
+        created = metadata["creationTimestamp"]
+        self.remove(
+            [
+                child
+                for child in former
+                if child["kind"] in BACKENDS and child["metadata"]["creationTimestamp"] <= created
+            ]
+        )
 
     def remove(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Delete objects, their pods with them."""
-        for one in objects:
-            self._kube.delete(one)
-            if one["kind"] != "Pod" and not one["metadata"].get("finalizers"):
-                self._children.lost(dict(one))
+        for child in objects:
+            self._kube.delete(child)
+            if child["kind"] != "Pod" and not child["metadata"].get("finalizers"):
+                self._children.lost(dict(child))
 
     def taken(self, key: str, place: Place, owner: Owner) -> View | None:
         """How a stage stands that another resource's pods work on; None where none do.
@@ -145,47 +151,49 @@ class Actor:
         Raises:
             KubeError: The server does not answer.
         """
-        for one in facts:
-            if one.stage.resources.nodes <= 1 or one.current is None or one.current.over:
+        for fact in facts:
+            if fact.stage.resources.nodes <= 1 or fact.current is None or fact.current.over:
                 continue
-            child = one.current.body
+            child = fact.current.body
             if not self._whole.has(child["metadata"]["uid"]):
-                begun = Begin(one.stage, one.current.number)
+                begun = Begin(fact.stage, fact.current.number)
                 workload = self._workload(begun, resource, owner, plan, place, kept="")
                 _, *others = BACKENDS[child["kind"]].render(workload)
                 self._make_beside(child, others)
 
-    def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
+    def delegate(self, delegates: Sequence[Delegate], existing: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
         """Make the resources that run stages for another, or bring them to what that one says.
 
         Args:
             delegates: The resources.
-            found: Their label -> as last seen, where they are there.
+            existing: Their label -> as last seen, where they are there.
 
         Returns:
             Label -> what is wrong with it, where something is.
         """
         wrong: dict[str, View] = {}
-        for one in delegates:
-            if one.body is None:
+        for delegate in delegates:
+            if delegate.body is None:
                 continue
-            known = found.get(one.label)
+            known = existing.get(delegate.label)
             if (
                 known is not None
-                and owner_uid(known) != owner_uid(one.body)
-                and owner_key(known) == owner_key(one.body)
+                and owner_uid(known) != owner_uid(delegate.body)
+                and owner_key(known) == owner_key(delegate.body)
             ):
                 self._kube.delete(known)
-                text = f"{one.label}, of an earlier resource of this name, goes first"
-                wrong[one.label] = View("Waiting", Reason.STARTING, text, one.label)
-            elif known is not None and owner_uid(known) != owner_uid(one.body):
-                text = f"{one.label} is there and belongs to somebody else; rename one of the two, or refer to it"
-                wrong[one.label] = View("Waiting", Reason.NAME_TAKEN, text, one.label)
-            elif known is None or differs(known, one.body):
+                text = f"{delegate.label}, of an earlier resource of this name, goes first"
+                wrong[delegate.label] = View("Waiting", Reason.STARTING, text, delegate.label)
+            elif known is not None and owner_uid(known) != owner_uid(delegate.body):
+                text = f"{delegate.label} is there and belongs to somebody else; rename one of the two, or refer to it"
+                wrong[delegate.label] = View("Waiting", Reason.NAME_TAKEN, text, delegate.label)
+            elif known is None or differs(known, delegate.body):
                 try:
-                    self._kube.apply(one.body)
+                    self._kube.apply(delegate.body)
                 except Refused as error:
-                    wrong[one.label] = View("Waiting", Reason.REFUSED, f"{one.label}: {error}", one.label)
+                    wrong[delegate.label] = View(
+                        "Waiting", Reason.REFUSED, f"{delegate.label}: {error}", delegate.label
+                    )
         return wrong
 
     def _missing(self, backend: Backend) -> View | None:
@@ -242,18 +250,18 @@ class Actor:
     def _make(self, objects: Sequence[Object], annotations: Mapping[str, str]) -> None:
         child, *others = objects
         child["metadata"].setdefault("annotations", {}).update(annotations)
-        made = self._kube.apply(child)
-        self._children.saw(made)
-        self._make_beside(made, others)
+        applied = self._kube.apply(child)
+        self._children.saw(applied)
+        self._make_beside(applied, others)
 
-    def _make_beside(self, made: Mapping[str, Any], others: Sequence[Object]) -> None:
+    def _make_beside(self, child: Mapping[str, Any], others: Sequence[Object]) -> None:
         # Theirs, not the resource's: what an attempt needs goes with it.
-        owner = {"apiVersion": made["apiVersion"], "kind": made["kind"], "controller": True}
-        owner |= {name: made["metadata"][name] for name in ("name", "uid")}
+        owner = {"apiVersion": child["apiVersion"], "kind": child["kind"], "controller": True}
+        owner |= {name: child["metadata"][name] for name in ("name", "uid")}
         for other in others:
             other["metadata"]["ownerReferences"] = [owner]
             self._kube.apply(other)
-        self._whole.put(made["metadata"]["uid"], True)
+        self._whole.put(child["metadata"]["uid"], True)
 
 
 def _shared(other: str) -> View:

@@ -166,5 +166,7 @@ def stamped_template(workload: Workload, container: str = CONTAINER) -> dict[str
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels(workload)}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations(workload)}
     spec = dict(workload.template["spec"])
-    spec["containers"] = [{**one, "name": container} if one["name"] == CONTAINER else one for one in spec["containers"]]
+    spec["containers"] = [
+        {**entry, "name": container} if entry["name"] == CONTAINER else entry for entry in spec["containers"]
+    ]
     return {"metadata": metadata, "spec": spec}

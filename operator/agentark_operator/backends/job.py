@@ -27,8 +27,10 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
         template["spec"]["subdomain"] = workload.name
     if workload.distributed and workload.pods * workload.processes > 1:
         template["spec"]["containers"] = [
-            {**one, "env": [*(one.get("env") or ()), *_rendezvous(workload)]} if one["name"] == CONTAINER else one
-            for one in template["spec"]["containers"]
+            {**container, "env": [*(container.get("env") or ()), *_rendezvous(workload)]}
+            if container["name"] == CONTAINER
+            else container
+            for container in template["spec"]["containers"]
         ]
     spec: dict[str, Any] = {
         "completionMode": "Indexed",

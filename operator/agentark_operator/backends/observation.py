@@ -54,7 +54,7 @@ class Child:
 
 def observed(
     child: Body,
-    found: Child,
+    reading: Child,
     *,
     container: str,
     main_label: tuple[str, str],
@@ -66,7 +66,7 @@ def observed(
 
     Args:
         child: The object.
-        found: What its backend reads from it.
+        reading: What its backend reads from it.
         container: What the backend calls the stage's container.
         main_label: Name and value of the label of the pod that commits the result.
         suspended: Whether the object is told to have no pods.
@@ -75,20 +75,22 @@ def observed(
     """
     alive = sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods)
     # The object's own start is when it was let begin; its pods may wait long for a node after that, and for an image.
-    first, over = first_start(pods), found.succeeded or found.failed is not None
+    first, over = first_start(pods), reading.succeeded or reading.failed is not None
     times = {
-        "started_at": max(first, found.started_at) if first or over else "",
+        "started_at": max(first, reading.started_at) if first or over else "",
         "working_since": _last_start(pods, container),
-        "ended_at": found.ended_at,
+        "ended_at": reading.ended_at,
     }
 
     def seen(state: State, reason: AnyReason, message: str, failure: Failure | None = None) -> Observation:
         return Observation(state, reason, message, failure, pods_alive=alive, **times)
 
-    if found.succeeded:
+    if reading.succeeded:
         return seen("Succeeded", Reason.SUCCEEDED, "")
-    if found.failed is not None:
-        failure = classify(pods, found.failed, container=container, main_label=main_label, keeps_pods=found.keeps_pods)
+    if reading.failed is not None:
+        failure = classify(
+            pods, reading.failed, container=container, main_label=main_label, keeps_pods=reading.keeps_pods
+        )
         if failure.reason in _TOLD_BY_PODS and any(_lives(pod) for pod in pods):
             # Objects and pods are watched apart, and what the pods say is late; or they are being ended.
             return seen("Running", Reason.STAGE_RUNNING, "it has failed, and its pods are yet to say why")
@@ -98,10 +100,10 @@ def observed(
         if queue:
             return seen("Queued", Reason.WAITING_FOR_QUOTA, f"waits until Kueue admits it in the queue {queue!r}")
         return seen("Suspended", Reason.SUSPENDED, "")
-    if found.needs_all and (torn := _torn(pods)) is not None:
+    if reading.needs_all and (torn := _torn(pods)) is not None:
         return seen("Running", torn.reason, torn.message, torn)
     cause = waiting(pods)
-    if any(_phase(pod) != "Pending" for pod in pods) and not (found.needs_all and cause is not None):
+    if any(_phase(pod) != "Pending" for pod in pods) and not (reading.needs_all and cause is not None):
         return seen("Running", Reason.STAGE_RUNNING, cause.message if cause else "")
     if cause is None or cause.reason == Reason.STARTING:
         cause = from_events(events) or cause
@@ -112,7 +114,9 @@ def observed(
 def condition(child: Body, type: str) -> Body | None:
     """A condition of the object that is true."""
     conditions = (child.get("status") or {}).get("conditions") or ()
-    return next((one for one in conditions if one["type"] == type and one["status"] == "True"), None)
+    return next(
+        (condition for condition in conditions if condition["type"] == type and condition["status"] == "True"), None
+    )
 
 
 def over(child: Body) -> bool:
@@ -140,12 +144,12 @@ def first_start(pods: Sequence[Body]) -> str:
 
 def _last_start(pods: Sequence[Body], container: str) -> str:
     states = (
-        one.get("state") or {}
+        entry.get("state") or {}
         for pod in pods
-        for one in (pod.get("status") or {}).get("containerStatuses") or ()
-        if one["name"] == container
+        for entry in (pod.get("status") or {}).get("containerStatuses") or ()
+        if entry["name"] == container
     )
-    return max((str((one.get("running") or {}).get("startedAt") or "") for one in states), default="")
+    return max((str((state.get("running") or {}).get("startedAt") or "") for state in states), default="")
 
 
 def _torn(pods: Sequence[Body]) -> Failure | None:

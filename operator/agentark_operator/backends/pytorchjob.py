@@ -102,9 +102,9 @@ def _plain(value: Any) -> Any:
     """A model of the client as what goes over the wire; fields that are not set are left out."""
     if hasattr(value, "attribute_map"):
         fields = ((wire, getattr(value, name)) for name, wire in value.attribute_map.items())
-        return {wire: _plain(one) for wire, one in fields if one is not None}
+        return {wire: _plain(inner) for wire, inner in fields if inner is not None}
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(inner) for name, inner in value.items()}
     return value
 
 

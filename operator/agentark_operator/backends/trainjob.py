@@ -48,7 +48,7 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
         InvalidInput: spec.pods says what a TrainJob cannot.
     """
     template = stamped_template(workload, _CONTAINER)
-    container = next(one for one in template["spec"]["containers"] if one["name"] == _CONTAINER)
+    container = next(container for container in template["spec"]["containers"] if container["name"] == _CONTAINER)
     runtime = workload.runtime or RuntimeRef()
     known = None if schema is None else _properties(schema, "spec")
     spec: dict[str, Any] = {
@@ -104,8 +104,8 @@ def _pod(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """What of a pod's spec a TrainJob can say; the rest is the runtime's."""
     fields = set(_properties(schema)) or _POD_FIELDS
     inside = set(_properties(schema, "containers")) or _CONTAINER_FIELDS
-    more = [one["name"] for one in spec["containers"] if one["name"] != _CONTAINER]
-    more += [one["name"] for one in spec.get("initContainers") or ()]
+    more = [container["name"] for container in spec["containers"] if container["name"] != _CONTAINER]
+    more += [container["name"] for container in spec.get("initContainers") or ()]
     if more:
         raise InvalidInput(
             f"spec.pods has the container {more[0]!r}, and a TrainJob cannot add any; put it into the training runtime"

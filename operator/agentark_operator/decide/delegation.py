@@ -56,21 +56,21 @@ def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], 
     if not isinstance(resource, DistillJob):
         return []
     spec = resource.spec
-    found: list[Delegate] = []
+    runners: list[Delegate] = []
     if spec.debate_ref is not None:
-        found += _named(plan, others, "DebateRun", spec.debate_ref.name)
+        runners += _named(plan, others, "DebateRun", spec.debate_ref.name)
     elif spec.debate is not None:
-        found += _embedded(resource, owner, plan, others, "DebateRun", "debate", _plain(spec.debate))
+        runners += _embedded(resource, owner, plan, others, "DebateRun", "debate", _plain(spec.debate))
     if "PAD" not in spec.methods or not (spec.pad or PAD()).trains_prm:
-        return found
+        return runners
     if spec.prm_ref is not None:
-        return found + _named(plan, others, "PRMTraining", spec.prm_ref.name)
+        return runners + _named(plan, others, "PRMTraining", spec.prm_ref.name)
     model = reward_model_of(resource, debate_of(resource, others), others)
     # The debate is named by what it is, not by reference: when it is done, no resource need be there to refer to.
     content = _plain(model.spec) | {"debate": _debate(model.debate), "heldOutFraction": model.held_out}
     content["model"] = _plain(model.backbone)
     content.pop("debateRef", None)
-    return found + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
+    return runners + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
 
 
 def standing(delegate: Delegate, body: Body | None) -> View | None:
@@ -85,7 +85,7 @@ def standing(delegate: Delegate, body: Body | None) -> View | None:
         return View("Waiting", Reason.STARTING, f"{label} is being made", label)
     status = body.get("status") or {}
     phase = status.get("phase", "")
-    conditions: dict[str, Body] = {one["type"]: one for one in status.get("conditions") or ()}
+    conditions: dict[str, Body] = {condition["type"]: condition for condition in status.get("conditions") or ()}
     ready, quota = conditions.get("Ready", {}), conditions.get("QuotaReserved")
     why = ready.get("message", "")
     queued = quota["status"] != "True" if quota else None
@@ -104,8 +104,8 @@ def standing(delegate: Delegate, body: Body | None) -> View | None:
 
 def done_by(embedded: Iterable[Body]) -> frozenset[str]:
     """Keys of the stages that resources ran themselves, rather than finding them in the store."""
-    stages = (one for body in embedded for one in (body.get("status") or {}).get("stages") or ())
-    return frozenset(one["key"] for one in stages if one["state"] == "Done")
+    stages = (stage for body in embedded for stage in (body.get("status") or {}).get("stages") or ())
+    return frozenset(stage["key"] for stage in stages if stage["state"] == "Done")
 
 
 def gpu_seconds_of(embedded: Iterable[Body]) -> int:
@@ -174,8 +174,8 @@ def _embedded(
     spec |= {"pods": job.spec.pods} if job.spec.pods else {}
     name = embedded_name(job.metadata.name, suffix)
     metadata: dict[str, Any] = {"name": name, "namespace": job.metadata.namespace}
-    made = {"apiVersion": job.apiVersion, "kind": kind, "metadata": metadata, "spec": spec}
-    parsed = KINDS[kind].model_validate_json(json.dumps(made))
+    body = {"apiVersion": job.apiVersion, "kind": kind, "metadata": metadata, "spec": spec}
+    parsed = KINDS[kind].model_validate_json(json.dumps(body))
     keys = _shared(parsed, {**others, f"DistillJob/{job.metadata.name}": job}, plan)
     keys -= {stage.key for stage in plan.stages if stage.kind == "debate" and kind != "DebateRun"}
     if not keys:
@@ -186,7 +186,7 @@ def _embedded(
     digest = _digest([spec, metadata["labels"]])
     asked = {name: value for name, value in owner.annotations.items() if name == REQUESTED_AT}
     metadata["annotations"] = {CONTENT: digest} | asked
-    return [Delegate(kind, name, keys, made)]
+    return [Delegate(kind, name, keys, body)]
 
 
 def _shared(other: Resource, others: Mapping[str, Resource], plan: Plan) -> frozenset[str]:
@@ -206,5 +206,5 @@ def _debate(debate: DebateSpec) -> dict[str, Any]:
 
 
 def _plain(model: Any) -> dict[str, Any]:
-    found: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    return found
+    content: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    return content

@@ -100,7 +100,7 @@ def classify(
         text = "the attempt ran longer than its activeDeadlineSeconds"
         return Failure("Application", Reason.DEADLINE_EXCEEDED, f"{text}; {ended.message}")
     endings = [_ending(pod, container) for pod in pods if _failed(pod)]
-    main = next((one for one in endings if _is_labelled(one.pod, main_label)), None)
+    main = next((ending for ending in endings if _is_labelled(ending.pod, main_label)), None)
     if main is not None and main.code == _INVALID_INPUT:
         return _of_code(main)
     taken = next(_full(endings), None) or next(_disruptions(endings), None)
@@ -128,15 +128,15 @@ def _failed(pod: Body) -> bool:
 
 def _ending(pod: Body, container: str) -> _Ending:
     status = pod.get("status") or {}
-    found = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    failed = [one for one in found if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")]
-    chosen = next((one for one in failed if one["name"] == container), failed[0] if failed else {})
+    entries = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    failed = [entry for entry in entries if ((entry.get("state") or {}).get("terminated") or {}).get("exitCode")]
+    chosen = next((entry for entry in failed if entry["name"] == container), failed[0] if failed else {})
     finished = _moment(((chosen.get("state") or {}).get("terminated") or {}).get("finishedAt"))
     asked = _moment(pod["metadata"].get("deletionTimestamp"))
     if asked is not None:
         # It says when the pod has to be gone.
         asked -= timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-    return _Ending(pod, chosen, min((one for one in (finished, asked) if one), default=None))
+    return _Ending(pod, chosen, min((moment for moment in (finished, asked) if moment), default=None))
 
 
 def _order(ending: _Ending) -> tuple[datetime, bool, str]:
@@ -196,7 +196,7 @@ def _of_code(ending: _Ending) -> Failure:
 
 def _memory(ending: _Ending) -> str:
     containers = ending.pod["spec"].get("containers") or ()
-    spec: Body = next((one for one in containers if one["name"] == ending.container["name"]), {})
+    spec: Body = next((container for container in containers if container["name"] == ending.container["name"]), {})
     limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
     if limit is None:
         return "killed because its node ran out of memory; set its resources.requests.memory in spec.pods"
@@ -211,11 +211,11 @@ def _interruption(ending: _Ending, reason: AnyReason, message: object) -> Failur
 
 def _without_pods(ended: Ended, keeps_pods: bool) -> Failure:
     """What the child remembers of pods that are gone; a Job's failure policy names the exit code."""
-    found = _EXIT_CODE.search(ended.message)
+    match = _EXIT_CODE.search(ended.message)
     if "DisruptionTarget" in ended.message:
         return Failure("Interruption", Reason.DISRUPTION_TARGET, ended.message)
-    if found is not None:
-        code = int(found[1])
+    if match is not None:
+        code = int(match[1])
         kind, reason = _BY_CODE.get(code, ("Application", Reason.ERROR))
         return Failure(kind, reason, ended.message, code)
     said = f": {ended.message}" if ended.message else ""

@@ -40,8 +40,8 @@ class Waiting:
 
 def waiting(pods: Iterable[Body]) -> Waiting | None:
     """What the first of the pods that wait needs; a cause that a person has to mend comes first."""
-    found = [one for pod in sorted(pods, key=_name) for one in _of_pod(pod)]
-    return min(found, key=lambda one: one.reason in _STARTING | {Reason.STARTING}, default=None)
+    causes = [cause for pod in sorted(pods, key=_name) for cause in _of_pod(pod)]
+    return min(causes, key=lambda cause: cause.reason in _STARTING | {Reason.STARTING}, default=None)
 
 
 def from_events(events: Sequence[Body]) -> Waiting | None:
@@ -49,7 +49,7 @@ def from_events(events: Sequence[Body]) -> Waiting | None:
 
     Quotas, limit ranges, pod security and volumes are only told like this.
     """
-    known = [one for one in events if one.get("type") == "Warning" and one.get("reason") in _EVENTS]
+    known = [event for event in events if event.get("type") == "Warning" and event.get("reason") in _EVENTS]
     if not known:
         return None
     newest = max(known, key=_time)
@@ -87,10 +87,10 @@ def _of_pod(pod: Body) -> Iterator[Waiting]:
             yield Waiting(reason, f"pod {_name(pod)} has no node: {condition.get('message') or reason}")
             return
     for state in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-        found = (state.get("state") or {}).get("waiting")
-        if found is not None:
-            reason = reason_of(found.get("reason") or "")
-            yield _of_container(pod, state, reason, str(found.get("message") or ""))
+        held = (state.get("state") or {}).get("waiting")
+        if held is not None:
+            reason = reason_of(held.get("reason") or "")
+            yield _of_container(pod, state, reason, str(held.get("message") or ""))
     if status.get("phase", "Pending") == "Pending" and not status.get("containerStatuses"):
         yield Waiting(Reason.STARTING, f"pod {_name(pod)} starts")
 

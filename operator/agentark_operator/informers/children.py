@@ -43,36 +43,36 @@ class Children:
         self._heard: dict[Identity, float] = {}
         self._beginning: dict[tuple[str, str], tuple[str, float]] = {}
 
-    def saw(self, found: Object) -> None:
+    def saw(self, child: Object) -> None:
         """Take an object as it is shown, unless something newer is known of it."""
-        identity, metadata = _identity(found), found["metadata"]
+        identity, metadata = _identity(child), child["metadata"]
         with self._lock:
             known = self._objects.get(identity)
-            if self._deleted.get(metadata["uid"], -1) >= _version(found):
+            if self._deleted.get(metadata["uid"], -1) >= _version(child):
                 return
             self._heard[identity] = self._clock()
-            if known is not None and _version(known) >= _version(found):
+            if known is not None and _version(known) >= _version(child):
                 return
             if known is not None:
                 self._unindex(identity, known)
             slim = {name: value for name, value in metadata.items() if name != "managedFields"}
-            if former := self._former(identity, known, found):
+            if former := self._former(identity, known, child):
                 slim[REPLACES] = former
-            self._objects[identity] = {**found, "metadata": slim}
-            for index, key in self._places(found):
+            self._objects[identity] = {**child, "metadata": slim}
+            for index, key in self._places(child):
                 index[key].add(identity)
 
-    def lost(self, found: Object) -> None:
+    def lost(self, child: Object) -> None:
         """Forget an object that is gone."""
-        identity = _identity(found)
+        identity = _identity(child)
         with self._lock:
             # Late sights of it may still come; they are few, so all uids of the last while are kept.
-            self._deleted[found["metadata"]["uid"]] = _version(found)
+            self._deleted[child["metadata"]["uid"]] = _version(child)
             if len(self._deleted) > 20_000:
                 for uid in list(self._deleted)[:10_000]:
                     del self._deleted[uid]
             known = self._objects.get(identity)
-            if known is None or known["metadata"]["uid"] != found["metadata"]["uid"]:
+            if known is None or known["metadata"]["uid"] != child["metadata"]["uid"]:
                 return
             # The last sight of one that is deleted at once says when, too; one with a grace period was seen in it.
             if _works(known):
@@ -86,9 +86,9 @@ class Children:
         if len(self._taken) > _MOST_TAKEN:
             del self._taken[next(iter(self._taken))]
 
-    def _former(self, identity: Identity, known: Object | None, found: Object) -> str:
+    def _former(self, identity: Identity, known: Object | None, child: Object) -> str:
         """Uid of the pod of that name which ran and was gone without having been asked to end; empty for none."""
-        metadata = found["metadata"]
+        metadata = child["metadata"]
         if known is not None and known["metadata"]["uid"] == metadata["uid"]:
             # Deleted at once, and kept by a finalizer.
             if _works(known) and metadata.get("deletionGracePeriodSeconds") == 0:
@@ -104,13 +104,13 @@ class Children:
             if not index[key]:
                 del index[key]
 
-    def _places(self, found: Object) -> Iterator[tuple[dict[Any, set[Identity]], Any]]:
+    def _places(self, child: Object) -> Iterator[tuple[dict[Any, set[Identity]], Any]]:
         """Where an object is to be found."""
-        yield from ((self._by_owner, uid) for uid in _owners(found))
-        if key := stage_key(found):
+        yield from ((self._by_owner, uid) for uid in _owners(child))
+        if key := stage_key(child):
             yield self._by_stage, key
-        if owner_uid(found):
-            yield self._by_name, owner_key(found)
+        if owner_uid(child):
+            yield self._by_name, owner_key(child)
 
     def of(self, uid: str) -> list[Object]:
         """Everything that belongs to the resource with this uid, pods and shared teachers included."""
@@ -127,8 +127,8 @@ class Children:
             uid: Of the resource that has the name now.
         """
         with self._lock:
-            found = [self._objects[identity] for identity in sorted(self._by_name.get(key, ()))]
-        return [one for one in found if owner_uid(one) != uid]
+            children = [self._objects[identity] for identity in sorted(self._by_name.get(key, ()))]
+        return [child for child in children if owner_uid(child) != uid]
 
     def silent(self, uid: str, seconds: float) -> list[Object]:
         """What belongs to a resource, may still run something, and was not heard of for so long.
@@ -145,8 +145,8 @@ class Children:
 
     def _silent(self, among: Collection[Identity], seconds: float) -> list[Object]:
         before = self._clock() - seconds
-        found = (one for one in sorted(among) if self._heard.get(one, 0.0) < before)
-        return [self._objects[one] for one in found if not _ended(self._objects[one])]
+        silent = (identity for identity in sorted(among) if self._heard.get(identity, 0.0) < before)
+        return [self._objects[identity] for identity in silent if not _ended(self._objects[identity])]
 
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object; None if there is none."""
@@ -156,17 +156,17 @@ class Children:
     def pods(self) -> list[Object]:
         """Every pod."""
         with self._lock:
-            return [found for identity, found in self._objects.items() if identity.kind == "Pod"]
+            return [child for identity, child in self._objects.items() if identity.kind == "Pod"]
 
     def labelled(self, kind: str, namespace: str, label: str, value: str) -> list[Object]:
         """Objects of a kind in a namespace that carry a label."""
         with self._lock:
             return [
-                found
-                for identity, found in self._objects.items()
+                child
+                for identity, child in self._objects.items()
                 if identity.kind == kind
                 and identity.namespace == namespace
-                and (found["metadata"].get("labels") or {}).get(label) == value
+                and (child["metadata"].get("labels") or {}).get(label) == value
             ]
 
     @contextmanager
@@ -200,48 +200,48 @@ class Children:
         if claimer != uid and self._clock() < until:
             return "another resource"
         for identity in self._by_stage.get(key, ()):
-            found = self._objects[identity]
-            if owner_uid(found) != uid and not _ended(found) and self._store_of(found) in (store, ""):
-                labels = found["metadata"]["labels"]
+            child = self._objects[identity]
+            if owner_uid(child) != uid and not _ended(child) and self._store_of(child) in (store, ""):
+                labels = child["metadata"]["labels"]
                 return f"{labels.get(KIND)} {identity.namespace}/{labels.get(NAME)}"
         return ""
 
-    def _store_of(self, found: Object) -> str:
+    def _store_of(self, item: Object) -> str:
         """The store that an attempt writes to; empty for a pod whose attempt's object is gone."""
-        if found["kind"] != "Pod":
-            return _annotation(found, STORE)
-        attempt = owner_uid(found), attempt_number(found)
-        others = (self._objects[identity] for identity in self._by_stage.get(stage_key(found), ()))
-        stores = (_annotation(one, STORE) for one in others if (owner_uid(one), attempt_number(one)) == attempt)
+        if item["kind"] != "Pod":
+            return _annotation(item, STORE)
+        attempt = owner_uid(item), attempt_number(item)
+        others = (self._objects[identity] for identity in self._by_stage.get(stage_key(item), ()))
+        stores = (_annotation(child, STORE) for child in others if (owner_uid(child), attempt_number(child)) == attempt)
         return next((store for store in stores if store), "")
 
 
-def owner_uid(found: Mapping[str, Any]) -> str:
+def owner_uid(child: Mapping[str, Any]) -> str:
     """Uid of the custom resource that an object or pod belongs to; empty for none."""
-    return str((found["metadata"].get("labels") or {}).get(UID, ""))
+    return str((child["metadata"].get("labels") or {}).get(UID, ""))
 
 
-def _owners(found: Mapping[str, Any]) -> set[str]:
+def _owners(child: Mapping[str, Any]) -> set[str]:
     """Uids of the resources that an object belongs to: of one, but for a teacher, which several may share."""
-    if found["kind"] == "Deployment":
-        return {one["uid"] for one in found["metadata"].get("ownerReferences") or ()}
-    return {owner_uid(found)} - {""}
+    if child["kind"] == "Deployment":
+        return {reference["uid"] for reference in child["metadata"].get("ownerReferences") or ()}
+    return {owner_uid(child)} - {""}
 
 
-def owner_key(found: Mapping[str, Any]) -> tuple[str, str, str]:
+def owner_key(child: Mapping[str, Any]) -> tuple[str, str, str]:
     """Kind, namespace and name of that resource."""
-    labels = found["metadata"].get("labels") or {}
-    return labels.get(KIND, ""), found["metadata"].get("namespace", ""), labels.get(NAME, "")
+    labels = child["metadata"].get("labels") or {}
+    return labels.get(KIND, ""), child["metadata"].get("namespace", ""), labels.get(NAME, "")
 
 
-def stage_key(found: Mapping[str, Any]) -> str:
+def stage_key(child: Mapping[str, Any]) -> str:
     """Key of the stage that an object or pod works on; empty for none."""
-    return str((found["metadata"].get("labels") or {}).get(STAGE, ""))
+    return str((child["metadata"].get("labels") or {}).get(STAGE, ""))
 
 
-def attempt_number(found: Mapping[str, Any]) -> int:
+def attempt_number(child: Mapping[str, Any]) -> int:
     """Number of the attempt that an object or pod is; 0 for none."""
-    return int((found["metadata"].get("labels") or {}).get(ATTEMPT, 0))
+    return int((child["metadata"].get("labels") or {}).get(ATTEMPT, 0))
 
 
 def alive(pods: Iterable[Mapping[str, Any]]) -> int:
@@ -255,20 +255,20 @@ def _ended(child: Mapping[str, Any]) -> bool:
     return child["kind"] in BACKENDS and BACKENDS[child["kind"]].over(child)
 
 
-def _works(found: Object) -> bool:
+def _works(child: Object) -> bool:
     """Whether it is a pod that runs and was not asked to end, as far as is known."""
-    phase = (found.get("status") or {}).get("phase")
-    return bool(found["kind"] == "Pod" and phase == "Running" and "deletionTimestamp" not in found["metadata"])
+    phase = (child.get("status") or {}).get("phase")
+    return bool(child["kind"] == "Pod" and phase == "Running" and "deletionTimestamp" not in child["metadata"])
 
 
-def _annotation(found: Mapping[str, Any], name: str) -> str:
-    return str((found["metadata"].get("annotations") or {}).get(name, ""))
+def _annotation(child: Mapping[str, Any], name: str) -> str:
+    return str((child["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def _identity(found: Mapping[str, Any]) -> Identity:
-    return Identity(found["kind"], found["metadata"].get("namespace", ""), found["metadata"]["name"])
+def _identity(child: Mapping[str, Any]) -> Identity:
+    return Identity(child["kind"], child["metadata"].get("namespace", ""), child["metadata"]["name"])
 
 
-def _version(found: Mapping[str, Any]) -> int:
+def _version(child: Mapping[str, Any]) -> int:
     # Comparable as numbers by the API's own contract, within one kind.
-    return int(found["metadata"].get("resourceVersion") or 0)
+    return int(child["metadata"].get("resourceVersion") or 0)

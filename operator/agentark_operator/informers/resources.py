@@ -85,17 +85,17 @@ class Resources:
     def missing(self, key: Key) -> list[str]:
         """What a resource names, directly or by another, that is not there; "Kind/name", sorted."""
         with self._lock:
-            return sorted(f"{one.kind}/{one.name}" for one in self._reached(key) if one not in self._bodies)
+            return sorted(f"{other.kind}/{other.name}" for other in self._reached(key) if other not in self._bodies)
 
     def _reached(self, key: Key) -> set[Key]:
-        found: set[Key] = set()
+        reached: set[Key] = set()
         ahead = set(self._named.get(key, ()))
         while ahead:
             other = ahead.pop()
-            if other not in found:
-                found.add(other)
+            if other not in reached:
+                reached.add(other)
                 ahead |= self._named.get(other, frozenset())
-        return found
+        return reached
 
     def _unlink(self, key: Key) -> None:
         for other in self._named.pop(key, ()):
@@ -112,7 +112,9 @@ def references(body: Mapping[str, Any]) -> set[tuple[str, str]]:
 def _owners(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Kind and name of the resources that an embedded one was made by."""
     references = body["metadata"].get("ownerReferences") or ()
-    return {(one["kind"], one["name"]) for one in references if one.get("apiVersion") == API_VERSION}
+    return {
+        (reference["kind"], reference["name"]) for reference in references if reference.get("apiVersion") == API_VERSION
+    }
 
 
 def _references(node: object) -> Iterator[tuple[str, str]]:

@@ -166,11 +166,11 @@ class Telemetry:
 
     def changed(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Count what a new status tells: stages found or run, runs that ended."""
-        known = {one["key"]: one["state"] for one in before.get("stages") or ()}
-        for one in after.get("stages") or ():
-            if one["state"] in ("Cached", "Done") and known.get(one["key"]) not in ("Cached", "Done"):
-                result = "hit" if one["state"] == "Cached" else "miss"
-                self._cache.labels(key.kind, one["kind"], result).inc()
+        known = {stage["key"]: stage["state"] for stage in before.get("stages") or ()}
+        for stage in after.get("stages") or ():
+            if stage["state"] in ("Cached", "Done") and known.get(stage["key"]) not in ("Cached", "Done"):
+                result = "hit" if stage["state"] == "Cached" else "miss"
+                self._cache.labels(key.kind, stage["kind"], result).inc()
         if after.get("phase") != before.get("phase") and after.get("phase") in _OVER:
             self._runs.labels(key.kind, key.namespace, after["phase"]).inc()
 
@@ -226,14 +226,14 @@ class Telemetry:
             waiting: Resources that wait for a pass.
         """
         with self._rendering:
-            found = list(resources)
-            self._forget({key for key, _ in found})
-            for key, body in found:
+            listed = list(resources)
+            self._forget({key for key, _ in listed})
+            for key, body in listed:
                 self._show_at_zero(key, body)
-            self._charge({key.namespace for key, _ in found}, pods)
+            self._charge({key.namespace for key, _ in listed}, pods)
             self._queued.set(waiting)
             currency = self._currency if self._prices else ""
-            self._present.families = list(resource_families(found, dict(self._heard), currency))
+            self._present.families = list(resource_families(listed, dict(self._heard), currency))
             return generate_latest(self._registry)
 
     def _forget(self, present: set[Key]) -> None:
@@ -261,7 +261,10 @@ class Telemetry:
         """Show what is held, and add what it has cost since this was last asked."""
         holding = held(pods, {GPU, *self._prices})
         self._holding.clear()
-        for labels in {*holding, *((one, resource) for one in namespaces for resource in {GPU, *self._prices})}:
+        for labels in {
+            *holding,
+            *((namespace, resource) for namespace in namespaces for resource in {GPU, *self._prices}),
+        }:
             self._holding.labels(*labels).set(holding.get(labels, 0.0))
         if not self._prices:
             return

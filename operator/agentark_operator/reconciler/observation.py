@@ -60,7 +60,7 @@ def planned(
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     if isinstance(resource, DebateRun):
         # The job that embeds it has been planned; one that only refers to it must not hold it up.
-        needed += [one for one in others.values() if isinstance(one, DistillJob) and embeds(one, resource)]
+        needed += [other for other in others.values() if isinstance(other, DistillJob) and embeds(other, resource)]
     _refuse_files(needed)
     try:
         pins = pin_addresses(
@@ -92,8 +92,8 @@ def manifests_of(plan: Plan, place: Place, stores: Stores) -> dict[str, StageMan
     Raises:
         StoreError: The store cannot be asked.
     """
-    found = {stage.key: stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
-    return {key: manifest for key, manifest in found.items() if manifest is not None}
+    manifests = {stage.key: stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
+    return {key: manifest for key, manifest in manifests.items() if manifest is not None}
 
 
 def facts_of(
@@ -126,7 +126,7 @@ def facts_of(
         StoreError: The store cannot be asked; progress that is torn counts as none.
     """
     finished = set(done)
-    found = []
+    facts = []
     for stage in plan.stages:
         own = [child for child in children if stage_key(child) == stage.key]
         pods = [child for child in own if child["kind"] == "Pod"]
@@ -134,7 +134,7 @@ def facts_of(
         view = delegated.get(stage.key)
         runs = any(attempt.state == "Running" for attempt in attempts) or (view is not None and view.state == "Running")
         progress = _progress(place, stage) if runs else None
-        found.append(
+        facts.append(
             Facts(
                 stage=stage,
                 done=stage.key in finished,
@@ -147,7 +147,7 @@ def facts_of(
                 delegated=view,
             )
         )
-    return found
+    return facts
 
 
 def _progress(place: Place, stage: Stage) -> Progress | StoreError | None:
@@ -185,14 +185,14 @@ def _attempt(
 
 
 def _age_s(child: Mapping[str, Any]) -> float:
-    made = child["metadata"].get("creationTimestamp")
-    return time.time() - parse_time(made) if made else 0.0
+    created = child["metadata"].get("creationTimestamp")
+    return time.time() - parse_time(created) if created else 0.0
 
 
 def _refuse_files(resources: list[Resource]) -> None:
     for resource in resources:
         datasets, models = addresses(resource)
-        for uri in [*(one.uri for one in datasets), *(one.uri for one in models)]:
+        for uri in [*(dataset.uri for dataset in datasets), *(model.uri for model in models)]:
             if uri.startswith("file:"):
                 raise InvalidInput(
                     f"{resource.kind} {resource.metadata.name!r}: {uri} is a path on somebody's machine, which a pod "

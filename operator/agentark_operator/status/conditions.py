@@ -39,11 +39,11 @@ def merged(
         Conditions by type; the time of a transition is kept where the status is the same.
     """
     known = {condition["type"]: condition for condition in before}
-    found = []
-    for finding in sorted(findings, key=lambda one: one.type):
+    conditions = []
+    for finding in sorted(findings, key=lambda finding: finding.type):
         status = "True" if finding.status else "False"
         old = known.get(finding.type, {})
-        found.append(
+        conditions.append(
             {
                 "type": finding.type,
                 "status": status,
@@ -53,4 +53,4 @@ def merged(
                 "observedGeneration": generation,
             }
         )
-    return found
+    return conditions

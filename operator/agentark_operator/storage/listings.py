@@ -30,8 +30,10 @@ class ListingCache:
 
     def entries(self, place: Place, uri: str, prefix: str) -> list[Entry]:
         """As `Store.entries`."""
-        found = self._entries.get((place.identity, uri, prefix), lambda: list(place.open(uri).entries(prefix)) or None)
-        return found or []
+        entries = self._entries.get(
+            (place.identity, uri, prefix), lambda: list(place.open(uri).entries(prefix)) or None
+        )
+        return entries or []
 
 
 class _CachedListing:

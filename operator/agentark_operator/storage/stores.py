@@ -43,10 +43,10 @@ class Cache(Generic[_K, _V]):
         """The value of a key, read again if it is old; what was not found is not kept."""
         now = self._clock()
         with self._lock:
-            found = self._values.get(key)
-            if found is not None and now - found[0] < self._fresh_s:
+            kept = self._values.get(key)
+            if kept is not None and now - kept[0] < self._fresh_s:
                 self._values.move_to_end(key)
-                return found[1]
+                return kept[1]
         value = read()
         if value is None:
             self.forget(key)
@@ -73,8 +73,8 @@ class Cache(Generic[_K, _V]):
     def has(self, key: _K) -> bool:
         """Whether a value is there and still holds."""
         with self._lock:
-            found = self._values.get(key)
-            return found is not None and self._clock() - found[0] < self._fresh_s
+            kept = self._values.get(key)
+            return kept is not None and self._clock() - kept[0] < self._fresh_s
 
 
 class Place:
@@ -141,9 +141,9 @@ class Stores:
         """
 
         def read() -> StageManifest | None:
-            found = read_manifest(place.store, kind, key)
+            manifest = read_manifest(place.store, kind, key)
             self.answered(place)
-            return found
+            return manifest
 
         return self._manifests.get((place.identity, key), read)
 

@@ -50,8 +50,8 @@ def teachers(resource: Resource, others: Mapping[str, Resource], plan: Plan) -> 
                 identity = plan.pins[teacher.model.uri].identity
                 name = teacher_name(identity, serving)
                 served[teacher.model.uri] = Served(name, teacher.model.uri, identity, serving)
-    found = {stage.key: tuple(served[uri] for uri in _asked(stage) if uri in served) for stage in plan.stages}
-    return {key: used for key, used in found.items() if used}
+    asked = {stage.key: tuple(served[uri] for uri in _asked(stage) if uri in served) for stage in plan.stages}
+    return {key: used for key, used in asked.items() if used}
 
 
 def addressed(plan: Plan, used: Mapping[str, Sequence[Served]]) -> Plan:
@@ -63,7 +63,11 @@ def addressed(plan: Plan, used: Mapping[str, Sequence[Served]]) -> Plan:
     """
     if not used:
         return plan
-    urls = {one.uri: (teacher_url(one.name, plan.namespace), one.model) for some in used.values() for one in some}
+    urls = {
+        teacher.uri: (teacher_url(teacher.name, plan.namespace), teacher.model)
+        for some in used.values()
+        for teacher in some
+    }
     stages = tuple(_addressed(stage, urls) if stage.key in used else stage for stage in plan.stages)
     return plan.model_copy(update={"stages": stages})
 

@@ -53,19 +53,21 @@ class Teachers:
                 "set up (AGENTARK_TEACHERS; in the chart: teachers.enabled)"
             )
             return View("Waiting", Reason.TEACHERS_NOT_ENABLED, text)
-        for one in used:
-            deployment = self._children.find("Deployment", owner.namespace, one.name)
+        for teacher in used:
+            deployment = self._children.find("Deployment", owner.namespace, teacher.name)
             known = deployment is not None and deployment["metadata"]["uid"] in self._whole
             if deployment is None or not known or owner.uid not in users(deployment):
                 try:
-                    deployment = self._make(one, owner, store)
+                    deployment = self._make(teacher, owner, store)
                 except Refused as error:
-                    return View("Waiting", Reason.REFUSED, f"the API server does not take teacher {one.name}: {error}")
-            pods = self._children.labelled("Pod", owner.namespace, TEACHER, one.name.removeprefix("teacher-"))
+                    return View(
+                        "Waiting", Reason.REFUSED, f"the API server does not take teacher {teacher.name}: {error}"
+                    )
+            pods = self._children.labelled("Pod", owner.namespace, TEACHER, teacher.name.removeprefix("teacher-"))
             state = serving_state(deployment, pods)
             if isinstance(state, Pending):
                 reason = Reason.ENDPOINT_NOT_READY if state.reason in _LOADING else state.reason
-                return View("Waiting", reason, state.message, f"Deployment/{one.name}")
+                return View("Waiting", reason, state.message, f"Deployment/{teacher.name}")
         return None
 
     def keep(self, needed: Iterable[str], owner: Owner) -> None:
@@ -79,9 +81,9 @@ class Teachers:
             KubeError: The server did not do it; the next pass tries again.
         """
         wanted = set(needed)
-        for one in self._children.of(owner.uid):
-            if one["kind"] == "Deployment" and one["metadata"]["name"] not in wanted:
-                self._let_go(one, owner)
+        for child in self._children.of(owner.uid):
+            if child["kind"] == "Deployment" and child["metadata"]["name"] not in wanted:
+                self._let_go(child, owner)
 
     def _make(self, teacher: Served, owner: Owner, store: StoreSource) -> dict[str, Any]:
         settings = self._settings
@@ -96,34 +98,34 @@ class Teachers:
             offline=settings.offline,
         )
         deployment, service = teacher_objects(teacher.name, template, teacher.serving, [owner])
-        made = self._kube.apply(deployment, manager=_manager(owner))
-        self._children.saw(made)
-        of = {"apiVersion": "apps/v1", "kind": "Deployment", "name": teacher.name, "uid": made["metadata"]["uid"]}
+        applied = self._kube.apply(deployment, manager=_manager(owner))
+        self._children.saw(applied)
+        of = {"apiVersion": "apps/v1", "kind": "Deployment", "name": teacher.name, "uid": applied["metadata"]["uid"]}
         service["metadata"] = {**service["metadata"], "ownerReferences": [of | {"controller": True}]}
         self._kube.apply(service)
-        self._whole.add(made["metadata"]["uid"])
-        return made
+        self._whole.add(applied["metadata"]["uid"])
+        return applied
 
     def _let_go(self, deployment: Mapping[str, Any], owner: Owner) -> None:
         metadata = deployment["metadata"]
         for _ in range(_TRIES):
-            found = self._kube.read("apps/v1", "Deployment", metadata["name"], metadata["namespace"])
-            if found is None or owner.uid not in users(found):
+            current = self._kube.read("apps/v1", "Deployment", metadata["name"], metadata["namespace"])
+            if current is None or owner.uid not in users(current):
                 break
-            if users(found) - {owner.uid}:
+            if users(current) - {owner.uid}:
                 bare = {"name": metadata["name"], "namespace": metadata["namespace"]}
-                made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": bare}
-                self._children.saw(self._kube.apply(made, manager=_manager(owner)))
+                unowned = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": bare}
+                self._children.saw(self._kube.apply(unowned, manager=_manager(owner)))
                 return
             # As it was seen: a resource that came to use it just now keeps it.
-            self._kube.delete({"apiVersion": "apps/v1", "kind": "Deployment", **found}, unchanged=True)
-        if found is None:
+            self._kube.delete({"apiVersion": "apps/v1", "kind": "Deployment", **current}, unchanged=True)
+        if current is None:
             self._children.lost(dict(deployment))
 
 
 def users(deployment: Mapping[str, Any]) -> set[str]:
     """Uids of the resources that use a teacher."""
-    return {one["uid"] for one in deployment["metadata"].get("ownerReferences") or ()}
+    return {reference["uid"] for reference in deployment["metadata"].get("ownerReferences") or ()}
 
 
 def _manager(owner: Owner) -> str:

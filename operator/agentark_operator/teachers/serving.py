@@ -73,7 +73,7 @@ def teacher_objects(
         "name": name,
         "namespace": owners[0].namespace,
         "labels": own,
-        "ownerReferences": [_reference(owner) for owner in sorted(owners, key=lambda one: one.uid)],
+        "ownerReferences": [_reference(owner) for owner in sorted(owners, key=lambda owner: owner.uid)],
     }
     inside = dict(template.get("metadata") or {})
     inside["labels"] = {**(inside.get("labels") or {}), **own}
@@ -113,7 +113,9 @@ def serving_state(deployment: Body, pods: Sequence[Body]) -> Pending | Ready:
     # One pod is enough to begin: the others join behind the Service.
     if ready := status.get("readyReplicas"):
         return Ready(int(ready))
-    conditions = {one["type"]: one for one in status.get("conditions") or () if one["status"] == "True"}
+    conditions = {
+        condition["type"]: condition for condition in status.get("conditions") or () if condition["status"] == "True"
+    }
     failure = conditions.get("ReplicaFailure")
     cause = waiting(pods)
     if failure is not None and not pods:
@@ -133,11 +135,13 @@ def serving_state(deployment: Body, pods: Sequence[Body]) -> Pending | Ready:
 def _restarted(pods: Sequence[Body]) -> Waiting | None:
     """A container that has ended before and is being tried again."""
     for pod in pods:
-        for one in (pod.get("status") or {}).get("containerStatuses") or ():
-            last = (one.get("state") or {}).get("terminated") or (one.get("lastState") or {}).get("terminated")
+        for container in (pod.get("status") or {}).get("containerStatuses") or ():
+            last = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get(
+                "terminated"
+            )
             if last:
                 said = str(last.get("message") or "").strip()[-1500:] or str(last.get("reason") or "")
-                where = f"container {one['name']} of pod {pod['metadata']['name']}"
+                where = f"container {container['name']} of pod {pod['metadata']['name']}"
                 text = f"{where} ended with exit code {last.get('exitCode')} and is tried again: {said}"
                 return Waiting(Reason.RESTARTED, text)
     return None
