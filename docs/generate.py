@@ -13,10 +13,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import agentark_operator.settings
 from agentark_operator.backends import BACKENDS
 from agentark_operator.permissions import TABLE
-from agentark_operator.settings import Settings
+from agentark_operator.settings import Settings, variable_of
 
 from agentark.api import Training
 from agentark.api.reference import pages, render_page
@@ -48,11 +47,9 @@ def filled(page: Path, text: str) -> str:
 
 def settings_table(_: str) -> str:
     """The operator's environment variables."""
-    meanings, variables = _docstrings(), _variables()
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, variable in variables.items():
-        default = getattr(Settings(), name)
-        lines.append(f"| `AGENTARK_{variable}` | {_shown(default)} | {meanings[name]} |")
+    for name, meaning in _docstrings().items():
+        lines.append(f"| `{variable_of(name)}` | {_shown(getattr(Settings(), name))} | {meaning} |")
     return "\n".join(lines)
 
 
@@ -118,12 +115,6 @@ def _docstrings() -> dict[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
             meanings[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
     return meanings
-
-
-def _variables() -> dict[str, str]:
-    """Field of the settings -> variable that it is read from, without its beginning."""
-    source = inspect.getsource(agentark_operator.settings.read_settings)
-    return dict(re.findall(r"(\w+)=value\(\"(\w+)\"", source))
 
 
 _MAKERS: Mapping[str, Callable[[str], str]] = {

@@ -97,7 +97,6 @@ class Kube:
 
         Args:
             resource: As it was seen last; no other version of it is written to.
-            status: The new one.
 
         Raises:
             Gone: If the resource was deleted, or deleted and made anew.

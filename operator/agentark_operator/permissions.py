@@ -105,8 +105,6 @@ def manifests(
     Args:
         namespace: In which it runs.
         watched: Namespaces that it looks after; none means all.
-        backends: As for `rules`.
-        teachers: As for `rules`.
     """
     account = {"kind": "ServiceAccount", "name": _NAME, "namespace": namespace}
     objects: list[dict[str, Any]] = [

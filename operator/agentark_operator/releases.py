@@ -78,7 +78,6 @@ def choose(
     """What is to be done so that the current version is the one that the spec wants.
 
     Args:
-        spec: Of the ModelRelease.
         versions: Number -> digest of every version.
         current: What the store says.
         pinned: The version that the spec had pinned when it was last looked at.
@@ -110,7 +109,6 @@ def release_status(
 
     Args:
         observed: What a pass found.
-        before: The status as it is.
         generation: Of the spec that was observed.
         now: The time, ISO 8601 in UTC.
     """
@@ -149,8 +147,6 @@ def release_of(job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifes
     It has no owner, since a release outlives the job that it came from.
 
     Args:
-        job: The job.
-        plan: Its plan.
         manifests: Key -> manifest of each stage that is finished.
         source: The job's store, or the operator's default: the release names it, so that whoever serves the model finds
             it, and it stays where it is when the default changes.
@@ -181,7 +177,6 @@ class Releases:
     """Looks at releases, and makes ModelReleases; each call blocks its thread.
 
     Args:
-        kube: The API server.
         resources: What is there.
         stores: Where releases lie.
     """
@@ -192,10 +187,6 @@ class Releases:
 
     def reconcile(self, body: Body, before: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """The status of a ModelRelease, whose current version is by then the one that its spec wants if it can be.
-
-        Args:
-            body: The resource.
-            before: Its status as it is.
 
         Returns:
             The status, and what could not be done, so that it is to be tried again after a wait.
@@ -251,10 +242,7 @@ class Releases:
         """Make the ModelRelease of what a job has released, unless one of that name is there; that one stays as it is.
 
         Args:
-            job: The job.
-            plan: Its plan.
             manifests: Key -> manifest of each stage that is finished.
-            source: Its store.
 
         Returns:
             What came of the release, in a line; empty while the job has come to none.

@@ -52,11 +52,7 @@ class _Written(NamedTuple):
 
 
 class Operator:
-    """What has been seen, and what is done about it.
-
-    Args:
-        settings: How to run.
-    """
+    """What has been seen, and what is done about it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

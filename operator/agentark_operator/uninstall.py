@@ -30,9 +30,6 @@ def end_operator(kube: Kube, name: str, namespace: str, *, within_s: float, paus
     """Delete the operator's Deployment and wait until its pods are gone; False if it was not there.
 
     Args:
-        kube: The API server.
-        name: Of the Deployment.
-        namespace: In which it is.
         within_s: Longest wait, in seconds.
         pause_s: Between two looks, in seconds.
 
@@ -61,7 +58,6 @@ def end_runs(kube: Kube, settings: Settings, tell: Callable[[str], None]) -> Non
     """Delete what the operator has made to run, pods with it.
 
     Args:
-        kube: The API server.
         settings: The operator's: namespaces and kinds that it looks after.
         tell: Hears of each object.
 

@@ -24,13 +24,7 @@ STALLING = frozenset({Reason.BACKEND_NOT_INSTALLED, Reason.BACKEND_NOT_ENABLED, 
 
 
 class Actor:
-    """Makes and removes what belongs to resources.
-
-    Args:
-        kube: The API server.
-        children: What is known of it.
-        settings: The operator's.
-    """
+    """Makes and removes what belongs to resources."""
 
     def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
         self._kube, self._children, self._settings = kube, children, settings
@@ -106,11 +100,6 @@ class Actor:
         """Make the objects of an attempt.
 
         Args:
-            begin: The attempt.
-            resource: Whose it is.
-            owner: The same as owner.
-            plan: Its plan.
-            place: Its store.
             served: The plan as the pods are to read it, with the addresses of teachers that the cluster serves.
 
         Returns:
@@ -141,13 +130,6 @@ class Actor:
 
         The last operator may have ended between the two.
 
-        Args:
-            facts: Of every stage.
-            resource: Whose they are.
-            owner: The same as owner.
-            plan: Its plan.
-            place: Its store.
-
         Raises:
             KubeError: The server does not answer.
         """
@@ -165,7 +147,6 @@ class Actor:
         """Make the resources that run stages for another, or bring them to what that one says.
 
         Args:
-            delegates: The resources.
             existing: Their label -> as last seen, where they are there.
 
         Returns:

@@ -44,8 +44,6 @@ def stopped(fact: Facts, run: Run, why: str) -> Track:
     """What is to be remembered of a stage whose last attempt is ended for no fault of anybody's: it costs no budget.
 
     Args:
-        fact: The stage.
-        run: The run.
         why: "Reason: what happened".
     """
     return replace(_closed(fact, run), message=why, next_attempt_at="")

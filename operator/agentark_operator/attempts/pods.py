@@ -56,10 +56,8 @@ def pod_template(
 
     Args:
         stage: What it runs.
-        image: The worker image.
         store: Where results go; its credentials are taken from the Secret that it names, with accessKey and secretKey.
         plan: Path of the plan in the store.
-        attempt: Number of the attempt.
         workers: Pods that share the stage's questions.
         gpus: Of each pod.
         offline: It does not ask the Hugging Face hub.
@@ -109,7 +107,6 @@ def vllm_template(
         uri: Address of the model; s3:// and release:// are fetched by the worker image, hf:// by vLLM.
         identity: What the address stood for when the run began.
         served_name: Name of the model in requests.
-        serving: How it is served.
         image: With vLLM.
         worker: Image of the pods that run stages.
         store: Endpoint, region and credentials for s3:// and release://.
@@ -291,8 +288,6 @@ def merged(template: Mapping[str, Any], overlay: Mapping[str, Any], place: str =
     other values and lists are replaced. A null takes a field away.
 
     Args:
-        template: What is made.
-        overlay: What a user wants otherwise.
         place: Field in which the user says so, for errors.
 
     Raises:

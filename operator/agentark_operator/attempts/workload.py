@@ -159,7 +159,6 @@ def stamped_template(workload: Workload, container: str = CONTAINER) -> dict[str
     """The pod template with our labels and annotations, which no overlay takes away.
 
     Args:
-        workload: Whose.
         container: What the backend calls the stage's container.
     """
     metadata = dict(workload.template.get("metadata") or {})

@@ -16,7 +16,6 @@ class Render(Protocol):
         """The objects.
 
         Args:
-            workload: The attempt.
             schema: openAPIV3Schema of the child's kind as the cluster has it; None where it was not asked for.
         """
 
@@ -68,7 +67,6 @@ class Backend:
         """Where an attempt stands.
 
         Args:
-            child: The object.
             pods: All that are left of it.
             events: Of both, where they have been asked for.
         """

@@ -15,12 +15,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The Job of an attempt; with pods that meet at a rendezvous also the Service that gives them names.
-
-    Args:
-        workload: The attempt.
-        schema: Not needed here.
-    """
+    """The Job of an attempt; with pods that meet at a rendezvous also the Service that gives them names."""
     template = stamped_template(workload)
     together = workload.distributed and workload.pods > 1
     if together:

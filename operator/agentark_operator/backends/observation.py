@@ -65,7 +65,6 @@ def observed(
     """The state of an attempt.
 
     Args:
-        child: The object.
         reading: What its backend reads from it.
         container: What the backend calls the stage's container.
         main_label: Name and value of the label of the pod that commits the result.

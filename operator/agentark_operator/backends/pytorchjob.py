@@ -23,10 +23,6 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
 
     A training of fixed size has a Master and Workers. An elastic one has Workers only, since the Training Operator
     counts and replaces these: its rendezvous is at the first of them.
-
-    Args:
-        workload: The attempt.
-        schema: Not needed here.
     """
     # Imported here: it takes 0.2 s beyond the Kubernetes client, and only those pay who train on this backend.
     from kubeflow.training import models  # type: ignore[import-untyped]

@@ -41,7 +41,6 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     """The TrainJob of an attempt.
 
     Args:
-        workload: The attempt.
         schema: openAPIV3Schema of TrainJob in the cluster; the newest known shape without it.
 
     Raises:

@@ -51,9 +51,6 @@ def kept(body: Body, status: Body, plan: Plan, done: Collection[str], objects: S
     """What a pass goes on with.
 
     Args:
-        body: The resource.
-        status: Its status as it is.
-        plan: Its plan.
         done: Keys of the finished stages.
         objects: Everything in the cluster that belongs to it, pods included.
     """

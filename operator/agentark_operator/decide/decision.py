@@ -110,7 +110,6 @@ class _Draft:
         """How a stage stands that has not failed, and what to do about it.
 
         Args:
-            fact: The stage.
             counted_now: Whether the status does not know yet that its last attempt is over.
         """
         last = fact.current

@@ -46,10 +46,7 @@ def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], 
     """The resources that run stages of this one.
 
     Args:
-        resource: The one that is looked at.
-        owner: The same as owner of children.
         others: "Kind/name" -> resources of its namespace that it may refer to.
-        plan: Its plan.
     """
     if isinstance(resource, PRMTraining) and resource.spec.debate_ref is not None:
         return _named(plan, others, "DebateRun", resource.spec.debate_ref.name)
@@ -74,12 +71,7 @@ def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], 
 
 
 def standing(delegate: Delegate, body: Body | None) -> View | None:
-    """How a stage stands that is left to another resource; None where that one is through and has not made it.
-
-    Args:
-        delegate: That one.
-        body: It as last seen.
-    """
+    """How a stage stands that is left to another resource; None where that one is through and has not made it."""
     label = delegate.label
     if body is None:
         return View("Waiting", Reason.STARTING, f"{label} is being made", label)

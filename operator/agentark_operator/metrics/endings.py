@@ -57,7 +57,6 @@ def endings(
     """Attempts whose end was counted in this pass.
 
     Args:
-        facts: Of every stage.
         before: Key -> what the status remembered.
         decision: With what it is to remember.
         manifests: Key -> manifest of each finished stage.

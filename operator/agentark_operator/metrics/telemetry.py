@@ -48,7 +48,6 @@ class Telemetry:
 
     Args:
         prices: Resource -> price of one for an hour.
-        currency: Of the prices.
         budget: Most that an hour may cost before somebody is told; None for no such limit.
         clock: Seconds since the epoch.
     """
@@ -178,7 +177,6 @@ class Telemetry:
         """Take when each running stage of a resource was last heard of.
 
         Args:
-            key: The resource.
             stages: Name of the stage -> seconds since the epoch.
         """
         if stages:
@@ -201,9 +199,7 @@ class Telemetry:
         """Count a pass.
 
         Args:
-            kind: Of the resource.
             outcome: Done, Later (something could not be asked) or Error.
-            seconds: It took.
         """
         self._finished_at = self._clock()
         self._passes.labels(kind, outcome).inc()
@@ -221,7 +217,6 @@ class Telemetry:
         """All metrics as text.
 
         Args:
-            resources: Every resource.
             pods: Every pod that was made for one.
             waiting: Resources that wait for a pass.
         """
@@ -300,7 +295,6 @@ async def serve(
 
     Args:
         address: HOST:PORT.
-        metrics: Gives the metrics.
         alive: Whether the operator should go on; if not, the kubelet starts it again.
         ready: Whether it watches the cluster's resources.
 

@@ -37,9 +37,7 @@ def planned(
     """The plan of a resource; addresses are resolved when its run begins and kept with the run.
 
     Args:
-        resource: What to plan.
         others: "Kind/name" -> resources of its namespace that it may refer to.
-        place: Its store.
         listings: Looks at data and models in S3.
         run_id: The run that the resource's status names, whose addresses stay as they were if the spec still asks for
             it; empty for a new one.
@@ -111,7 +109,6 @@ def facts_of(
     """Everything that is known of each stage.
 
     Args:
-        plan: The run's.
         place: Its store, which is asked for the progress of what runs.
         done: Keys of the finished stages.
         children: Objects of the resource, pods included, as seen *before* the store was asked for `done`: an attempt

@@ -33,15 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Makes passes; each blocks its thread. One resource is looked at by one thread at a time.
-
-    Args:
-        kube: The API server.
-        settings: The operator's.
-        resources: Every custom resource.
-        children: Every object that belongs to one.
-        telemetry: Counts what happens.
-    """
+    """Makes passes; each blocks its thread. One resource is looked at by one thread at a time."""
 
     def __init__(
         self, kube: Kube, settings: Settings, resources: Resources, children: Children, telemetry: Telemetry
@@ -57,7 +49,6 @@ class Reconciler:
         """Bring a resource to what its spec says, and its status to what became of that.
 
         Args:
-            key: The resource.
             body: As last seen, with the status that was last written.
 
         Raises:

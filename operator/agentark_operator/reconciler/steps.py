@@ -59,7 +59,6 @@ class Steps:
         """Take every step.
 
         Args:
-            key: The resource.
             body: As last seen, with the status that was last written.
 
         Raises:

@@ -33,9 +33,6 @@ def events(resource: Mapping[str, Any], before: Status, after: Status, *, now: s
     """The events of a change of a resource's status.
 
     Args:
-        resource: What it is about.
-        before: Its status as it was.
-        after: As it is now.
         now: The time, ISO 8601 in UTC.
     """
     tell = release_happenings if resource["kind"] == "ModelRelease" else happenings
@@ -43,12 +40,7 @@ def events(resource: Mapping[str, Any], before: Status, after: Status, *, now: s
 
 
 def happenings(before: Status, after: Status) -> list[Happening]:
-    """What to tell of a resource that runs stages.
-
-    Args:
-        before: Its status as it was.
-        after: As it is now.
-    """
+    """What to tell of a resource that runs stages."""
     return [*_runs(before, after), *_stages(before, after), *_waits(before, after), *_ends(before, after)]
 
 
@@ -68,8 +60,6 @@ def event(resource: Mapping[str, Any], happening: Happening, *, now: str) -> dic
     """An event about a resource. Its name follows from what it tells, so whoever tells it again makes no second one.
 
     Args:
-        resource: What it is about.
-        happening: What happened.
         now: The time, ISO 8601 in UTC.
     """
     metadata = resource["metadata"]

@@ -77,7 +77,6 @@ def usage(
         ran: Manifests of the stages that it ran itself; what was found in the store cost nothing.
         gpu_seconds: GPUs times seconds of all attempts.
         prices: Resource -> price of one for an hour.
-        currency: Of the prices.
     """
     kinds = ("prompt_tokens", "completion_tokens")
     tokens = int(sum(manifest.usage.get(kind, 0.0) for manifest in ran for kind in kinds))

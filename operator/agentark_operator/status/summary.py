@@ -66,7 +66,6 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
 
     Args:
         observed: What a pass found.
-        before: The status as it is.
         generation: Of the spec that was observed.
         now: The time, ISO 8601 in UTC.
     """

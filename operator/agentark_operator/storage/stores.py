@@ -98,7 +98,6 @@ class Stores:
 
     Args:
         kube: For Secrets.
-        settings: The operator's.
         told: Of each request, as `MeteredStore` tells it.
     """
 
@@ -152,12 +151,7 @@ class Stores:
         self._breaker.reset(_server(place.source))
 
     def told(self, resource: Resource, error: AgentArkError) -> str:
-        """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is.
-
-        Args:
-            resource: Whose pass failed.
-            error: How.
-        """
+        """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is."""
         source = self._source(resource)
         if isinstance(error, StoreUnreachable):
             self._breaker.trip(_server(source), str(error))

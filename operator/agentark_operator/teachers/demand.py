@@ -38,9 +38,7 @@ def teachers(resource: Resource, others: Mapping[str, Resource], plan: Plan) -> 
     """Key -> the served teachers that a stage asks; stages that ask none are left out.
 
     Args:
-        resource: Whose plan it is.
         others: "Kind/name" -> resources that it refers to.
-        plan: The plan.
     """
     served = {}
     for debate in _debates(resource, others):
@@ -58,7 +56,6 @@ def addressed(plan: Plan, used: Mapping[str, Sequence[Served]]) -> Plan:
     """The plan as pods are to read it: served teachers by their address.
 
     Args:
-        plan: The plan.
         used: As `teachers` gives them.
     """
     if not used:

@@ -23,13 +23,7 @@ _TRIES = 5
 
 
 class Teachers:
-    """Makes and removes servers of teachers.
-
-    Args:
-        kube: The API server.
-        children: What is known of it.
-        settings: The operator's.
-    """
+    """Makes and removes servers of teachers."""
 
     def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
         self._kube, self._children, self._settings = kube, children, settings
@@ -41,7 +35,6 @@ class Teachers:
 
         Args:
             used: The teachers that it asks.
-            owner: The resource.
             store: Endpoint and credentials for weights in S3.
 
         Raises:
@@ -75,7 +68,6 @@ class Teachers:
 
         Args:
             needed: Names of those that it needs.
-            owner: The resource.
 
         Raises:
             KubeError: The server did not do it; the next pass tries again.

@@ -44,7 +44,6 @@ def teacher_name(identity: str, serving: Serving) -> str:
 
     Args:
         identity: What the model's address stood for when the run began.
-        serving: How it is served.
     """
     content = canonical_json({"model": identity, "serving": serving.canonical()})
     return f"teacher-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
@@ -63,7 +62,6 @@ def teacher_objects(
     Args:
         name: Of both; see `teacher_name`.
         template: Of its pods; see `vllm_template`.
-        serving: How it is served.
         owners: All resources of the namespace that use it now, at least one. Applied on the server, the list replaces
             what the operator applied before.
     """
@@ -102,12 +100,7 @@ def _reference(owner: Owner) -> dict[str, Any]:
 
 
 def serving_state(deployment: Body, pods: Sequence[Body]) -> Pending | Ready:
-    """Whether a teacher answers, else why not.
-
-    Args:
-        deployment: As the cluster has it.
-        pods: Its pods.
-    """
+    """Whether a teacher answers, else why not."""
     status = deployment.get("status") or {}
     name = deployment["metadata"]["name"]
     # One pod is enough to begin: the others join behind the Service.
