@@ -15,6 +15,7 @@ import urllib3
 from kubernetes import client, config
 from urllib3.util import parse_url
 
+from agentark.api import KINDS
 from agentark.errors import InvalidInput
 from agentark_operator.backends import BACKENDS
 
@@ -29,18 +30,10 @@ _SLIM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applicatio
 _UNCHECKED = f"?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
 """For what the operator alone makes: nobody would read the server's warnings of unknown fields."""
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
-_PLURALS = {
-    "CustomResourceDefinition": "customresourcedefinitions",
-    "DebateRun": "debateruns",
-    "Deployment": "deployments",
-    "DistillJob": "distilljobs",
-    "Event": "events",
-    "ModelRelease": "modelreleases",
-    "PRMTraining": "prmtrainings",
-    "Pod": "pods",
-    "Secret": "secrets",
-    "Service": "services",
-} | {backend.kind: backend.plural for backend in BACKENDS.values()}
+_OTHERS = ("CustomResourceDefinition", "Deployment", "Event", "Pod", "Secret", "Service")
+_PLURALS = {kind: f"{kind.lower()}s" for kind in (*KINDS, *_OTHERS)} | {
+    backend.kind: backend.plural for backend in BACKENDS.values()
+}
 Object = dict[str, Any]
 
 

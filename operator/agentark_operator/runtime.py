@@ -184,7 +184,7 @@ class Operator:
         metadata = child["metadata"]
         teacher = (metadata.get("labels") or {}).get(TEACHER)
         if not teacher:
-            return {Key(*owner_key(child))}
+            return {owner_key(child)}
         namespace = metadata["namespace"]
         if child["kind"] == "Pod":
             child = self._children.find("Deployment", namespace, f"teacher-{teacher}") or child

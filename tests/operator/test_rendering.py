@@ -9,8 +9,10 @@ import pytest
 from agentark_operator.attempts.pods import Image, pod_template, vllm_template
 from agentark_operator.attempts.workload import Owner, Workload, child_name, stamped_template
 from agentark_operator.backends import BACKENDS, Observation
+from agentark_operator.diagnosis.pending import Waiting
 from agentark_operator.permissions import manifests
-from agentark_operator.teachers.serving import Pending, serving_state, teacher_name, teacher_objects
+from agentark_operator.reasons import Reason
+from agentark_operator.teachers.serving import serving_state, teacher_name, teacher_objects
 
 from agentark.api import Elastic, Gang, Serving, StoreSource
 from agentark.api.base import Reference
@@ -155,10 +157,10 @@ def test_a_teacher_over_quota_says_so(server: ApiServer, owner: Owner) -> None:
     path = FOLDERS["Deployment"].format(owner.namespace) + "/teacher-x"
 
     def told(one: dict[str, Any]) -> bool:
-        return serving_state(one, []) != Pending("NoPods", "teacher teacher-x has no pods yet")
+        return serving_state(one, []) != Waiting(Reason.NO_PODS, "teacher teacher-x has no pods yet")
 
     found = serving_state(server.awaited(path, told), [])
-    assert isinstance(found, Pending)
+    assert found is not None
     assert found.reason == "QuotaExceeded" and "exceeded quota: nothing" in found.message
 
 

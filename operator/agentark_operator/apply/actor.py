@@ -13,6 +13,7 @@ from agentark_operator.decide.decision import Begin, Decision
 from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, differs
 from agentark_operator.diagnosis.pending import refused
 from agentark_operator.informers.children import Children, owner_key, owner_uid
+from agentark_operator.informers.resources import Key
 from agentark_operator.kube import Gone, Kube, Object, Refused
 from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
@@ -64,7 +65,7 @@ class Actor:
     def remove_former(self, body: Mapping[str, Any]) -> None:
         """Delete what belongs to resources that had the name of this one before."""
         metadata = body["metadata"]
-        former = self._children.of_former((body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
+        former = self._children.of_former(Key(body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
         created = metadata["creationTimestamp"]
         self.remove(
             [

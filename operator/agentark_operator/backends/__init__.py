@@ -4,8 +4,7 @@ from importlib import import_module
 from typing import get_args
 
 from agentark.api.training import BackendName
-from agentark_operator.backends.backend import Backend
-from agentark_operator.backends.observation import Observation, State
+from agentark_operator.backends.backend import Backend, Observation, State
 
 __all__ = ["BACKENDS", "Backend", "Observation", "State"]
 

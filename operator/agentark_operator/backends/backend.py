@@ -3,10 +3,38 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from agentark_operator.attempts.workload import Workload
-from agentark_operator.backends.observation import Body, Child, Observation, observed, over
+from agentark_operator.attempts.workload import QUEUE, REPLACES, Workload
+from agentark_operator.backends.reading import Body, Reading, first_start, over
+from agentark_operator.diagnosis.failures import Failure, classify
+from agentark_operator.diagnosis.pending import Waiting, from_events, waiting
+from agentark_operator.reasons import AnyReason, Reason
+
+State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
+_TOLD_BY_PODS = (Reason.PODS_GONE, Reason.POD_DELETED)
+"""Failures of which nothing else is known than that some pods are not there, or will not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Where an attempt stands."""
+
+    state: State
+    """Queued: suspended until Kueue admits it. Pending: pods wait for a node, an image, a quota."""
+    reason: AnyReason
+    message: str
+    """Why it waits or how it ended; empty while it runs."""
+    failure: Failure | None = None
+    """Of a failed attempt, or of one that runs and will come to nothing."""
+    started_at: str = ""
+    """When the first pod had a node, ISO 8601; empty before that."""
+    working_since: str = ""
+    """When the last of the stage's containers began, ISO 8601; empty before that."""
+    ended_at: str = ""
+    """ISO 8601, empty before the end."""
+    pods_alive: int = 0
+    """Pods that have not ended; the next attempt waits until there are none."""
 
 
 class Render(Protocol):
@@ -35,7 +63,7 @@ class Backend:
     suspend_path: tuple[str, ...]
     """Of the field within spec that takes the pods away while it is true."""
     render: Render
-    read: Callable[[Body, Sequence[Body]], Child]
+    read: Callable[[Body, Sequence[Body]], Reading]
     """What its object says of the attempt; takes the object and the pods that are left of it."""
     over: Callable[[Body], bool] = over
     """Whether its object alone says that the attempt has ended."""
@@ -70,20 +98,84 @@ class Backend:
             pods: All that are left of it.
             events: Of both, where they have been asked for.
         """
+        reading = self.read(child, pods)
+        alive = sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods)
+        # The object's own start is when it was let begin; its pods may wait long for a node and an image after that.
+        first, ended = first_start(pods), reading.succeeded or reading.failed is not None
+        times = {
+            "started_at": max(first, reading.started_at) if first or ended else "",
+            "working_since": _last_start(pods, self.container),
+            "ended_at": reading.ended_at,
+        }
+
+        def seen(state: State, reason: AnyReason, message: str, failure: Failure | None = None) -> Observation:
+            return Observation(state, reason, message, failure, pods_alive=alive, **times)
+
+        if reading.succeeded:
+            return seen("Succeeded", Reason.SUCCEEDED, "")
+        if reading.failed is not None:
+            failure = classify(
+                pods,
+                reading.failed,
+                container=self.container,
+                main_label=self.main_label,
+                keeps_pods=reading.keeps_pods,
+            )
+            if failure.reason in _TOLD_BY_PODS and any(_lives(pod) for pod in pods):
+                # Objects and pods are watched apart, and what the pods say is late; or they are being ended.
+                return seen("Running", Reason.STAGE_RUNNING, "it has failed, and its pods are yet to say why")
+            return seen("Failed", failure.reason, failure.message, failure)
+        if self._suspended(child):
+            queue = (child["metadata"].get("labels") or {}).get(QUEUE)
+            if queue:
+                return seen("Queued", Reason.WAITING_FOR_QUOTA, f"waits until Kueue admits it in the queue {queue!r}")
+            return seen("Suspended", Reason.SUSPENDED, "")
+        if reading.needs_all and (torn := _torn(pods)) is not None:
+            return seen("Running", torn.reason, torn.message, torn)
+        cause = waiting(pods)
+        if any(_phase(pod) != "Pending" for pod in pods) and not (reading.needs_all and cause is not None):
+            return seen("Running", Reason.STAGE_RUNNING, cause.message if cause else "")
+        if cause is None or cause.reason == Reason.STARTING:
+            cause = from_events(events) or cause
+        cause = cause or Waiting(Reason.NO_PODS, f"{child['kind']} {child['metadata']['name']} has no pods yet")
+        return seen("Pending", cause.reason, cause.message)
+
+    def _suspended(self, child: Body) -> bool:
         fields: Any = child["spec"]
         for name in self.suspend_path:
             fields = (fields or {}).get(name)
-        return observed(
-            child,
-            self.read(child, pods),
-            container=self.container,
-            main_label=self.main_label,
-            suspended=bool(fields),
-            pods=pods,
-            events=events,
-        )
+        return bool(fields)
 
     def suspend(self, on: bool) -> dict[str, Any]:
         """A merge patch that takes the pods away, or lets them come."""
         start: Any = on
         return {"spec": reduce(lambda inner, name: {name: inner}, reversed(self.suspend_path), start)}
+
+
+def _last_start(pods: Sequence[Body], container: str) -> str:
+    states = (
+        entry.get("state") or {}
+        for pod in pods
+        for entry in (pod.get("status") or {}).get("containerStatuses") or ()
+        if entry["name"] == container
+    )
+    return max((str((state.get("running") or {}).get("startedAt") or "") for state in states), default="")
+
+
+def _torn(pods: Sequence[Body]) -> Failure | None:
+    """Why a training waits in vain: one of its pods was taken from it, and a new one cannot join the others."""
+    for pod in pods:
+        if REPLACES in pod["metadata"]:
+            name = pod["metadata"]["name"]
+            text = f"pod {name}: somebody deleted it while it ran, and the one in its place cannot join the others"
+            return Failure("Interruption", Reason.POD_DELETED, text)
+    return None
+
+
+def _lives(pod: Body) -> bool:
+    """Whether it has not ended, and nobody has asked it to, as far as has been seen."""
+    return _phase(pod) not in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]
+
+
+def _phase(pod: Body) -> str:
+    return str((pod.get("status") or {}).get("phase") or "Pending")

@@ -5,7 +5,7 @@ from typing import Any
 
 from agentark_operator.attempts.workload import CONTAINER, Workload, child_metadata, labels, stamped_template
 from agentark_operator.backends.backend import Backend
-from agentark_operator.backends.observation import Body, Child, condition, ended
+from agentark_operator.backends.reading import Body, Reading, condition, ended
 from agentark_operator.diagnosis.failures import Ended
 from agentark_operator.reasons import Reason
 
@@ -51,10 +51,10 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [job, _service(workload)] if together else [job]
 
 
-def _read(child: Body, pods: Sequence[Body]) -> Child:
+def _read(child: Body, pods: Sequence[Body]) -> Reading:
     status = child.get("status") or {}
     failed = ended(condition(child, "Failed")) or _forgotten(child, pods)
-    return Child(
+    return Reading(
         succeeded=condition(child, "Complete") is not None,
         failed=failed,
         started_at=str(status.get("startTime") or ""),

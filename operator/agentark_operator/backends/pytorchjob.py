@@ -5,7 +5,7 @@ from typing import Any
 
 from agentark_operator.attempts.workload import Workload, child_metadata, stamped_template
 from agentark_operator.backends.backend import Backend
-from agentark_operator.backends.observation import Body, Child, condition, ended
+from agentark_operator.backends.reading import Body, Reading, condition, ended
 from agentark_operator.diagnosis.failures import Ended
 from agentark_operator.reasons import Reason
 
@@ -62,13 +62,13 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [rendered]
 
 
-def _read(child: Body, pods: Sequence[Body]) -> Child:
+def _read(child: Body, pods: Sequence[Body]) -> Reading:
     status = child.get("status") or {}
     failed = ended(condition(child, "Failed"))
     if failed is not None and "longer than specified deadline" in failed.message:
         # Its reason is PyTorchJobFailed whatever happened.
         failed = Ended(Reason.DEADLINE_EXCEEDED, failed.message, failed.at)
-    return Child(
+    return Reading(
         succeeded=condition(child, "Succeeded") is not None,
         failed=failed,
         started_at=str(status.get("startTime") or ""),

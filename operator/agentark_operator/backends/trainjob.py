@@ -14,7 +14,7 @@ from agentark.errors import InvalidInput
 from agentark_operator.attempts.workload import GROUP, MANAGER, Workload, child_metadata, labels, stamped_template
 from agentark_operator.backends.backend import Backend
 from agentark_operator.backends.job import INDEX
-from agentark_operator.backends.observation import Body, Child, condition, ended, first_start
+from agentark_operator.backends.reading import Body, Reading, condition, ended, first_start
 
 _INSTALL = (
     "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/manager?ref=v2.3.0' && "
@@ -70,9 +70,9 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [{"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "metadata": metadata, "spec": spec}]
 
 
-def _read(child: Body, pods: Sequence[Body]) -> Child:
+def _read(child: Body, pods: Sequence[Body]) -> Reading:
     complete, failed = condition(child, "Complete"), ended(condition(child, "Failed"))
-    return Child(
+    return Reading(
         succeeded=complete is not None,
         failed=failed,
         started_at=first_start(pods),

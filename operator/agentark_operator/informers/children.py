@@ -9,23 +9,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from agentark_operator.attempts.workload import ATTEMPT, KIND, NAME, REPLACES, STAGE, STORE, UID
 from agentark_operator.backends import BACKENDS
+from agentark_operator.informers.resources import Key
 
 Object = dict[str, Any]
 _MOST_TAKEN = 10_000
 _BEGINNING_S = 60.0
 """An attempt of which nobody knows whether it was made keeps others from the stage for so long, in seconds."""
-
-
-class Identity(NamedTuple):
-    """An object, apart from others that had its name before."""
-
-    kind: str
-    namespace: str
-    name: str
 
 
 class Children:
@@ -34,13 +27,13 @@ class Children:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.RLock()
-        self._objects: dict[Identity, Object] = {}
-        self._by_owner: dict[str, set[Identity]] = defaultdict(set)
-        self._by_stage: dict[str, set[Identity]] = defaultdict(set)
-        self._by_name: dict[tuple[str, str, str], set[Identity]] = defaultdict(set)
+        self._objects: dict[Key, Object] = {}
+        self._by_owner: dict[str, set[Key]] = defaultdict(set)
+        self._by_stage: dict[str, set[Key]] = defaultdict(set)
+        self._by_name: dict[Key, set[Key]] = defaultdict(set)
         self._deleted: dict[str, int] = {}
-        self._taken: dict[Identity, str] = {}
-        self._heard: dict[Identity, float] = {}
+        self._taken: dict[Key, str] = {}
+        self._heard: dict[Key, float] = {}
         self._beginning: dict[tuple[str, str], tuple[str, float]] = {}
 
     def saw(self, child: Object) -> None:
@@ -81,12 +74,12 @@ class Children:
             self._heard.pop(identity, None)
             self._unindex(identity, known)
 
-    def _take(self, identity: Identity, known: Object) -> None:
+    def _take(self, identity: Key, known: Object) -> None:
         self._taken[identity] = known["metadata"]["uid"]
         if len(self._taken) > _MOST_TAKEN:
             del self._taken[next(iter(self._taken))]
 
-    def _former(self, identity: Identity, known: Object | None, child: Object) -> str:
+    def _former(self, identity: Key, known: Object | None, child: Object) -> str:
         """Uid of the pod of that name which ran and was gone without having been asked to end; empty for none."""
         metadata = child["metadata"]
         if known is not None and known["metadata"]["uid"] == metadata["uid"]:
@@ -98,13 +91,13 @@ class Children:
             self._take(identity, known)
         return self._taken.pop(identity, "")
 
-    def _unindex(self, identity: Identity, known: Object) -> None:
+    def _unindex(self, identity: Key, known: Object) -> None:
         for index, key in self._places(known):
             index[key].discard(identity)
             if not index[key]:
                 del index[key]
 
-    def _places(self, child: Object) -> Iterator[tuple[dict[Any, set[Identity]], Any]]:
+    def _places(self, child: Object) -> Iterator[tuple[dict[Any, set[Key]], Any]]:
         """Where an object is to be found."""
         yield from ((self._by_owner, uid) for uid in _owners(child))
         if key := stage_key(child):
@@ -117,13 +110,13 @@ class Children:
         with self._lock:
             return [self._objects[identity] for identity in sorted(self._by_owner.get(uid, ()))]
 
-    def of_former(self, key: tuple[str, str, str], uid: str) -> list[Object]:
+    def of_former(self, key: Key, uid: str) -> list[Object]:
         """What belongs to resources that had a name before.
 
         The garbage collector misses a resource that is deleted and made anew while it does not watch.
 
         Args:
-            key: Kind, namespace and name.
+            key: The name.
             uid: Of the resource that has the name now.
         """
         with self._lock:
@@ -143,7 +136,7 @@ class Children:
         with self._lock:
             return self._silent(self._by_stage.get(key, ()), seconds)
 
-    def _silent(self, among: Collection[Identity], seconds: float) -> list[Object]:
+    def _silent(self, among: Collection[Key], seconds: float) -> list[Object]:
         before = self._clock() - seconds
         silent = (identity for identity in sorted(among) if self._heard.get(identity, 0.0) < before)
         return [self._objects[identity] for identity in silent if not _ended(self._objects[identity])]
@@ -151,7 +144,7 @@ class Children:
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object; None if there is none."""
         with self._lock:
-            return self._objects.get(Identity(kind, namespace, name))
+            return self._objects.get(Key(kind, namespace, name))
 
     def pods(self) -> list[Object]:
         """Every pod."""
@@ -228,10 +221,10 @@ def _owners(child: Mapping[str, Any]) -> set[str]:
     return {owner_uid(child)} - {""}
 
 
-def owner_key(child: Mapping[str, Any]) -> tuple[str, str, str]:
+def owner_key(child: Mapping[str, Any]) -> Key:
     """Kind, namespace and name of that resource."""
     labels = child["metadata"].get("labels") or {}
-    return labels.get(KIND, ""), child["metadata"].get("namespace", ""), labels.get(NAME, "")
+    return Key(labels.get(KIND, ""), child["metadata"].get("namespace", ""), labels.get(NAME, ""))
 
 
 def stage_key(child: Mapping[str, Any]) -> str:
@@ -265,8 +258,8 @@ def _annotation(child: Mapping[str, Any], name: str) -> str:
     return str((child["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def _identity(child: Mapping[str, Any]) -> Identity:
-    return Identity(child["kind"], child["metadata"].get("namespace", ""), child["metadata"]["name"])
+def _identity(child: Mapping[str, Any]) -> Key:
+    return Key(child["kind"], child["metadata"].get("namespace", ""), child["metadata"]["name"])
 
 
 def _version(child: Mapping[str, Any]) -> int:

@@ -16,7 +16,7 @@ _KINDS = {"debateRef": "DebateRun", "prmRef": "PRMTraining"}
 
 
 class Key(NamedTuple):
-    """A resource."""
+    """A resource or an object, apart from others that had its name before."""
 
     kind: str
     namespace: str

@@ -16,7 +16,7 @@ from agentark_operator.kube import FIELD_MANAGER, Kube, Refused
 from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
 from agentark_operator.teachers.demand import Served
-from agentark_operator.teachers.serving import TEACHER, Pending, serving_state, teacher_objects
+from agentark_operator.teachers.serving import TEACHER, serving_state, teacher_objects
 
 _LOADING = frozenset({Reason.NO_PODS, Reason.STARTING})
 _TRIES = 5
@@ -58,7 +58,7 @@ class Teachers:
                     )
             pods = self._children.labelled("Pod", owner.namespace, TEACHER, teacher.name.removeprefix("teacher-"))
             state = serving_state(deployment, pods)
-            if isinstance(state, Pending):
+            if state is not None:
                 reason = Reason.ENDPOINT_NOT_READY if state.reason in _LOADING else state.reason
                 return View("Waiting", reason, state.message, f"Deployment/{teacher.name}")
         return None

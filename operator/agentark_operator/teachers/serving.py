@@ -6,7 +6,6 @@ is an owner that does not control, so the server goes when the last of them does
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from agentark.api import Serving
@@ -14,29 +13,12 @@ from agentark.planning.stage import canonical_json
 from agentark_operator.attempts.pods import PORT
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER, Owner, owner_reference
 from agentark_operator.diagnosis.pending import Waiting, refused, waiting
-from agentark_operator.reasons import AnyReason, Reason, reason_of
+from agentark_operator.reasons import Reason, reason_of
 
 Body = Mapping[str, Any]
 
 TEACHER = f"{GROUP}/teacher"
 """Label: which teacher an object is of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Nothing serves yet."""
-
-    reason: AnyReason
-    message: str
-    """What is wrong, if anything, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Requests are answered."""
-
-    replicas: int
-    """Pods that serve."""
 
 
 def teacher_name(identity: str, serving: Serving) -> str:
@@ -99,13 +81,13 @@ def _reference(owner: Owner) -> dict[str, Any]:
     }
 
 
-def serving_state(deployment: Body, pods: Sequence[Body]) -> Pending | Ready:
-    """Whether a teacher answers, else why not."""
+def serving_state(deployment: Body, pods: Sequence[Body]) -> Waiting | None:
+    """Why a teacher does not answer yet; None where it does."""
     status = deployment.get("status") or {}
     name = deployment["metadata"]["name"]
     # One pod is enough to begin: the others join behind the Service.
-    if ready := status.get("readyReplicas"):
-        return Ready(int(ready))
+    if status.get("readyReplicas"):
+        return None
     conditions = {
         condition["type"]: condition for condition in status.get("conditions") or () if condition["status"] == "True"
     }
@@ -117,12 +99,12 @@ def serving_state(deployment: Body, pods: Sequence[Body]) -> Pending | Ready:
     if cause is None or cause.reason == Reason.STARTING:
         cause = _restarted(pods) or cause
     if cause is not None:
-        return Pending(cause.reason, f"teacher {name}: {cause.message}")
+        return Waiting(cause.reason, f"teacher {name}: {cause.message}")
     if pods:
-        return Pending(
+        return Waiting(
             Reason.ENDPOINT_NOT_READY, f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model"
         )
-    return Pending(Reason.NO_PODS, f"teacher {name} has no pods yet")
+    return Waiting(Reason.NO_PODS, f"teacher {name} has no pods yet")
 
 
 def _restarted(pods: Sequence[Body]) -> Waiting | None:
