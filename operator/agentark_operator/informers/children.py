@@ -186,17 +186,14 @@ class Children:
     def worked_on(self, key: str, store: str, uid: str) -> str:
         """The other resource whose pods work on a stage; empty for none. Arguments as `beginning`."""
         with self._lock:
-            return self._other_at_work(key, store, uid)
-
-    def _other_at_work(self, key: str, store: str, uid: str) -> str:
-        claimer, until = self._beginning.get((key, store), (uid, 0.0))
-        if claimer != uid and self._clock() < until:
-            return "another resource"
-        for identity in self._by_stage.get(key, ()):
-            child = self._objects[identity]
-            if owner_uid(child) != uid and not _ended(child) and self._store_of(child) in (store, ""):
-                labels = child["metadata"]["labels"]
-                return f"{labels.get(KIND)} {identity.namespace}/{labels.get(NAME)}"
+            claimer, until = self._beginning.get((key, store), (uid, 0.0))
+            if claimer != uid and self._clock() < until:
+                return "another resource"
+            for identity in self._by_stage.get(key, ()):
+                child = self._objects[identity]
+                if owner_uid(child) != uid and not _ended(child) and self._store_of(child) in (store, ""):
+                    owner = owner_key(child)
+                    return f"{owner.kind} {owner.namespace}/{owner.name}"
         return ""
 
     def _store_of(self, item: Object) -> str:
