@@ -104,8 +104,8 @@ class Facts:
     stage: Stage
     done: bool = False
     """Its manifest is in the store."""
-    made: bool = False
-    """By a resource that was made of what this one embeds, for this one."""
+    by_embedded: bool = False
+    """A resource that was made of what this one embeds did it."""
     progress: Progress | None = None
     """What it last reported."""
     progress_unreadable: bool = False

@@ -116,7 +116,7 @@ class _Draft:
         if fact.done:
             # Somebody else's attempt made it, if one's own has not begun.
             self.remove += [attempt.body for attempt in fact.attempts if not attempt.begun]
-            return View("Done" if fact.track.attempt or fact.made else "Cached", object=fact.object)
+            return View("Done" if fact.track.attempt or fact.by_embedded else "Cached", object=fact.object)
         if fact.delegated is not None:
             return fact.delegated
         if last is not None and fact.track.counted < last.number:
@@ -224,7 +224,7 @@ def _all_off(facts: Sequence[Facts], run: Run, ended: tuple[AnyReason, str]) -> 
         views[key] = View("Waiting", Reason.NOT_STARTED, "not started before the run ended")
         tracks[key] = fact.track
         if fact.done:
-            views[key] = View("Done" if fact.track.attempt or fact.made else "Cached", object=fact.object)
+            views[key] = View("Done" if fact.track.attempt or fact.by_embedded else "Cached", object=fact.object)
         elif works or fact.track.counted:
             views[key] = View("Failed", ended[0], fact.track.message or "stopped", fact.object)
         if works and not fact.done:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ from agentark.planning import NotPinned, Pin, Plan, Stage, pin_addresses, run_re
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
-from agentark.store import Progress, StageManifest, read_progress, read_run_of, readable, write_run
-from agentark_operator.attempts.facts import Attempt, Facts, Track, View
+from agentark.store import Progress, read_progress, read_run_of, readable, write_run
+from agentark_operator.attempts.facts import Attempt, Facts, Track
 from agentark_operator.backends import BACKENDS
-from agentark_operator.decide.delegation import CONTENT
+from agentark_operator.decide.delegation import CONTENT, content_of, done_by
 from agentark_operator.informers.children import alive, attempt_number, stage_key
+from agentark_operator.reconciler.context import RunContext
 from agentark_operator.storage.listings import ListingCache
-from agentark_operator.storage.stores import Place, Stores
+from agentark_operator.storage.stores import Place
 from agentark_operator.timestamps import parse_time
 
 _log = logging.getLogger(__name__)
+Warnings = Callable[[str, str], Sequence[Mapping[str, Any]]]
 _PODS_COME_S = 2.0
 """Pods are there so soon after their object; as long as they are only on their way nobody asks for events."""
 
@@ -84,63 +86,36 @@ def _kept_pins(resource: Resource, place: Place, run_id: str) -> dict[str, Pin] 
     }
 
 
-def manifests_of(plan: Plan, place: Place, stores: Stores) -> dict[str, StageManifest]:
-    """Key -> manifest of each stage that is finished.
-
-    Raises:
-        StoreError: The store cannot be asked.
-    """
-    manifests = {stage.key: stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
-    return {key: manifest for key, manifest in manifests.items() if manifest is not None}
-
-
-def facts_of(
-    plan: Plan,
-    place: Place,
-    *,
-    done: Iterable[str],
-    children: Sequence[Mapping[str, Any]],
-    tracks: Mapping[str, Track],
-    delegated: Mapping[str, View],
-    content: str = "",
-    made: Collection[str] = (),
-    warnings: Callable[[str, str], Sequence[Mapping[str, Any]]] = lambda namespace, uid: (),
-) -> list[Facts]:
-    """Everything that is known of each stage.
+def facts_of(context: RunContext, warnings: Warnings) -> list[Facts]:
+    """Everything that is known of each stage; the store is asked for the progress of what runs.
 
     Args:
-        place: Its store, which is asked for the progress of what runs.
-        done: Keys of the finished stages.
-        children: Objects of the resource, pods included, as seen *before* the store was asked for `done`: an attempt
-            that had ended well then had committed.
-        tracks: Key -> what the status remembers.
-        delegated: Key -> how it stands with stages that another resource runs.
-        content: What the spec says by now, as objects carry it that were made of it.
-        made: Keys of stages that resources ran that were made of what this one embeds.
+        context: With the plan, what of it is finished, and what other resources run.
         warnings: Namespace and uid of an object -> warnings about it; asked where nothing else tells why no pod comes.
 
     Raises:
         StoreError: The store cannot be asked; progress that is torn counts as none.
     """
-    finished = set(done)
+    objects, embedded = context.kept.objects, done_by(context.embedded)
+    content = content_of(context.resource) if objects else ""
     facts = []
-    for stage in plan.stages:
-        own = [child for child in children if stage_key(child) == stage.key]
+    for stage in context.plan.stages:
+        own = [child for child in objects if stage_key(child) == stage.key]
         pods = [child for child in own if child["kind"] == "Pod"]
         attempts = [_attempt(child, pods, warnings, content) for child in own if child["kind"] in BACKENDS]
-        view = delegated.get(stage.key)
+        view = context.delegated.get(stage.key)
         runs = any(attempt.state == "Running" for attempt in attempts) or (view is not None and view.state == "Running")
-        progress = _progress(place, stage) if runs else None
+        progress = _progress(context.place, stage) if runs else None
         facts.append(
             Facts(
                 stage=stage,
-                done=stage.key in finished,
-                made=stage.key in made,
+                done=stage.key in context.manifests,
+                by_embedded=stage.key in embedded,
                 progress=None if isinstance(progress, StoreError) else progress,
                 progress_unreadable=isinstance(progress, StoreError),
                 attempts=attempts,
                 pods_alive=alive(pods),
-                track=tracks.get(stage.key, Track()),
+                track=context.kept.tracks.get(stage.key, Track()),
                 delegated=view,
             )
         )
@@ -155,12 +130,7 @@ def _progress(place: Place, stage: Stage) -> Progress | StoreError | None:
     return progress
 
 
-def _attempt(
-    child: Mapping[str, Any],
-    pods: Sequence[Mapping[str, Any]],
-    warnings: Callable[[str, str], Sequence[Mapping[str, Any]]],
-    content: str,
-) -> Attempt:
+def _attempt(child: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], warnings: Warnings, content: str) -> Attempt:
     number = attempt_number(child)
     observe, own = BACKENDS[child["kind"]].observe, [pod for pod in pods if attempt_number(pod) == number]
     seen = observe(child, own)

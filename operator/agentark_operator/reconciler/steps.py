@@ -14,7 +14,7 @@ from agentark_operator.attempts.facts import Run, View
 from agentark_operator.attempts.workload import child_name, owner_of
 from agentark_operator.decide.continuation import kept, requested, run_of
 from agentark_operator.decide.decision import decide, starting
-from agentark_operator.decide.delegation import Delegate, content_of, delegates, done_by, gpu_seconds_of, standing
+from agentark_operator.decide.delegation import Delegate, delegates, gpu_seconds_of, standing
 from agentark_operator.informers.children import Children, owner_uid
 from agentark_operator.informers.manifests import parse_resource
 from agentark_operator.informers.resources import Body, Key, Resources
@@ -22,7 +22,7 @@ from agentark_operator.kube import Kube
 from agentark_operator.metrics.endings import endings, last_heard
 from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.reconciler.context import RESYNC_S, Conclusion, RunContext
-from agentark_operator.reconciler.observation import facts_of, manifests_of, planned
+from agentark_operator.reconciler.observation import facts_of, planned
 from agentark_operator.releases import Releases
 from agentark_operator.settings import Settings
 from agentark_operator.status import results
@@ -119,7 +119,8 @@ class Steps:
         plan = self._plans.get(fingerprint, lay_out)
         assert plan is not None
         # The objects were seen before the store is asked: what had ended well by then has committed.
-        manifests = manifests_of(plan, place, self.stores)
+        asked = {stage.key: self.stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
+        manifests = {key: manifest for key, manifest in asked.items() if manifest is not None}
         own = kept(body, status, plan, manifests.keys(), context.objects)
         return replace(context, plan=plan, manifests=manifests, kept=own)
 
@@ -155,23 +156,13 @@ class Steps:
 
     def _decide(self, context: RunContext) -> RunContext:
         """What is known of each stage, and what to do about it."""
-        spec, own = context.resource.spec, context.kept
-        facts = facts_of(
-            context.plan,
-            context.place,
-            done=context.manifests,
-            children=own.objects,
-            tracks=own.tracks,
-            delegated=context.delegated,
-            warnings=self.kube.warnings,
-            content=content_of(context.resource) if own.objects else "",
-            made=done_by(context.embedded),
-        )
+        spec = context.resource.spec
+        facts = facts_of(context, self.kube.warnings)
         run = Run(
             uid=context.owner.uid,
             policy=spec.run_policy,
             suspended=spec.suspend,
-            started_at=own.started_at,
+            started_at=context.kept.started_at,
             now_s=time.time(),
             base_wait_s=self.settings.retry_s,
         )
