@@ -8,9 +8,11 @@ from typing import Any, get_args
 
 import pytest
 from agentark_operator import backends
+from agentark_operator.attempts.facts import Attempt
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name, labels
-from agentark_operator.backends import BACKENDS, Observation
+from agentark_operator.backends import BACKENDS
+from agentark_operator.informers.children import alive
 from agentark_operator.kube import path_of
 
 from agentark.api import Elastic, Gang, RuntimeRef, StoreSource
@@ -266,7 +268,7 @@ WAITING: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("reason", "message", "told"), WAITING)
 def test_what_can_be_mended_is_waited_for(backend: str, reason: str, message: str, told: str) -> None:
     found = BACKENDS[backend].observe(render(backend), [waits(backend, reason, message)])
-    assert (found.state, found.pods_alive) == ("Pending", 1)
+    assert found.state == "Pending"
     assert found.reason == ("Starting" if reason == "ContainerCreating" else reason)
     assert told in found.message
 
@@ -276,10 +278,10 @@ def test_a_training_runs_when_all_of_its_pods_do(backend: str) -> None:
     child = render(backend, pods=2)
     running, waiting = pod(backend, "Running"), pod(backend, name="p-1", conditions=[UNSCHEDULABLE])
     found = BACKENDS[backend].observe(child, [running, waiting])
-    assert (found.state, found.reason, found.pods_alive) == ("Pending", "Unschedulable", 2)
+    assert (found.state, found.reason) == ("Pending", "Unschedulable")
     assert "Insufficient GPUs" in found.message
     assert BACKENDS[backend].observe(child, [running, pod(backend, "Running")]).state == "Running"
-    assert BACKENDS[backend].observe(child, [running, pod(backend, "Failed")]).pods_alive == 1
+    assert alive([running, waiting]) == 2 and alive([running, pod(backend, "Failed")]) == 1
 
 
 def test_workers_begin_before_all_are_there() -> None:
@@ -324,13 +326,14 @@ def ended(backend: str, type: str, **condition: Any) -> dict[str, Any]:
 def test_the_end_is_seen_with_its_times(backend: str, type: str) -> None:
     done = pod(backend, "Succeeded", startTime="2026-01-01T00:00:00Z")
     found = BACKENDS[backend].observe(ended(backend, type), [done])
-    assert found == Observation(
+    assert found == Attempt(
+        1,
+        found.body,
         "Succeeded",
         "Succeeded",
         "",
         started_at="2026-01-01T00:00:00Z",
         ended_at="2026-01-01T01:00:00Z",
-        pods_alive=0,
     )
 
 
@@ -405,4 +408,4 @@ def test_suspended_without_a_queue_is_suspended() -> None:
     child = render("Job", suspend=True)
     child["metadata"]["labels"].pop(QUEUE)
     found = BACKENDS["Job"].observe(child, [pod(phase="Running")])
-    assert (found.state, found.pods_alive) == ("Suspended", 1)
+    assert found.state == "Suspended"

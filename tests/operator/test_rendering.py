@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from agentark_operator.attempts import facts
 from agentark_operator.attempts.pods import Image, pod_template, vllm_template
 from agentark_operator.attempts.workload import Owner, Workload, child_name, stamped_template
-from agentark_operator.backends import BACKENDS, Observation
+from agentark_operator.backends import BACKENDS
 from agentark_operator.diagnosis.pending import Waiting
+from agentark_operator.informers.children import alive
 from agentark_operator.permissions import manifests
 from agentark_operator.reasons import Reason
 from agentark_operator.teachers.serving import serving_state, teacher_name, teacher_objects
@@ -191,13 +193,13 @@ class Attempt:
         found: list[dict[str, Any]] = self._server.request("GET", path).body["items"]
         return found
 
-    def observe(self) -> Observation:
+    def observe(self) -> facts.Attempt:
         folder = FOLDERS[self._backend].format(self._owner.namespace)
         child = self._server.request("GET", f"{folder}/{self.child['metadata']['name']}").body
         events = self._server.request("GET", f"/api/v1/namespaces/{self._owner.namespace}/events").body["items"]
         return BACKENDS[self._backend].observe(child, self.pods(), events)
 
-    def awaited(self, right: Callable[[Observation], bool]) -> Observation:
+    def awaited(self, right: Callable[[facts.Attempt], bool]) -> facts.Attempt:
         deadline = time.monotonic() + 30
         while not right(found := self.observe()):
             assert time.monotonic() < deadline, found
@@ -243,7 +245,7 @@ def test_how_a_pod_ends_is_how_the_attempt_fails(
 @pytest.mark.parametrize("backend", RUNNING)
 def test_a_training_on_several_pods_ends_well(server: ApiServer, owner: Owner, backend: str) -> None:
     attempt = Attempt(server, owner, backend, pods=3)
-    attempt.awaited(lambda one: one.state == "Running" and one.pods_alive == 3)
+    attempt.awaited(lambda one: one.state == "Running" and alive(attempt.pods()) == 3)
     attempt.tell("", **{EXIT: "0"})
     found = attempt.awaited(lambda one: one.state != "Running")
     assert found.state == "Succeeded" and found.ended_at
@@ -325,7 +327,7 @@ def test_suspended_attempts_have_no_pods_and_go_on(server: ApiServer, owner: Own
     suspend(False)
     attempt.awaited(lambda one: one.state == "Running")
     suspend(True)
-    found = attempt.awaited(lambda one: one.state != "Running" and not one.pods_alive)
+    found = attempt.awaited(lambda one: one.state != "Running" and not alive(attempt.pods()))
     assert found.state == "Suspended"
 
 

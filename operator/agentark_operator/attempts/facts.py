@@ -11,6 +11,7 @@ from agentark_operator.attempts.workload import QUEUE
 from agentark_operator.diagnosis.failures import Failure
 from agentark_operator.reasons import NO_REASON, AnyReason
 
+AttemptState = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
 Runs = DebateRun | PRMTraining | DistillJob
 """Resources that run stages."""
 State = Literal["Waiting", "Cached", "Running", "Done", "Failed"]
@@ -48,10 +49,13 @@ class Attempt:
     number: int
     body: Mapping[str, Any]
     """The object as last seen."""
-    state: Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
+    state: AttemptState
+    """Queued: suspended until Kueue admits it. Pending: pods wait for a node, an image, a quota."""
     reason: AnyReason = NO_REASON
     message: str = ""
+    """Why it waits or how it ended; empty while it runs."""
     failure: Failure | None = None
+    """Of a failed attempt, or of one that runs and will come to nothing."""
     started_at: str = ""
     """When its first pod had a node: from then on it holds what it asked for."""
     working_since: str = ""

@@ -113,6 +113,11 @@ def labels(workload: Workload) -> dict[str, str]:
     }
 
 
+def attempt_number(child: Mapping[str, Any]) -> int:
+    """Number of the attempt that an object or pod is; 0 for none."""
+    return int((child["metadata"].get("labels") or {}).get(ATTEMPT, 0))
+
+
 def annotations(workload: Workload) -> dict[str, str]:
     """On the child and on its pods: for people."""
     return {STAGE_NAME: workload.stage_name, RUN_ID: workload.run_id}

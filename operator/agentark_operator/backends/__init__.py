@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import get_args
 
 from agentark.api.training import BackendName
-from agentark_operator.backends.backend import Backend, Observation, State
+from agentark_operator.backends.backend import Backend
 
-__all__ = ["BACKENDS", "Backend", "Observation", "State"]
+__all__ = ["BACKENDS", "Backend"]
 
 BACKENDS: dict[str, Backend] = {
     name: import_module(f"{__name__}.{name.lower()}").BACKEND for name in sorted(get_args(BackendName))

@@ -1,40 +1,19 @@
 """What a kind of object that runs attempts is, and what the operator asks of it. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from agentark_operator.attempts.workload import QUEUE, REPLACES, Workload
+from agentark_operator.attempts.facts import Attempt, AttemptState
+from agentark_operator.attempts.workload import QUEUE, REPLACES, Workload, attempt_number
 from agentark_operator.backends.reading import Body, Reading, first_start, over
 from agentark_operator.diagnosis.failures import Failure, classify
 from agentark_operator.diagnosis.pending import Waiting, from_events, waiting
 from agentark_operator.reasons import AnyReason, Reason
 
-State = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
 _TOLD_BY_PODS = (Reason.PODS_GONE, Reason.POD_DELETED)
 """Failures of which nothing else is known than that some pods are not there, or will not be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Where an attempt stands."""
-
-    state: State
-    """Queued: suspended until Kueue admits it. Pending: pods wait for a node, an image, a quota."""
-    reason: AnyReason
-    message: str
-    """Why it waits or how it ended; empty while it runs."""
-    failure: Failure | None = None
-    """Of a failed attempt, or of one that runs and will come to nothing."""
-    started_at: str = ""
-    """When the first pod had a node, ISO 8601; empty before that."""
-    working_since: str = ""
-    """When the last of the stage's containers began, ISO 8601; empty before that."""
-    ended_at: str = ""
-    """ISO 8601, empty before the end."""
-    pods_alive: int = 0
-    """Pods that have not ended; the next attempt waits until there are none."""
 
 
 class Render(Protocol):
@@ -91,7 +70,7 @@ class Backend:
         """Name of the CustomResourceDefinition that has to be there; empty if there is none."""
         return f"{self.plural}.{self.group}" if self.install else ""
 
-    def observe(self, child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
+    def observe(self, child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Attempt:
         """Where an attempt stands.
 
         Args:
@@ -99,17 +78,19 @@ class Backend:
             events: Of both, where they have been asked for.
         """
         reading = self.read(child, pods)
-        alive = sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods)
         # The object's own start is when it was let begin; its pods may wait long for a node and an image after that.
         first, ended = first_start(pods), reading.succeeded or reading.failed is not None
-        times = {
-            "started_at": max(first, reading.started_at) if first or ended else "",
-            "working_since": _last_start(pods, self.container),
-            "ended_at": reading.ended_at,
-        }
+        attempt = Attempt(
+            attempt_number(child),
+            child,
+            "Pending",
+            started_at=max(first, reading.started_at) if first or ended else "",
+            working_since=_last_start(pods, self.container),
+            ended_at=reading.ended_at,
+        )
 
-        def seen(state: State, reason: AnyReason, message: str, failure: Failure | None = None) -> Observation:
-            return Observation(state, reason, message, failure, pods_alive=alive, **times)
+        def seen(state: AttemptState, reason: AnyReason, message: str, failure: Failure | None = None) -> Attempt:
+            return replace(attempt, state=state, reason=reason, message=message, failure=failure)
 
         if reading.succeeded:
             return seen("Succeeded", Reason.SUCCEEDED, "")

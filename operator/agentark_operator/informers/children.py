@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from agentark_operator.attempts.workload import ATTEMPT, KIND, NAME, REPLACES, STAGE, STORE, UID
+from agentark_operator.attempts.workload import KIND, NAME, REPLACES, STAGE, STORE, UID, attempt_number
 from agentark_operator.backends import BACKENDS
 from agentark_operator.informers.resources import Key
 
@@ -227,11 +227,6 @@ def owner_key(child: Mapping[str, Any]) -> Key:
 def stage_key(child: Mapping[str, Any]) -> str:
     """Key of the stage that an object or pod works on; empty for none."""
     return str((child["metadata"].get("labels") or {}).get(STAGE, ""))
-
-
-def attempt_number(child: Mapping[str, Any]) -> int:
-    """Number of the attempt that an object or pod is; 0 for none."""
-    return int((child["metadata"].get("labels") or {}).get(ATTEMPT, 0))
 
 
 def alive(pods: Iterable[Mapping[str, Any]]) -> int:

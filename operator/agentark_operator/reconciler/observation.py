@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
 from agentark.store import Progress, read_progress, read_run_of, readable, write_run
 from agentark_operator.attempts.facts import Attempt, Facts, Track
+from agentark_operator.attempts.workload import attempt_number
 from agentark_operator.backends import BACKENDS
 from agentark_operator.decide.delegation import CONTENT, content_of, done_by
-from agentark_operator.informers.children import alive, attempt_number, stage_key
+from agentark_operator.informers.children import alive, stage_key
 from agentark_operator.reconciler.context import RunContext
 from agentark_operator.storage.listings import ListingCache
 from agentark_operator.storage.stores import Place
@@ -131,24 +133,13 @@ def _progress(place: Place, stage: Stage) -> Progress | StoreError | None:
 
 
 def _attempt(child: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], warnings: Warnings, content: str) -> Attempt:
-    number = attempt_number(child)
-    observe, own = BACKENDS[child["kind"]].observe, [pod for pod in pods if attempt_number(pod) == number]
-    seen = observe(child, own)
-    if seen.state == "Pending" and not own and _age_s(child) > _PODS_COME_S:
+    observe = BACKENDS[child["kind"]].observe
+    own = [pod for pod in pods if attempt_number(pod) == attempt_number(child)]
+    attempt = observe(child, own)
+    if attempt.state == "Pending" and not own and _age_s(child) > _PODS_COME_S:
         # Quotas, limit ranges and pod security refuse pods, and whoever would have made them says so in events only.
-        seen = observe(child, own, warnings(child["metadata"]["namespace"], child["metadata"]["uid"]))
-    return Attempt(
-        number=number,
-        body=child,
-        state=seen.state,
-        reason=seen.reason,
-        message=seen.message,
-        failure=seen.failure,
-        started_at=seen.started_at,
-        working_since=seen.working_since,
-        outdated=(child["metadata"].get("annotations") or {}).get(CONTENT, content) != content,
-        ended_at=seen.ended_at,
-    )
+        attempt = observe(child, own, warnings(child["metadata"]["namespace"], child["metadata"]["uid"]))
+    return replace(attempt, outdated=(child["metadata"].get("annotations") or {}).get(CONTENT, content) != content)
 
 
 def _age_s(child: Mapping[str, Any]) -> float:
