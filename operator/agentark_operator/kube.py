@@ -111,7 +111,7 @@ class Kube:
             Refused: If the server does not take it; the text says why.
             Unreachable: If it does not answer.
         """
-        return self._call("PATCH", path_of(resource), resource, _APPLY, query=_applying(manager))
+        return self._call("PATCH", path_of(resource), resource, _APPLY, query=f"?fieldManager={manager}&force=true")
 
     def merge(self, resource: Mapping[str, Any], change: Mapping[str, Any]) -> Object:
         """Change some fields of an object (RFC 7386); errors as `apply`."""
@@ -280,10 +280,6 @@ def path_of(resource: Mapping[str, Any]) -> str:
     root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     where = f"/namespaces/{metadata['namespace']}" if metadata.get("namespace") else ""
     return f"{root}{where}/{_PLURALS[resource['kind']]}/{metadata.get('name', '')}"
-
-
-def _applying(manager: str) -> str:
-    return f"?fieldManager={manager}&force=true"
 
 
 def _error(status: int, what: str, data: bytes) -> KubeError:

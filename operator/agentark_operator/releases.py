@@ -17,8 +17,7 @@ from agentark.release.reading import version_numbers
 from agentark.store import StageManifest, Store
 from agentark.store.stages import now
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
-from agentark_operator.informers.manifests import parse_resource
-from agentark_operator.informers.resources import Body, Key, Resources
+from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged

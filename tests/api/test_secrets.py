@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from agentark_operator.informers.manifests import parse_resource
+from agentark_operator.informers.resources import parse_resource
 from pydantic import BaseModel
 
 from agentark.api import KINDS, DistillJob, SecretKey, check_manifest

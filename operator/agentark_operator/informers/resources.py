@@ -3,12 +3,16 @@
 Kept as an index, since a pass over one resource must not cost more with each other one in its namespace.
 """
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from agentark.api import API_VERSION
+from pydantic import ValidationError
+
+from agentark.api import API_VERSION, KINDS, Resource
+from agentark.errors import InvalidInput
 
 Body = dict[str, Any]
 
@@ -102,6 +106,21 @@ class Resources:
             self._naming[other].discard(key)
             if not self._naming[other]:
                 del self._naming[other]
+
+
+def parse_resource(body: Body) -> Resource:
+    """The resource as a model.
+
+    Raises:
+        InvalidInput: If it is none, as when it was stored under another version of the definitions.
+    """
+    content = {name: body[name] for name in ("apiVersion", "kind", "metadata", "spec") if name in body}
+    try:
+        return KINDS[body["kind"]].model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{place}: {first['msg']}") from None
 
 
 def references(body: Mapping[str, Any]) -> set[tuple[str, str]]:

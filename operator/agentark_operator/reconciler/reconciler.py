@@ -13,8 +13,7 @@ from agentark_operator.apply.actor import Actor
 from agentark_operator.backends import BACKENDS
 from agentark_operator.decide.continuation import requested, same
 from agentark_operator.informers.children import Children
-from agentark_operator.informers.manifests import parse_resource
-from agentark_operator.informers.resources import Body, Key, Resources
+from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
 from agentark_operator.kube import Gone, Kube
 from agentark_operator.metrics.telemetry import Telemetry
 from agentark_operator.reasons import Reason

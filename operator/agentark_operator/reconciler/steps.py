@@ -16,8 +16,7 @@ from agentark_operator.decide.continuation import kept, requested, run_of
 from agentark_operator.decide.decision import decide, starting
 from agentark_operator.decide.delegation import Delegate, delegates, gpu_seconds_of, standing
 from agentark_operator.informers.children import Children, owner_uid
-from agentark_operator.informers.manifests import parse_resource
-from agentark_operator.informers.resources import Body, Key, Resources
+from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
 from agentark_operator.kube import Kube
 from agentark_operator.metrics.endings import endings, last_heard
 from agentark_operator.reasons import AnyReason, Reason

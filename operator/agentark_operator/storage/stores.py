@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agentark.api import Resource, StoreSource
@@ -77,15 +78,15 @@ class Cache(Generic[_K, _V]):
             return kept is not None and self._clock() - kept[0] < self._fresh_s
 
 
+@dataclass(frozen=True, slots=True)
 class Place:
     """A store as one resource uses it."""
 
-    def __init__(self, store: Store, source: StoreSource, opener: Callable[[str], Store]) -> None:
-        self.store = store
-        self.source = source
-        """Its address and endpoint, and the Secret of the resource's namespace with the credentials."""
-        self.open = opener
-        """Opens another address at the same server with the same credentials: data and models in S3."""
+    store: Store
+    source: StoreSource
+    """Its address and endpoint, and the Secret of the resource's namespace with the credentials."""
+    open: Callable[[str], Store]
+    """Opens another address at the same server with the same credentials: data and models in S3."""
 
     @property
     def identity(self) -> str:
