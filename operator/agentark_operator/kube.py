@@ -235,9 +235,8 @@ class Kube:
         group, _, version = api_version.partition("/")
         wanted = {"group": group, "version": version, "kind": kind}
         schemas: dict[str, Object] = answer.get("components", {}).get("schemas", {})
-        return next(
-            (schema for schema in schemas.values() if wanted in schema.get("x-kubernetes-group-version-kind", ())), None
-        )
+        kinds = "x-kubernetes-group-version-kind"
+        return next((schema for schema in schemas.values() if wanted in schema.get(kinds, ())), None)
 
     def close(self) -> None:
         """Close the connections."""

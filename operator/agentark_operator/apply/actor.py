@@ -66,14 +66,8 @@ class Actor:
         """Delete what belongs to resources that had the name of this one before."""
         metadata = body["metadata"]
         former = self._children.of_former(Key(body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
-        created = metadata["creationTimestamp"]
-        self.remove(
-            [
-                child
-                for child in former
-                if child["kind"] in BACKENDS and child["metadata"]["creationTimestamp"] <= created
-            ]
-        )
+        attempts, created = (child for child in former if child["kind"] in BACKENDS), metadata["creationTimestamp"]
+        self.remove([child for child in attempts if child["metadata"]["creationTimestamp"] <= created])
 
     def remove(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Delete objects, their pods with them."""
@@ -173,9 +167,8 @@ class Actor:
                 try:
                     self._kube.apply(delegate.body)
                 except Refused as error:
-                    wrong[delegate.label] = View(
-                        "Waiting", Reason.REFUSED, f"{delegate.label}: {error}", delegate.label
-                    )
+                    text = f"{delegate.label}: {error}"
+                    wrong[delegate.label] = View("Waiting", Reason.REFUSED, text, delegate.label)
         return wrong
 
     def _missing(self, backend: Backend) -> View | None:

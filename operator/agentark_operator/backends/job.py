@@ -21,11 +21,10 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     if together:
         template["spec"]["subdomain"] = workload.name
     if workload.distributed and workload.pods * workload.processes > 1:
+        rendezvous = _rendezvous(workload)
         template["spec"]["containers"] = [
-            {**container, "env": [*(container.get("env") or ()), *_rendezvous(workload)]}
-            if container["name"] == CONTAINER
-            else container
-            for container in template["spec"]["containers"]
+            {**entry, "env": [*(entry.get("env") or ()), *rendezvous]} if entry["name"] == CONTAINER else entry
+            for entry in template["spec"]["containers"]
         ]
     spec: dict[str, Any] = {
         "completionMode": "Indexed",

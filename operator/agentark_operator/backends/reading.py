@@ -26,9 +26,7 @@ class Reading:
 def condition(child: Body, type: str) -> Body | None:
     """A condition of the object that is true."""
     conditions = (child.get("status") or {}).get("conditions") or ()
-    return next(
-        (condition for condition in conditions if condition["type"] == type and condition["status"] == "True"), None
-    )
+    return next((entry for entry in conditions if entry["type"] == type and entry["status"] == "True"), None)
 
 
 def over(child: Body) -> bool:

@@ -240,9 +240,7 @@ def _all_off(facts: Sequence[Facts], run: Run, ended: tuple[AnyReason, str]) -> 
 def _waited_s(attempt: Attempt, run: Run) -> float:
     """Seconds that an attempt waits to begin: since it was made, or was let go on, or was put back into its queue."""
     conditions = (attempt.body.get("status") or {}).get("conditions") or ()
-    moments = [
-        condition.get("lastTransitionTime") or "" for condition in conditions if condition["type"] == "Suspended"
-    ]
+    moments = [entry.get("lastTransitionTime") or "" for entry in conditions if entry["type"] == "Suspended"]
     moments.append(attempt.body["metadata"].get("creationTimestamp") or "")
     return run.now_s - max((parse_time(text) for text in moments if text), default=run.now_s)
 

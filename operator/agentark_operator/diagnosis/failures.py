@@ -200,9 +200,8 @@ def _memory(ending: _Ending) -> str:
     limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
     if limit is None:
         return "killed because its node ran out of memory; set its resources.requests.memory in spec.pods"
-    return (
-        f"killed at its memory limit of {limit}; raise resources.limits.memory in spec.pods, or let it do less at once"
-    )
+    mend = "raise resources.limits.memory in spec.pods, or let it do less at once"
+    return f"killed at its memory limit of {limit}; {mend}"
 
 
 def _interruption(ending: _Ending, reason: AnyReason, message: object) -> Failure:

@@ -131,9 +131,7 @@ def references(body: Mapping[str, Any]) -> set[tuple[str, str]]:
 def _owners(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Kind and name of the resources that an embedded one was made by."""
     references = body["metadata"].get("ownerReferences") or ()
-    return {
-        (reference["kind"], reference["name"]) for reference in references if reference.get("apiVersion") == API_VERSION
-    }
+    return {(owner["kind"], owner["name"]) for owner in references if owner.get("apiVersion") == API_VERSION}
 
 
 def _references(node: object) -> Iterator[tuple[str, str]]:

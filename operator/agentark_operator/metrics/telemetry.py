@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from aiohttp import web
@@ -127,9 +128,8 @@ class Telemetry:
             ["namespace", "resource"],
             registry=self._registry,
         )
-        self._cost = self._counter(
-            "agentark_cost_total", "What pods cost while somebody asked.", "namespace", "currency"
-        )
+        cost = "What pods cost while somebody asked."
+        self._cost = self._counter("agentark_cost_total", cost, "namespace", "currency")
         if budget is not None:
             limit = Gauge("agentark_budget_per_hour", "Most an hour may cost.", ["currency"], registry=self._registry)
             limit.labels(currency).set(float(budget))
@@ -254,12 +254,10 @@ class Telemetry:
 
     def _charge(self, namespaces: set[str], pods: Iterable[Body]) -> None:
         """Show what is held, and add what it has cost since this was last asked."""
-        holding = held(pods, {GPU, *self._prices})
+        resources = {GPU, *self._prices}
+        holding = held(pods, resources)
         self._holding.clear()
-        for labels in {
-            *holding,
-            *((namespace, resource) for namespace in namespaces for resource in {GPU, *self._prices}),
-        }:
+        for labels in holding.keys() | set(product(namespaces, resources)):
             self._holding.labels(*labels).set(holding.get(labels, 0.0))
         if not self._prices:
             return

@@ -1,7 +1,7 @@
 """The steps of a pass over a run. Each takes the context, and gives it on with what it adds."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from agentark_operator.attempts.facts import Run, View
 from agentark_operator.attempts.workload import child_name, owner_of
 from agentark_operator.decide.continuation import kept, requested, run_of
 from agentark_operator.decide.decision import decide, starting
-from agentark_operator.decide.delegation import Delegate, delegates, gpu_seconds_of, standing
+from agentark_operator.decide.delegation import delegates, gpu_seconds_of, standing
 from agentark_operator.informers.children import Children, owner_uid
 from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
 from agentark_operator.kube import Kube
@@ -83,9 +83,8 @@ class Steps:
         assert not isinstance(resource, ModelRelease)  # they have no stages
         if absent := self.resources.missing(key):
             names = " and ".join(absent)
-            raise DependencyMissing(
-                f"waits for {names}, which this namespace does not have; apply it, or correct the name"
-            )
+            text = f"waits for {names}, which this namespace does not have; apply it, or correct the name"
+            raise DependencyMissing(text)
         place = self.stores.of(resource)
         related, uid = self.resources.related(key), body["metadata"]["uid"]
         self.actor.ask_about(self.children.silent(uid, max(3 * self.settings.poll_s, self.running / 10)))
@@ -124,34 +123,26 @@ class Steps:
         return replace(context, plan=plan, manifests=manifests, kept=own)
 
     def _delegate(self, context: RunContext) -> RunContext:
-        """See to the resources that run stages for this one."""
+        """See to the resources that run stages for this one, and how it stands with those stages."""
         if not context.unfinished:
             return context
+        related, done = context.related, context.manifests.keys()
         runners = delegates(context.resource, context.owner, context.others, context.plan)
-        views = self._delegated(runners, context.related, context.manifests)
-        wanted = {delegate.label for delegate in runners}
-        self.actor.remove(
-            [body for body in context.embedded if f"{body['kind']}/{body['metadata']['name']}" not in wanted]
-        )
-        return replace(context, delegated=views)
-
-    def _delegated(
-        self, runners: Sequence[Delegate], related: Mapping[str, Body], manifests: Mapping[str, StageManifest]
-    ) -> dict[str, View]:
-        """Key -> how it stands with each stage that another resource runs."""
-        busy = [delegate for delegate in runners if not delegate.keys <= manifests.keys()]
+        busy = [delegate for delegate in runners if not delegate.keys <= done]
         # A reward model is made of its debate: made at the same time, the two would vie for one stage.
-        early = any(delegate.kind == "DebateRun" and delegate.body is not None for delegate in busy)
-        ready = [
-            delegate for delegate in busy if delegate.kind != "PRMTraining" or not early or delegate.label in related
-        ]
+        debating = any(delegate.kind == "DebateRun" and delegate.body is not None for delegate in busy)
+        later = "PRMTraining" if debating else ""
+        ready = [delegate for delegate in busy if delegate.kind != later or delegate.label in related]
         wrong = self.actor.delegate(ready, related)
         views: dict[str, View] = {}
         for delegate in busy:
             view = wrong.get(delegate.label) or standing(delegate, related.get(delegate.label))
             if view is not None:
-                views |= dict.fromkeys(delegate.keys - manifests.keys(), view)
-        return views
+                views |= dict.fromkeys(delegate.keys - done, view)
+        wanted = {delegate.label for delegate in runners}
+        others = {f"{body['kind']}/{body['metadata']['name']}": body for body in context.embedded}
+        self.actor.remove([body for label, body in others.items() if label not in wanted])
+        return replace(context, delegated=views)
 
     def _decide(self, context: RunContext) -> RunContext:
         """What is known of each stage, and what to do about it."""

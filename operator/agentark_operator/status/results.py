@@ -1,7 +1,7 @@
 """What finished stages tell the status: scores, artifacts, what it all cost."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -33,11 +33,10 @@ def read_scores(store: Store, compare: StageManifest) -> list[dict[str, str]]:
     ]
 
 
-def headline(scores: Iterable[Mapping[str, str]]) -> str:
+def headline(scores: Sequence[Mapping[str, str]]) -> str:
     """The score for `kubectl get`: the student's on the first suite, sampled where it was only sampled."""
-    listed = list(scores)
     for subject in ("student", "student-sampled", "debate"):
-        for score in listed:
+        for score in scores:
             if score["subject"] == subject:
                 return score["value"]
     return ""

@@ -131,12 +131,10 @@ def _still(phase: str, findings: list[Finding], before: Mapping[str, Any]) -> tu
     """A run of which the sight is lost, as when its store is down, goes on or rests as before: pods know nothing."""
     if before.get("phase") not in ("Running", "Suspended"):
         return phase, findings
-    known = [
-        condition for condition in before.get("conditions") or () if condition["type"] in ("Suspended", "QuotaReserved")
-    ]
     same = [
-        Finding(condition["type"], condition["status"] == "True", condition["reason"], condition["message"])
-        for condition in known
+        Finding(old["type"], old["status"] == "True", old["reason"], old["message"])
+        for old in before.get("conditions") or ()
+        if old["type"] in ("Suspended", "QuotaReserved")
     ]
     return str(before["phase"]), [*findings, *same]
 

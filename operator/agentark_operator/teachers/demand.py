@@ -7,6 +7,7 @@ That is a setting and no part of a key.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from agentark.api import PAD, DebateRun, DebateSpec, DistillJob, PRMTraining, Resource, Serving, Teacher
@@ -60,11 +61,8 @@ def addressed(plan: Plan, used: Mapping[str, Sequence[Served]]) -> Plan:
     """
     if not used:
         return plan
-    urls = {
-        teacher.uri: (teacher_url(teacher.name, plan.namespace), teacher.model)
-        for some in used.values()
-        for teacher in some
-    }
+    served = chain.from_iterable(used.values())
+    urls = {teacher.uri: (teacher_url(teacher.name, plan.namespace), teacher.model) for teacher in served}
     stages = tuple(_addressed(stage, urls) if stage.key in used else stage for stage in plan.stages)
     return plan.model_copy(update={"stages": stages})
 

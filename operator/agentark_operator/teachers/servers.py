@@ -53,9 +53,8 @@ class Teachers:
                 try:
                     deployment = self._make(teacher, owner, store)
                 except Refused as error:
-                    return View(
-                        "Waiting", Reason.REFUSED, f"the API server does not take teacher {teacher.name}: {error}"
-                    )
+                    text = f"the API server does not take teacher {teacher.name}: {error}"
+                    return View("Waiting", Reason.REFUSED, text)
             pods = self._children.labelled("Pod", owner.namespace, TEACHER, teacher.name.removeprefix("teacher-"))
             state = serving_state(deployment, pods)
             if state is not None:

@@ -74,11 +74,8 @@ def teacher_objects(
 
 
 def _reference(owner: Owner) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in owner_reference(owner).items()
-        if name not in ("controller", "blockOwnerDeletion")
-    }
+    controlling = owner_reference(owner)
+    return {name: controlling[name] for name in ("apiVersion", "kind", "name", "uid")}
 
 
 def serving_state(deployment: Body, pods: Sequence[Body]) -> Waiting | None:
@@ -88,9 +85,7 @@ def serving_state(deployment: Body, pods: Sequence[Body]) -> Waiting | None:
     # One pod is enough to begin: the others join behind the Service.
     if status.get("readyReplicas"):
         return None
-    conditions = {
-        condition["type"]: condition for condition in status.get("conditions") or () if condition["status"] == "True"
-    }
+    conditions = {entry["type"]: entry for entry in status.get("conditions") or () if entry["status"] == "True"}
     failure = conditions.get("ReplicaFailure")
     cause = waiting(pods)
     if failure is not None and not pods:
@@ -101,9 +96,8 @@ def serving_state(deployment: Body, pods: Sequence[Body]) -> Waiting | None:
     if cause is not None:
         return Waiting(cause.reason, f"teacher {name}: {cause.message}")
     if pods:
-        return Waiting(
-            Reason.ENDPOINT_NOT_READY, f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model"
-        )
+        text = f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model"
+        return Waiting(Reason.ENDPOINT_NOT_READY, text)
     return Waiting(Reason.NO_PODS, f"teacher {name} has no pods yet")
 
 
@@ -111,9 +105,8 @@ def _restarted(pods: Sequence[Body]) -> Waiting | None:
     """A container that has ended before and is being tried again."""
     for pod in pods:
         for container in (pod.get("status") or {}).get("containerStatuses") or ():
-            last = (container.get("state") or {}).get("terminated") or (container.get("lastState") or {}).get(
-                "terminated"
-            )
+            state, before = container.get("state") or {}, container.get("lastState") or {}
+            last = state.get("terminated") or before.get("terminated")
             if last:
                 said = str(last.get("message") or "").strip()[-1500:] or str(last.get("reason") or "")
                 where = f"container {container['name']} of pod {pod['metadata']['name']}"
