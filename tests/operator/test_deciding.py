@@ -172,9 +172,7 @@ def test_torn_progress_of_a_stage_holds_up_no_other(tmp_path: Path) -> None:
         {"apiVersion": API_VERSION, "kind": "DebateRun", "metadata": {"name": "a", "namespace": "a"}, "spec": spec}
     )
     owner = Owner("DebateRun", "a", "a", "uid", {}, {})
-    context = RunContext(
-        Key("DebateRun", "a", "a"), {}, resource, owner, place, {}, {}, (), (), plan, delegated=running
-    )
+    context = RunContext(Key("DebateRun", "a", "a"), {}, resource, owner, place, {}, {}, (), plan, delegated=running)
     torn, whole = facts_of(context, lambda namespace, uid: ())
     assert (torn.progress, torn.progress_unreadable) == (None, True)
     assert (whole.progress, whole.progress_unreadable) == (heartbeat(-5), False)

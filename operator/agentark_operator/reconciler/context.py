@@ -39,13 +39,13 @@ class RunContext:
     """The same, parsed."""
     objects: Sequence[Body]
     """Everything in the cluster that belongs to the resource, as seen before the store was asked."""
-    embedded: Sequence[Body]
-    """Resources made of what this one embeds."""
     plan: Plan = NO_PLAN
     manifests: Mapping[str, StageManifest] = field(default_factory=dict)
     """Key -> manifest of each finished stage."""
     kept: Kept = field(default_factory=lambda: Kept({}, (), (), ""))
     """Objects and memory that belong to this run."""
+    embedded: Sequence[Body] = ()
+    """Resources made of what this one embeds, as seen after the store was asked: it has what they tell of as done."""
     delegated: Mapping[str, View] = field(default_factory=dict)
     """Key -> how it stands with each stage that another resource runs."""
     facts: Sequence[Facts] = ()

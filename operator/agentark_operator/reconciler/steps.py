@@ -97,7 +97,6 @@ class Steps:
             related=related,
             others={name: parse_resource(other) for name, other in related.items()},
             objects=self.children.of(uid),
-            embedded=self.embedded(key, body),
         )
 
     def _plan(self, context: RunContext) -> RunContext:
@@ -120,7 +119,7 @@ class Steps:
         asked = {stage.key: self.stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
         manifests = {key: manifest for key, manifest in asked.items() if manifest is not None}
         own = kept(body, status, plan, manifests.keys(), context.objects)
-        return replace(context, plan=plan, manifests=manifests, kept=own)
+        return replace(context, plan=plan, manifests=manifests, kept=own, embedded=self.embedded(context.key, body))
 
     def _delegate(self, context: RunContext) -> RunContext:
         """See to the resources that run stages for this one, and how it stands with those stages."""
