@@ -1,6 +1,7 @@
 """Write what in the charts follows from the code and from values.yaml: `python charts/generate.py [--check]`.
 
-- kinds, from `agentark.api`; the operator's rights, from `agentark_operator.permissions`; versions, from `agentark`;
+- kinds, from `agentark.api`; the operator's rights, from `agentark_operator.permissions`; its backends, from
+  `agentark_operator.backends`; versions, from `agentark`;
 - descriptions in values.schema.json and the table in README.md, from the comments in values.yaml. Objects of the schema
   that allow no other fields get a list of those they have, so that Helm's error names them.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from agentark_operator.backends import BACKENDS
 from agentark_operator.permissions import TABLE
 
 from agentark import __version__
@@ -70,13 +72,16 @@ def permissions() -> str:
 
 
 def described(chart: Path) -> dict[Path, str]:
-    """A chart's schema and README, with what the comments in its values.yaml say.
+    """A chart's values, schema and README: with the backends, and what the comments in values.yaml say.
 
     Raises:
         Undescribed: A value has no comment.
     """
     text = (chart / "values.yaml").read_text()
+    text = re.sub(r"^backends: .*$", f"backends: [{', '.join(BACKENDS)}]", text, flags=re.MULTILINE)
     schema = json.loads((chart / "values.schema.json").read_text())
+    if "backends" in schema["properties"]:
+        schema["properties"]["backends"]["items"]["enum"] = list(BACKENDS)
     comments = dict(_comments(text))
     rows: list[str] = []
     _describe(schema, yaml.safe_load(text), comments, (), rows, chart.name)
@@ -86,6 +91,7 @@ def described(chart: Path) -> dict[Path, str]:
     table = "| value | default | meaning |\n|---|---|---|\n" + "".join(rows)
     readme = (chart / "README.md").read_text()
     return {
+        chart / "values.yaml": text,
         chart / "values.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
         chart / "README.md": _VALUES.sub(lambda match: match[1] + table + match[2], readme),
     }

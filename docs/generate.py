@@ -1,4 +1,4 @@
-"""What the pages hold that is made from code or examples: fields, settings, rights, manifests.
+"""What the pages hold that is made from code or examples: fields, settings, rights, backends, manifests.
 
     python docs/generate.py [--check]
 
@@ -13,10 +13,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import agentark_operator.settings
+from agentark_operator.backends import BACKENDS
 from agentark_operator.permissions import TABLE
-from agentark_operator.settings import Settings
+from agentark_operator.settings import Settings, variable_of
 
+from agentark.api import Training
 from agentark.api.reference import pages, render_page
 
 DOCS = Path(__file__).parent
@@ -46,11 +47,9 @@ def filled(page: Path, text: str) -> str:
 
 def settings_table(_: str) -> str:
     """The operator's environment variables."""
-    meanings, variables = _docstrings(), _variables()
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, variable in variables.items():
-        default = getattr(Settings(), name)
-        lines.append(f"| `AGENTARK_{variable}` | {_shown(default)} | {meanings[name]} |")
+    for name, meaning in _docstrings().items():
+        lines.append(f"| `{variable_of(name)}` | {_shown(getattr(Settings(), name))} | {meaning} |")
     return "\n".join(lines)
 
 
@@ -71,6 +70,17 @@ def rights_table(_: str) -> str:
         cells = [row.group or "core", ", ".join(row.resources), ", ".join(row.verbs), row.why, only]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def backends(_: str) -> str:
+    """What has to be installed for each backend, and how."""
+    parts = []
+    for name, backend in BACKENDS.items():
+        if backend.install:
+            default = ", the default" if name == Training().backend else ""
+            parts.append(f"`training.backend: {name}`{default}: {backend.software}")
+            parts.append(f"<!-- run: e2e -->\n```sh\n{backend.install}\n```")
+    return "\n\n".join(parts)
 
 
 def transcript(command: str) -> str:
@@ -107,16 +117,11 @@ def _docstrings() -> dict[str, str]:
     return meanings
 
 
-def _variables() -> dict[str, str]:
-    """Field of the settings -> variable that it is read from, without its beginning."""
-    source = inspect.getsource(agentark_operator.settings.read_settings)
-    return dict(re.findall(r"(\w+)=value\(\"(\w+)\"", source))
-
-
 _MAKERS: Mapping[str, Callable[[str], str]] = {
     "fields": render_page,
     "settings": settings_table,
     "rights": rights_table,
+    "backends": backends,
     "example": example,
     "transcript": transcript,
 }

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from agentark.api.base import Fraction, Name, PositiveDecimal, Rule, Seed, Spec
 
+BackendName = Literal["PyTorchJob", "TrainJob", "Job"]
+"""Kinds that run trainings; the operator has a module in agentark_operator.backends for each."""
+
 
 class Lora(Spec):
     """Train low-rank adapters instead of all weights; the output is a merged plain model."""
@@ -102,7 +105,7 @@ class Training(Spec):
     """Seed of data order and dropout."""
     checkpoint_steps: Annotated[int, Field(ge=1)] = 100
     """Steps between checkpoints from which a stopped training goes on; not part of the key."""
-    backend: Literal["PyTorchJob", "TrainJob", "Job"] = "PyTorchJob"
+    backend: BackendName = "PyTorchJob"
     """Kubernetes object that runs the training on a cluster."""
     nodes: Annotated[int, Field(ge=1, le=1024)] = 1
     """Pods."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agentark_operator.status.conditions import health
+from tests.operator.kstatus import health
 
 Body = Mapping[str, Any]
 _CONDITIONS: Mapping[str, Mapping[str, str]] = {

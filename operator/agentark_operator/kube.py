@@ -15,7 +15,9 @@ import urllib3
 from kubernetes import client, config
 from urllib3.util import parse_url
 
+from agentark.api import KINDS
 from agentark.errors import InvalidInput
+from agentark_operator.backends import BACKENDS
 
 _log = logging.getLogger(__name__)
 FIELD_MANAGER = "agentark-operator"
@@ -28,20 +30,9 @@ _SLIM = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applicatio
 _UNCHECKED = f"?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore"
 """For what the operator alone makes: nobody would read the server's warnings of unknown fields."""
 _APPLY, _MERGE, _JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json"
-_PLURALS = {
-    "CustomResourceDefinition": "customresourcedefinitions",
-    "DebateRun": "debateruns",
-    "Deployment": "deployments",
-    "DistillJob": "distilljobs",
-    "Event": "events",
-    "Job": "jobs",
-    "ModelRelease": "modelreleases",
-    "PRMTraining": "prmtrainings",
-    "Pod": "pods",
-    "PyTorchJob": "pytorchjobs",
-    "Secret": "secrets",
-    "Service": "services",
-    "TrainJob": "trainjobs",
+_OTHERS = ("CustomResourceDefinition", "Deployment", "Event", "Pod", "Secret", "Service")
+_PLURALS = {kind: f"{kind.lower()}s" for kind in (*KINDS, *_OTHERS)} | {
+    backend.kind: backend.plural for backend in BACKENDS.values()
 }
 Object = dict[str, Any]
 
@@ -99,7 +90,6 @@ class Kube:
 
         Args:
             resource: As it was seen last; no other version of it is written to.
-            status: The new one.
 
         Raises:
             Gone: If the resource was deleted, or deleted and made anew.
@@ -109,9 +99,9 @@ class Kube:
         # Not patched or applied: of all ways this one costs the server least, a quarter less than a patch.
         # The metadata goes along, or whoever set a label would no longer be known as its owner; the spec need not.
         metadata = {name: value for name, value in resource["metadata"].items() if name != "managedFields"}
-        made = {"apiVersion": resource["apiVersion"], "kind": resource["kind"], "metadata": metadata, "status": status}
-        found = self._call("PUT", f"{path_of(resource)}/status", made, _JSON, query=_UNCHECKED, whole=False)
-        return str(found["metadata"]["resourceVersion"])
+        body = {"apiVersion": resource["apiVersion"], "kind": resource["kind"], "metadata": metadata, "status": status}
+        answer = self._call("PUT", f"{path_of(resource)}/status", body, _JSON, query=_UNCHECKED, whole=False)
+        return str(answer["metadata"]["resourceVersion"])
 
     def apply(self, resource: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> Object:
         """Apply an object on the server: made where it is not there, else brought to this; returns it as it is.
@@ -121,7 +111,7 @@ class Kube:
             Refused: If the server does not take it; the text says why.
             Unreachable: If it does not answer.
         """
-        return self._call("PATCH", path_of(resource), resource, _APPLY, query=_applying(manager))
+        return self._call("PATCH", path_of(resource), resource, _APPLY, query=f"?fieldManager={manager}&force=true")
 
     def merge(self, resource: Mapping[str, Any], change: Mapping[str, Any]) -> Object:
         """Change some fields of an object (RFC 7386); errors as `apply`."""
@@ -197,8 +187,8 @@ class Kube:
         place = {"namespace": namespace} if namespace else {}
         path = path_of({"apiVersion": api_version, "kind": kind, "metadata": place}).rstrip("/")
         query = f"?labelSelector={quote(labels)}" if labels else ""
-        found = self._call("GET", path, query=query)
-        return [{"apiVersion": api_version, "kind": kind, **one} for one in found.get("items") or ()]
+        answer = self._call("GET", path, query=query)
+        return [{"apiVersion": api_version, "kind": kind, **item} for item in answer.get("items") or ()]
 
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """The values of a Secret.
@@ -207,10 +197,10 @@ class Kube:
             Gone: If there is none.
             Refused: If the operator may not read it.
         """
-        found = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        answer = self._call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
         # What is no text is no key either, and the store will say so; this is not the place to fail.
         return {
-            key: base64.b64decode(value).decode(errors="replace") for key, value in (found.get("data") or {}).items()
+            key: base64.b64decode(value).decode(errors="replace") for key, value in (answer.get("data") or {}).items()
         }
 
     def warnings(self, namespace: str, uid: str) -> list[Object]:
@@ -223,29 +213,30 @@ class Kube:
         """
         query = f"?fieldSelector=involvedObject.uid%3D{uid},type%3DWarning"
         try:
-            found = self._call("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
+            answer = self._call("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
         except (Gone, Refused):
             return []
-        return list(found.get("items") or ())
+        return list(answer.get("items") or ())
 
     def serves(self, api_version: str, kind: str) -> bool:
         """Whether the server knows a kind."""
         try:
-            found = self._call("GET", f"/apis/{api_version}")
+            answer = self._call("GET", f"/apis/{api_version}")
         except (Gone, Unknown):
             return False
-        return any(one["kind"] == kind for one in found.get("resources", ()))
+        return any(resource["kind"] == kind for resource in answer.get("resources", ()))
 
     def schema(self, api_version: str, kind: str) -> Object | None:
         """The schema of a kind as the server publishes it, which takes no right; None if it does not know the kind."""
         try:
-            found = self._call("GET", f"/openapi/v3/apis/{api_version}")
+            answer = self._call("GET", f"/openapi/v3/apis/{api_version}")
         except (Gone, Unknown):
             return None
         group, _, version = api_version.partition("/")
         wanted = {"group": group, "version": version, "kind": kind}
-        schemas: dict[str, Object] = found.get("components", {}).get("schemas", {})
-        return next((one for one in schemas.values() if wanted in one.get("x-kubernetes-group-version-kind", ())), None)
+        schemas: dict[str, Object] = answer.get("components", {}).get("schemas", {})
+        kinds = "x-kubernetes-group-version-kind"
+        return next((schema for schema in schemas.values() if wanted in schema.get(kinds, ())), None)
 
     def close(self) -> None:
         """Close the connections."""
@@ -277,8 +268,8 @@ class Kube:
         except (OSError, urllib3.exceptions.HTTPError) as error:
             raise Unreachable(0, f"{method} {path}: {error}") from error
         if reply.status < 300:
-            found: Object = json.loads(reply.data)
-            return found
+            answer: Object = json.loads(reply.data)
+            return answer
         raise _error(reply.status, f"{method} {path}", reply.data)
 
 
@@ -290,16 +281,12 @@ def path_of(resource: Mapping[str, Any]) -> str:
     return f"{root}{where}/{_PLURALS[resource['kind']]}/{metadata.get('name', '')}"
 
 
-def _applying(manager: str) -> str:
-    return f"?fieldManager={manager}&force=true"
-
-
 def _error(status: int, what: str, data: bytes) -> KubeError:
     try:
-        found = json.loads(data)
-        text = str(found.get("message", ""))
-        reason = str(found.get("reason", ""))
-        causes = {str(one.get("reason", "")) for one in (found.get("details") or {}).get("causes") or ()}
+        answer = json.loads(data)
+        text = str(answer.get("message", ""))
+        reason = str(answer.get("reason", ""))
+        causes = {str(cause.get("reason", "")) for cause in (answer.get("details") or {}).get("causes") or ()}
     except (ValueError, AttributeError):
         text, reason, causes = data[:500].decode(errors="replace"), "", set()
     message = f"{what}: {status}: {text[:1500]}"

@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from agentark.terminal import printable
+from agentark_operator.backends import BACKENDS, Backend
 
 _RBAC = "rbac.authorization.k8s.io"
 _NAME = "agentark-operator"
@@ -29,6 +30,12 @@ class Permission:
     needed: str
     """For what: "always", a backend's name, "teachers", or "everywhere" (all namespaces)."""
     why: str
+
+
+def _of_backend(backend: Backend) -> Iterator[Permission]:
+    yield Permission(backend.group, (backend.plural,), _OWN, backend.kind, backend.purpose)
+    for plural, why in (backend.beside or {}).items():
+        yield Permission("", (plural,), _APPLIED, backend.kind, why)
 
 
 TABLE = (
@@ -58,10 +65,7 @@ TABLE = (
     Permission("", ("pods",), ("get", *_SEEN), "always", "why an attempt waits or failed"),
     Permission("", ("secrets",), ("get",), "always", "credentials of a run's store, by the name that its spec gives"),
     Permission("", ("events",), ("list", "create"), "always", "why no pod is made; what happened, for people"),
-    Permission("batch", ("jobs",), _OWN, "Job", "stages, and trainings on this backend"),
-    Permission("", ("services",), _APPLIED, "Job", "names for the pods of a training on more than one"),
-    Permission("kubeflow.org", ("pytorchjobs",), _OWN, "PyTorchJob", "trainings on this backend"),
-    Permission("trainer.kubeflow.org", ("trainjobs",), _OWN, "TrainJob", "trainings on this backend"),
+    *(row for backend in BACKENDS.values() for row in _of_backend(backend)),
     Permission("apps", ("deployments",), _OWN, "teachers", "vLLM for a teacher's weights"),
     Permission("", ("services",), _APPLIED, "teachers", "its address"),
     Permission(
@@ -85,12 +89,12 @@ def rules(backends: Collection[str], teachers: bool, namespaced: bool) -> list[d
     """
     needed = {"always", "Job", *backends} | ({"teachers"} if teachers else set())
     needed |= set() if namespaced else {"everywhere"}
-    found: list[dict[str, Any]] = []
+    granted: list[dict[str, Any]] = []
     for row in TABLE:
         rule = {"apiGroups": [row.group], "resources": list(row.resources), "verbs": list(row.verbs)}
-        if row.needed in needed and rule not in found:
-            found.append(rule)
-    return found
+        if row.needed in needed and rule not in granted:
+            granted.append(rule)
+    return granted
 
 
 def manifests(
@@ -101,26 +105,24 @@ def manifests(
     Args:
         namespace: In which it runs.
         watched: Namespaces that it looks after; none means all.
-        backends: As for `rules`.
-        teachers: As for `rules`.
     """
     account = {"kind": "ServiceAccount", "name": _NAME, "namespace": namespace}
-    made: list[dict[str, Any]] = [
+    objects: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME, "namespace": namespace}}
     ]
     prefix = "" if watched else "Cluster"
-    for one in watched or ("",):
-        metadata = {"name": _NAME} | ({"namespace": one} if one else {})
+    for place in watched or ("",):
+        metadata = {"name": _NAME} | ({"namespace": place} if place else {})
         role = {"rules": rules(backends, teachers, namespaced=bool(watched))}
         reference = {"apiGroup": _RBAC, "kind": f"{prefix}Role", "name": _NAME}
         for kind, content in (("Role", role), ("RoleBinding", {"roleRef": reference, "subjects": [account]})):
-            made.append({"apiVersion": f"{_RBAC}/v1", "kind": f"{prefix}{kind}", "metadata": metadata, **content})
-    return made
+            objects.append({"apiVersion": f"{_RBAC}/v1", "kind": f"{prefix}{kind}", "metadata": metadata, **content})
+    return objects
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the manifests as YAML."""
-    backends = sorted({row.needed for row in TABLE} - {"always", "teachers", "everywhere"})
+    backends = sorted(BACKENDS)
     parser = argparse.ArgumentParser(
         prog="python -m agentark_operator.permissions", description="Print the operator's service account and roles."
     )
@@ -133,14 +135,14 @@ def main(arguments: Sequence[str]) -> int:
         "--backend", action="append", choices=backends, help="for trainings (again for more); all by default"
     )
     parser.add_argument("--no-teachers", action="store_true", help="it serves no teachers' weights")
-    given = parser.parse_args(arguments)
-    if given.cluster_wide and given.watch:
+    options = parser.parse_args(arguments)
+    if options.cluster_wide and options.watch:
         parser.error("--watch and --cluster-wide exclude each other; leave one out")
-    watched = [] if given.cluster_wide else given.watch or [given.namespace]
-    made = manifests(
-        given.namespace, watched=watched, backends=given.backend or backends, teachers=not given.no_teachers
+    watched = [] if options.cluster_wide else options.watch or [options.namespace]
+    objects = manifests(
+        options.namespace, watched=watched, backends=options.backend or backends, teachers=not options.no_teachers
     )
-    print(printable(yaml.safe_dump_all(made, sort_keys=False)), end="")
+    print(printable(yaml.safe_dump_all(objects, sort_keys=False)), end="")
     return 0
 
 

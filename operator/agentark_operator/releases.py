@@ -10,16 +10,18 @@ from typing import Any, Literal
 
 from agentark.api import API_VERSION, DistillJob, ModelRelease, StoreSource
 from agentark.api.modelrelease import ModelReleaseSpec
-from agentark.errors import StoreError, StoreUnavailable
+from agentark.errors import AgentArkError, InvalidInput, StoreError, StoreUnavailable
 from agentark.planning import Plan
 from agentark.release import Current, ReleasedVersion, promote, read_current, read_release
 from agentark.release.registry import version_numbers
 from agentark.store import StageManifest, Store
+from agentark.store.stages import now
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER
-from agentark_operator.informers.resources import Body, Key, Resources
+from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
 from agentark_operator.kube import Gone, Kube, Refused
+from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged
-from agentark_operator.storage.stores import Place, Recent, Stores
+from agentark_operator.storage.stores import Cache, Place, Stores
 
 SOURCE_RUN = f"{GROUP}/source-run"
 """Annotation: the run whose student a ModelRelease was made for."""
@@ -41,7 +43,7 @@ class Choice:
     """Whether the current version is right as it is."""
     pinned: int | None = None
     """The version that the spec has pinned once that is done; None: if one is pinned, somebody else did it."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what a person must mend; nothing is changed then."""
 
 
@@ -59,9 +61,9 @@ class ObservedRelease:
     """The version that the spec has pinned."""
     chosen: bool = False
     """Whether the store says that the current version was chosen, be it by the spec or by `agentark promote`."""
-    waiting: tuple[str, str] | None = None
+    waiting: tuple[AnyReason, str] | None = None
     """Reason and message of what keeps it from being ready; it comes by itself or is mended."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person."""
     later: str = ""
     """What could not be done, so that it is to be tried again after a wait."""
@@ -75,7 +77,6 @@ def choose(
     """What is to be done so that the current version is the one that the spec wants.
 
     Args:
-        spec: Of the ModelRelease.
         versions: Number -> digest of every version.
         current: What the store says.
         pinned: The version that the spec had pinned when it was last looked at.
@@ -92,7 +93,7 @@ def choose(
         numbers = sorted(versions)
         there = ("..., " if len(numbers) > _NAMED else "") + ", ".join(map(str, numbers[-_NAMED:]))
         text = f"spec.currentVersion is {wanted}, but the versions of {what} are: {there}; set one of these"
-        return Choice(pinned=pinned, stalled=("VersionNotFound", text + _stays(current)))
+        return Choice(pinned=pinned, stalled=(Reason.VERSION_NOT_FOUND, text + _stays(current)))
     stalled = _mismatch(spec, versions, wanted, current, what)
     if stalled:
         return Choice(pinned=pinned, stalled=stalled)
@@ -106,8 +107,7 @@ def release_status(
     """The status of a ModelRelease.
 
     Args:
-        observed: What is the case.
-        before: The status as it is.
+        observed: What a pass found.
         generation: Of the spec that was observed.
         now: The time, ISO 8601 in UTC.
     """
@@ -118,12 +118,12 @@ def release_status(
     }
     if not observed.seen:
         return status | {name: before[name] for name in ("current", "versions", "pinnedVersion") if name in before}
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "current": dict(observed.current or {}),
-        "versions": [dict(one) for one in observed.versions[-SHOWN:]],
+        "versions": [dict(version) for version in observed.versions[-SHOWN:]],
         "pinnedVersion": observed.pinned,
     }
-    return status | {name: value for name, value in given.items() if value}
+    return status | {name: value for name, value in fields.items() if value}
 
 
 def version_row(version: ReleasedVersion, store: Store) -> Row:
@@ -146,8 +146,6 @@ def release_of(job: DistillJob, plan: Plan, manifests: Mapping[str, StageManifes
     It has no owner, since a release outlives the job that it came from.
 
     Args:
-        job: The job.
-        plan: Its plan.
         manifests: Key -> manifest of each stage that is finished.
         source: The job's store, or the operator's default: the release names it, so that whoever serves the model finds
             it, and it stays where it is when the default changes.
@@ -178,26 +176,34 @@ class Releases:
     """Looks at releases, and makes ModelReleases; each call blocks its thread.
 
     Args:
-        kube: The API server.
         resources: What is there.
         stores: Where releases lie.
     """
 
     def __init__(self, kube: Kube, resources: Resources, stores: Stores) -> None:
         self._kube, self._resources, self._stores = kube, resources, stores
-        self._rows: Recent[tuple[str, str, int], Row] = Recent(10_000, _RECORD_FRESH_S)
+        self._rows: Cache[tuple[str, str, int], Row] = Cache(10_000, _RECORD_FRESH_S)
 
-    def look(self, release: ModelRelease, before: Mapping[str, Any]) -> ObservedRelease:
-        """See to it that the version is current that the spec wants, and say what is the case.
+    def reconcile(self, body: Body, before: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """The status of a ModelRelease, whose current version is by then the one that its spec wants if it can be.
 
-        Args:
-            release: The resource.
-            before: Its status as it is.
-
-        Raises:
-            InvalidInput: The spec must be changed first.
-            StoreError: The store cannot be asked.
+        Returns:
+            The status, and what could not be done, so that it is to be tried again after a wait.
         """
+        try:
+            release = parse_resource(body)
+            assert isinstance(release, ModelRelease)
+            observed = self._look(release, before)
+        except InvalidInput as error:
+            observed = ObservedRelease(stalled=(Reason.INVALID_SPEC, str(error)), seen=False)
+        except AgentArkError as error:
+            text = self._stores.told(parse_resource(body), error)
+            observed = ObservedRelease(waiting=(Reason.STORE_UNAVAILABLE, text), later=text, seen=False)
+        status = release_status(observed, before, generation=body["metadata"]["generation"], now=now())
+        return status, observed.later
+
+    def _look(self, release: ModelRelease, before: Mapping[str, Any]) -> ObservedRelease:
+        """See to it that the version is current that the spec wants, and say which is."""
         place, name, pinned = self._stores.of(release), release.metadata.name, before.get("pinnedVersion")
         what = f"{name!r} in {place.store.uri}"
         # In this order: a version is made before it becomes the current one.
@@ -206,11 +212,11 @@ class Releases:
         numbers = version_numbers(place.store, name)
         if not numbers:
             text = f"waits for a job that releases {name}; there is no version of it in {place.store.uri}"
-            return ObservedRelease(pinned=pinned, waiting=("NoVersion", text))
+            return ObservedRelease(pinned=pinned, waiting=(Reason.NO_VERSION, text))
         wanted = release.spec.current_version
         needed = {*numbers[-SHOWN:], wanted, current.version if current else None}
-        rows = {one: self._row(place, name, one) for one in numbers if one in needed}
-        digests = {one: str(rows[one]["digest"]) if one in rows else "" for one in numbers}
+        rows = {number: self._row(place, name, number) for number in numbers if number in needed}
+        digests = {number: str(rows[number]["digest"]) if number in rows else "" for number in numbers}
         choice = choose(release.spec, digests, current, pinned, what)
         later, held = "", choice.pinned
         if choice.act != "Keep":
@@ -226,7 +232,7 @@ class Releases:
             newest=max(numbers[-1], current.version if current else 0),
             pinned=held,
             chosen=current is not None and current.pinned,
-            waiting=("NotPromoted", later) if later else None,
+            waiting=(Reason.NOT_PROMOTED, later) if later else None,
             stalled=choice.stalled,
             later=later,
         )
@@ -235,10 +241,7 @@ class Releases:
         """Make the ModelRelease of what a job has released, unless one of that name is there; that one stays as it is.
 
         Args:
-            job: The job.
-            plan: Its plan.
             manifests: Key -> manifest of each stage that is finished.
-            source: Its store.
 
         Returns:
             What came of the release, in a line; empty while the job has come to none.
@@ -272,13 +275,13 @@ class Releases:
 
 def _mismatch(
     spec: ModelReleaseSpec, versions: Mapping[int, str], meant: int | None, current: Current | None, what: str
-) -> tuple[str, str] | None:
-    found = versions.get(meant or 0, "")
-    if spec.digest is None or meant is None or found == spec.digest:
+) -> tuple[AnyReason, str] | None:
+    digest = versions.get(meant or 0, "")
+    if spec.digest is None or meant is None or digest == spec.digest:
         return None
     mend = "correct spec.digest, or set spec.currentVersion to the version that has it"
-    text = f"spec.digest is {spec.digest}, but version {meant} of {what} has {found}; {mend}"
-    return "DigestMismatch", text + _stays(current)
+    text = f"spec.digest is {spec.digest}, but version {meant} of {what} has {digest}; {mend}"
+    return Reason.DIGEST_MISMATCH, text + _stays(current)
 
 
 def _stays(current: Current | None) -> str:
@@ -290,21 +293,21 @@ def _findings(observed: ObservedRelease) -> list[Finding]:
         return [Finding("Ready", False, *observed.stalled), Finding("Stalled", True, *observed.stalled)]
     if observed.waiting is not None or observed.current is None:
         absent = "none of the versions is the current one yet; the job that released them is about to say"
-        reason, message = observed.waiting or ("NoCurrentVersion", absent)
+        reason, message = observed.waiting or (Reason.NO_CURRENT_VERSION, absent)
         return [Finding("Ready", False, reason, message), Finding("Reconciling", True, reason, message)]
     number = observed.current["version"]
     if observed.pinned is not None:
-        reason, why = "Chosen", f"version {number} is the current one, as spec.currentVersion says"
+        reason, why = Reason.CHOSEN, f"version {number} is the current one, as spec.currentVersion says"
     elif observed.chosen:
         who = "`agentark promote` or by a ModelRelease of another namespace"
-        reason, why = "Promoted", f"version {number} is the current one, chosen with {who}"
+        reason, why = Reason.PROMOTED, f"version {number} is the current one, chosen with {who}"
     else:
-        reason, why = "Newest", f"version {number} is the current one, the newest that was released"
+        reason, why = Reason.NEWEST, f"version {number} is the current one, the newest that was released"
     later = f"; the newest is {observed.newest}" if observed.newest != number else ""
     return [Finding("Ready", True, reason, why + later)]
 
 
 def _release_metrics(plan: Plan, manifests: Mapping[str, StageManifest]) -> Mapping[str, Any]:
-    stage = next((one for one in plan.stages if one.kind == "release"), None)
+    stage = next((stage for stage in plan.stages if stage.kind == "release"), None)
     manifest = manifests.get(stage.key) if stage else None
     return manifest.metrics if manifest else {}

@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 import kopf
 
 from agentark.api import API_VERSION, KINDS
-from agentark_operator.apply.actor import Actor
 from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
+from agentark_operator.backends import BACKENDS
 from agentark_operator.informers.children import Children, owner_key, stage_key
 from agentark_operator.informers.resources import Body, Key, Resources
 from agentark_operator.kube import Kube, KubeError
 from agentark_operator.metrics.telemetry import Telemetry, serve
-from agentark_operator.reconciler import Outcome, Reconciler
+from agentark_operator.reconciler.context import Outcome
+from agentark_operator.reconciler.reconciler import Reconciler
 from agentark_operator.releases import released_key
 from agentark_operator.settings import Settings
-from agentark_operator.storage.stores import Stores
-from agentark_operator.teachers.servers import Teachers
 from agentark_operator.teachers.serving import TEACHER
 from agentark_operator.workqueue import WorkQueue
 
@@ -29,12 +28,12 @@ _log = logging.getLogger(__name__)
 _ASKING = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
 """Metadata whose change asks for a pass. A change of the status alone is nearly always this operator's own."""
 _GROUP, _VERSION = API_VERSION.split("/")
+_WORKERS = 8
+"""Resources worked on at once; each pass blocks a thread for its calls."""
 _KINDS_S = 5.0
 """Between two looks whether our kinds are there, in seconds."""
 _CHILDREN = {
-    "Job": ("batch", "v1", "jobs"),
-    "PyTorchJob": ("kubeflow.org", "v1", "pytorchjobs"),
-    "TrainJob": ("trainer.kubeflow.org", "v1alpha1", "trainjobs"),
+    **{backend.kind: (backend.group, backend.version, backend.plural) for backend in BACKENDS.values()},
     "Pod": ("", "v1", "pods"),
     "Deployment": ("apps", "v1", "deployments"),
 }
@@ -53,11 +52,7 @@ class _Written(NamedTuple):
 
 
 class Operator:
-    """What has been seen, and what is done about it.
-
-    Args:
-        settings: How to run.
-    """
+    """What has been seen, and what is done about it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -80,17 +75,8 @@ class Operator:
         """
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
         settings = self._settings
-        kube = Kube(connections=settings.workers)
-        reconciler = Reconciler(
-            kube,
-            settings,
-            self._resources,
-            self._children,
-            Stores(kube, settings, self._telemetry.stored),
-            Actor(kube, self._children, settings),
-            Teachers(kube, self._children, settings),
-            self._telemetry,
-        )
+        kube = Kube(connections=_WORKERS)
+        reconciler = Reconciler(kube, settings, self._resources, self._children, self._telemetry)
         watched = asyncio.Event()
         probes = await serve(
             settings.address,
@@ -98,8 +84,8 @@ class Operator:
             alive=lambda: self._telemetry.alive(len(self._queue)),
             ready=watched.is_set,
         )
-        with ThreadPoolExecutor(settings.workers, "reconcile") as threads:
-            workers = [asyncio.create_task(self._work(reconciler, threads)) for _ in range(settings.workers)]
+        with ThreadPoolExecutor(_WORKERS, "reconcile") as threads:
+            workers = [asyncio.create_task(self._work(reconciler, threads)) for _ in range(_WORKERS)]
             watching = asyncio.create_task(self._watch(kube, stop, watched))
             try:
                 await asyncio.wait([watching, *workers], return_when=asyncio.FIRST_COMPLETED)
@@ -162,7 +148,7 @@ class Operator:
                 return
             now = {"apiVersion": API_VERSION, "kind": kind, **_plain(body)}
             before = self._resources.saw(key, now)
-            if before is None or any(before["metadata"].get(one) != now["metadata"].get(one) for one in _ASKING):
+            if before is None or any(before["metadata"].get(name) != now["metadata"].get(name) for name in _ASKING):
                 self._queue.add(key)
                 self._wake(key)
             elif _told(before.get("status") or {}) != _told(now["status"]):
@@ -181,15 +167,15 @@ class Operator:
 
         async def tell(event: kopf.RawEvent, **_: Any) -> None:
             self._listed = True
-            found = plain(event["object"])
+            child = plain(event["object"])
             if event["type"] == "DELETED":
-                self._children.lost(found)
+                self._children.lost(child)
             else:
-                self._children.saw(found)
-            for owner in self._owners(found):
+                self._children.saw(child)
+            for owner in self._owners(child):
                 if self._resources.find(owner) is not None:
                     self._queue.add(owner)
-            for other in self._sharing.pop(stage_key(found), ()) if kind != "Pod" else ():
+            for other in self._sharing.pop(stage_key(child), ()) if kind != "Pod" else ():
                 self._queue.add(other)
 
         return keep, tell
@@ -197,17 +183,17 @@ class Operator:
     def _lists(self, **_: Any) -> bool:
         return not self._listed
 
-    def _owners(self, found: Body) -> set[Key]:
+    def _owners(self, child: Body) -> set[Key]:
         """The resources that an object belongs to; of a teacher's pod, those that use the teacher."""
-        metadata = found["metadata"]
+        metadata = child["metadata"]
         teacher = (metadata.get("labels") or {}).get(TEACHER)
         if not teacher:
-            return {Key(*owner_key(found))}
+            return {owner_key(child)}
         namespace = metadata["namespace"]
-        if found["kind"] == "Pod":
-            found = self._children.find("Deployment", namespace, f"teacher-{teacher}") or found
-        references = found["metadata"].get("ownerReferences") or ()
-        return {Key(one["kind"], namespace, one["name"]) for one in references}
+        if child["kind"] == "Pod":
+            child = self._children.find("Deployment", namespace, f"teacher-{teacher}") or child
+        references = child["metadata"].get("ownerReferences") or ()
+        return {Key(reference["kind"], namespace, reference["name"]) for reference in references}
 
     def _forget(self, key: Key, uid: str) -> None:
         """Let go of a resource that is gone, unless it was made anew under the name."""
@@ -241,8 +227,8 @@ class Operator:
             started = time.perf_counter()
             outcome = "Error"
             try:
-                found = await loop.run_in_executor(threads, self._pass, key, body, reconciler)
-                outcome = "Later" if found.later else "Done"
+                ended = await loop.run_in_executor(threads, self._pass, key, body, reconciler)
+                outcome = "Later" if ended.later else "Done"
             except KubeError as error:
                 _log.warning("%s %s/%s: %s; again in %.1f s", *key, error, self._queue.failed(key))
                 continue
@@ -252,24 +238,24 @@ class Operator:
                 continue
             finally:
                 self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
-            self._keep(key, body, found)
-            self._after(key, found, reconciler)
-            if found.gone:
+            self._keep(key, body, ended)
+            self._after(key, ended, reconciler)
+            if ended.gone:
                 self._forget(key, body["metadata"]["uid"])
 
-    def _after(self, key: Key, found: Outcome, reconciler: Reconciler) -> None:
-        runs = found.status.get("phase") == "Running"
+    def _after(self, key: Key, outcome: Outcome, reconciler: Reconciler) -> None:
+        runs = outcome.status.get("phase") == "Running"
         (self._running.add if runs else self._running.discard)(key)
-        reconciler.running = len(self._running)
-        for stage in found.sharing:
+        reconciler.steps.running = len(self._running)
+        for stage in outcome.sharing:
             self._sharing.setdefault(stage, set()).add(key)
-        if found.later:
+        if outcome.later:
             wait_s = self._queue.failed(key)
-            _log.warning("%s %s/%s: %s; again in %.1f s", *key, found.later, wait_s)
+            _log.warning("%s %s/%s: %s; again in %.1f s", *key, outcome.later, wait_s)
             return
         self._queue.done(key)
-        if found.due_s is not None:
-            self._queue.add_later(key, max(0.05, found.due_s))
+        if outcome.due_s is not None:
+            self._queue.add_later(key, max(0.05, outcome.due_s))
 
     def _metrics(self) -> bytes:
         return self._telemetry.render(self._resources.all(), self._children.pods(), len(self._queue))
@@ -283,14 +269,14 @@ class Operator:
             body = {**body, "metadata": metadata, "status": last.status}
         return reconciler.reconcile(key, body)
 
-    def _keep(self, key: Key, body: Body, found: Outcome) -> None:
+    def _keep(self, key: Key, body: Body, outcome: Outcome) -> None:
         """Remember what a pass wrote, for as long as the watch may show what was before."""
         seen, last = body["metadata"]["resourceVersion"], self._written.get(key)
         version, older = (last.version, last.older) if last is not None else ("", frozenset[str]())
-        if found.version:
+        if outcome.version:
             older = older | {version} if seen in older else frozenset({seen})
-            version = found.version
-        self._written[key] = _Written(body["metadata"]["uid"], found.status, version, older)
+            version = outcome.version
+        self._written[key] = _Written(body["metadata"]["uid"], outcome.status, version, older)
 
 
 class _NoEssence(kopf.DiffBaseStorage):
@@ -327,7 +313,7 @@ class _NoProgress(kopf.ProgressStorage):
 
 def _told(status: dict[str, Any]) -> tuple[Any, ...]:
     """What others that wait for a resource tell of it."""
-    ready = (one.get("reason") for one in status.get("conditions") or () if one["type"] == "Ready")
+    ready = (condition.get("reason") for condition in status.get("conditions") or () if condition["type"] == "Ready")
     return (status.get("phase"), *ready)
 
 

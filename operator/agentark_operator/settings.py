@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
-from typing import TypeVar
+from typing import Any, Literal
 
 from agentark.errors import InvalidInput
 from agentark_operator.backends import BACKENDS
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,8 @@ class Settings:
     """Of the prices."""
     budget_per_hour: Decimal | None = None
     """Most that an hour may cost; above it an alert fires."""
-    log_format: str = "plain"
+    log_format: Literal["plain", "json"] = "plain"
     """plain, or json for machines."""
-    workers: int = 8
-    """Resources worked on at once; each pass blocks a thread for its calls."""
-    resync_s: float = 300.0
-    """Longest time between two passes over a resource that has not ended, in seconds."""
     poll_s: float = 10.0
     """Time between two looks at the progress of a running stage, in seconds; longer where many run."""
     retry_s: float = 10.0
@@ -69,38 +63,20 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         InvalidInput: A value cannot be read; the text names it.
     """
 
-    def value(name: str, default: _T, read: Callable[[str], _T]) -> _T:
-        variable = f"AGENTARK_{name}"
-        text = environment.get(variable, "")
-        if not text:
-            return default
-        try:
-            return read(text)
-        except (ValueError, InvalidOperation) as error:
-            raise InvalidInput(f"{variable} is {text!r}: {error or 'cannot be read'}") from None
+    values = {}
+    for setting in fields(Settings):
+        variable = variable_of(setting.name)
+        if text := environment.get(variable, ""):
+            try:
+                values[setting.name] = _READERS[setting.type](text)
+            except (ValueError, InvalidOperation) as error:
+                raise InvalidInput(f"{variable} is {text!r}: {error or 'cannot be read'}") from None
+    return Settings(**values)
 
-    plain = Settings()
-    return Settings(
-        store=value("STORE", plain.store, str),
-        store_endpoint=value("STORE_ENDPOINT", plain.store_endpoint, str),
-        store_region=value("STORE_REGION", plain.store_region, str),
-        store_secret=value("STORE_SECRET", plain.store_secret, str),
-        namespaces=value("NAMESPACES", (), _names),
-        address=value("ADDRESS", plain.address, str),
-        worker_image=value("WORKER_IMAGE", plain.worker_image, str),
-        teacher_image=value("TEACHER_IMAGE", plain.teacher_image, str),
-        pull_policy=value("PULL_POLICY", plain.pull_policy, str),
-        pull_secrets=value("PULL_SECRETS", (), _names),
-        offline=value("OFFLINE", plain.offline, _flag),
-        backends=value("BACKENDS", plain.backends, _backends),
-        teachers=value("TEACHERS", plain.teachers, _flag),
-        prices=value("PRICES", {}, _prices),
-        currency=value("CURRENCY", plain.currency, str),
-        budget_per_hour=value("BUDGET_PER_HOUR", None, Decimal),
-        log_format=value("LOG_FORMAT", plain.log_format, _log_format),
-        poll_s=value("POLL_SECONDS", plain.poll_s, float),
-        retry_s=value("RETRY_SECONDS", plain.retry_s, float),
-    )
+
+def variable_of(setting: str) -> str:
+    """The variable that a setting is read from."""
+    return f"AGENTARK_{setting.removesuffix('_s')}{'_seconds' * setting.endswith('_s')}".upper()
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -114,10 +90,10 @@ def _flag(text: str) -> bool:
 
 
 def _backends(text: str) -> frozenset[str]:
-    found = frozenset(_names(text))
-    if found - BACKENDS.keys():
+    kinds = frozenset(_names(text))
+    if kinds - BACKENDS.keys():
         raise ValueError(f"give some of {', '.join(sorted(BACKENDS))}, divided by commas")
-    return found | {"Job"}
+    return kinds | {"Job"}
 
 
 def _log_format(text: str) -> str:
@@ -127,10 +103,23 @@ def _log_format(text: str) -> str:
 
 
 def _prices(text: str) -> dict[str, Decimal]:
-    found = {}
+    prices = {}
     for part in text.split(","):
         name, separator, price = part.strip().partition("=")
         if not separator:
             raise ValueError("write it as resource=price, divided by commas")
-        found[name] = Decimal(price)
-    return found
+        prices[name] = Decimal(price)
+    return prices
+
+
+_READERS: Mapping[Any, Callable[[str], Any]] = {
+    str: str,
+    float: float,
+    bool: _flag,
+    tuple[str, ...]: _names,
+    frozenset[str]: _backends,
+    Mapping[str, Decimal]: _prices,
+    Decimal | None: Decimal,
+    Literal["plain", "json"]: _log_format,
+}
+"""Type of a setting -> how it is read from text."""

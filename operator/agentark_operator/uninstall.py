@@ -13,15 +13,11 @@ from typing import Any
 from agentark.errors import AgentArkError
 from agentark.terminal import printable
 from agentark_operator.attempts.workload import MANAGED_BY, MANAGER
+from agentark_operator.backends import BACKENDS
 from agentark_operator.kube import Gone, Kube, KubeError, Unknown
 from agentark_operator.settings import Settings, read_settings
 
-_KINDS = {
-    "Job": "batch/v1",
-    "PyTorchJob": "kubeflow.org/v1",
-    "TrainJob": "trainer.kubeflow.org/v1alpha1",
-    "Deployment": "apps/v1",
-}
+_KINDS = {backend.kind: backend.api_version for backend in BACKENDS.values()} | {"Deployment": "apps/v1"}
 """Of what the operator makes; all else is owned by these."""
 _OURS = f"{MANAGED_BY}={MANAGER}"
 
@@ -34,9 +30,6 @@ def end_operator(kube: Kube, name: str, namespace: str, *, within_s: float, paus
     """Delete the operator's Deployment and wait until its pods are gone; False if it was not there.
 
     Args:
-        kube: The API server.
-        name: Of the Deployment.
-        namespace: In which it is.
         within_s: Longest wait, in seconds.
         pause_s: Between two looks, in seconds.
 
@@ -44,11 +37,11 @@ def end_operator(kube: Kube, name: str, namespace: str, *, within_s: float, paus
         StillThere: Its pods are not gone in time.
         KubeError: The server does not do it.
     """
-    found = kube.read("apps/v1", "Deployment", name, namespace)
-    if found is None:
+    deployment = kube.read("apps/v1", "Deployment", name, namespace)
+    if deployment is None:
         return False
     # It stays until what it owns is gone: no new attempt can begin after that.
-    whole = {"apiVersion": "apps/v1", "kind": "Deployment", **found}
+    whole = {"apiVersion": "apps/v1", "kind": "Deployment", **deployment}
     kube.delete(whole, propagation="Foreground")
     deadline = time.monotonic() + within_s
     while kube.read("apps/v1", "Deployment", name, namespace) is not None:
@@ -65,7 +58,6 @@ def end_runs(kube: Kube, settings: Settings, tell: Callable[[str], None]) -> Non
     """Delete what the operator has made to run, pods with it.
 
     Args:
-        kube: The API server.
         settings: The operator's: namespaces and kinds that it looks after.
         tell: Hears of each object.
 
@@ -75,9 +67,9 @@ def end_runs(kube: Kube, settings: Settings, tell: Callable[[str], None]) -> Non
     kinds = [*sorted(settings.backends), *(["Deployment"] if settings.teachers else [])]
     for kind in kinds:
         for namespace in settings.namespaces or ("",):
-            for one in _listed(kube, kind, namespace):
-                kube.delete(one)
-                tell(f"ended {kind} {one['metadata']['namespace']}/{one['metadata']['name']}")
+            for child in _listed(kube, kind, namespace):
+                kube.delete(child)
+                tell(f"ended {kind} {child['metadata']['namespace']}/{child['metadata']['name']}")
 
 
 def _listed(kube: Kube, kind: str, namespace: str) -> list[Mapping[str, Any]]:
@@ -96,11 +88,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--deployment", required=True, metavar="NAME", help="of the operator")
     parser.add_argument("--namespace", required=True, help="in which it is")
     parser.add_argument("--wait-seconds", type=float, default=120.0, help="for its pods to go; 120 by default")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         kube = Kube(connections=1)
-        there = end_operator(kube, given.deployment, given.namespace, within_s=given.wait_seconds)
-        ended = f"{'ended' if there else 'not there:'} operator {given.namespace}/{given.deployment}"
+        there = end_operator(kube, options.deployment, options.namespace, within_s=options.wait_seconds)
+        ended = f"{'ended' if there else 'not there:'} operator {options.namespace}/{options.deployment}"
         print(printable(ended), flush=True)
         end_runs(kube, read_settings(), lambda text: print(printable(text), flush=True))
     except (AgentArkError, KubeError) as error:

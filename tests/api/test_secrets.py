@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from agentark_operator.informers.manifests import parsed
+from agentark_operator.informers.resources import parse_resource
 from pydantic import BaseModel
 
 from agentark.api import KINDS, DistillJob, SecretKey, check_manifest
@@ -131,7 +131,7 @@ def test_resources_of_one_file_share_a_laptops_environment(tmp_path: Path) -> No
 
 def test_the_operator_refuses_them_as_well() -> None:
     with pytest.raises(InvalidInput, match=r"protocol\.team\[1\].*AGENTARK_SECRET_OPENAI_JUDGE_KEY"):
-        parsed(resource("DebateRun", debate(ONE, ONE, OTHER)))
+        parse_resource(resource("DebateRun", debate(ONE, ONE, OTHER)))
 
 
 def test_so_does_the_plan_of_a_resource_that_names_others() -> None:

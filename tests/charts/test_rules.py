@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from agentark_operator.status.events import _COMES_BY_ITSELF as COMES_BY_ITSELF
+from agentark_operator.reasons import COMES_BY_ITSELF
 
 from tests.charts.catalogue import Catalogue, grouped, selectors
 from tests.charts.charting import CHARTS, ROOT

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from agentark_operator.backends import BACKENDS
 
 from tests.charts.charting import Helm
 
@@ -18,7 +19,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"watchNamespaces": "team-a"}, ("'/watchNamespaces'", "got string, want array")),
     ({"watchNamespaces": ["a", "a"]}, ("'/watchNamespaces'", "items at 0 and 1 are equal")),
     ({"watchNamespaces": ["Team"]}, ("'/watchNamespaces/0'", "'Team'", "[a-z0-9]")),
-    ({"backends": ["MPIJob"]}, ("'/backends/0'", "'Job', 'PyTorchJob', 'TrainJob'")),
+    ({"backends": ["MPIJob"]}, ("'/backends/0'", ", ".join(f"'{name}'" for name in BACKENDS))),
     ({"logFormat": "xml"}, ("'/logFormat'", "'json', 'plain'")),
     (
         {"image": {"pullPolicy": "always"}},

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from agentark_operator.status.conditions import health
 
 from tests.docs.commands import DOCS
+from tests.operator.kstatus import health
 from tests.servers.programs import gitops
 
 EXAMPLES = DOCS.parent / "examples" / "gitops"

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentark_operator.decide.decision import Attempt, Decision, Facts, Run, decide
+from agentark_operator.attempts.facts import Attempt, Facts, Run
+from agentark_operator.decide.decision import Decision, decide
 from agentark_operator.diagnosis.failures import Failure, FailureKind
-from agentark_operator.timestamps import written
+from agentark_operator.timestamps import format_time
 
 from agentark.api import RunPolicy
 from agentark.planning import Stage
@@ -25,7 +26,7 @@ FAILURES: Mapping[FailureKind, Failure] = {
 
 def at(seconds: float) -> str:
     """So many seconds from now."""
-    return written(NOW + seconds)
+    return format_time(NOW + seconds)
 
 
 def run(*, suspended: bool = False, started_s: float = -60, **policy: Any) -> Run:

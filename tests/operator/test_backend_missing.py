@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from agentark_operator.status.conditions import health
 
 from agentark.api import KINDS
 from agentark.planning import pin_addresses
 from agentark.planning import plan as lay_out
 from agentark.store import open_store
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Operators, condition
 from tests.servers.kubernetes import ApiServer, define
 from tests.servers.s3 import S3Server

@@ -2,21 +2,35 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, get_args
 
 import pytest
+from agentark_operator import backends
+from agentark_operator.attempts.facts import Attempt
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name, labels
-from agentark_operator.backends import BACKENDS, Observation
+from agentark_operator.backends import BACKENDS
+from agentark_operator.informers.children import alive
+from agentark_operator.kube import path_of
 
 from agentark.api import Elastic, Gang, RuntimeRef, StoreSource
+from agentark.api.training import BackendName
 from agentark.errors import InvalidInput
 from agentark.planning import Stage
 
 KEY = "0123456789abcdef"
 OWNER = Owner("DistillJob", "student", "team", "uid-1", {QUEUE: "gpus"}, {})
 STAGE = Stage(kind="distill", name="distill/RSFT", key=KEY, params={})
-CONTAINERS = {"Job": "stage", "PyTorchJob": "pytorch", "TrainJob": "node"}
+INDEX, ROLE = ("batch.kubernetes.io/job-completion-index", "0"), ("training.kubeflow.org/job-role", "master")
+EXPECTED = {
+    "Job": ("batch/v1", "jobs", "stage", INDEX, {"suspend": True}),
+    "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs", "pytorch", ROLE, {"runPolicy": {"suspend": True}}),
+    "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs", "node", INDEX, {"suspend": True}),
+}
+"""Kind -> API version, plural, container, label of the main pod, change that suspends it, as their own APIs say."""
+CONTAINERS = {name: container for name, (_, _, container, *_) in EXPECTED.items()}
 
 
 def workload(overlay: dict[str, Any] | None = None, **changes: Any) -> Workload:
@@ -61,7 +75,7 @@ def test_suspending_is_a_merge_patch_of_what_was_rendered(backend: str) -> None:
         child = render(backend, suspend=created)
         observed = BACKENDS[backend].observe(child, [])
         assert (observed.state == "Queued") == created
-        patch = BACKENDS[backend].suspend(child, not created)
+        patch = BACKENDS[backend].suspend(not created)
         changed = {**child, "spec": _merged(child["spec"], patch["spec"])}
         assert (BACKENDS[backend].observe(changed, []).state == "Queued") != created
 
@@ -73,17 +87,34 @@ def _merged(before: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def test_every_module_of_a_backend_has_its_name_in_the_manifest_and_the_other_way_round() -> None:
+    modules = (import_module(f"{backends.__name__}.{one.name}") for one in iter_modules(backends.__path__))
+    kinds = [module.BACKEND.kind for module in modules if hasattr(module, "BACKEND")]
+    assert sorted(kinds) == sorted(BACKENDS) == sorted(get_args(BackendName))
+    assert all(backend.kind == name for name, backend in BACKENDS.items())
+
+
 @pytest.mark.parametrize("backend", list(BACKENDS))
 def test_a_backend_says_what_it_needs_and_how_to_get_it(backend: str) -> None:
-    assert BACKENDS[backend].INSTALL
-    assert bool(BACKENDS[backend].required_crds()) == (backend != "Job")
+    one = BACKENDS[backend]
+    assert bool(one.install) == bool(one.software) == bool(one.crd) == (backend != "Job")
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_kinds_are_what_their_apis_say(backend: str) -> None:
+    one, (version, plural, container, label, suspended) = BACKENDS[backend], EXPECTED[backend]
+    assert (one.api_version, one.plural, one.container, one.main_label) == (version, plural, container, label)
+    assert one.suspend(True) == {"spec": suspended}
+    assert (one.group, one.version) == tuple(version.split("/"))
+    assert render(backend)["apiVersion"] == version
+    assert path_of(render(backend)).startswith(f"/apis/{version}/namespaces/team/{plural}/student-distill-")
 
 
 def test_a_job_runs_each_pod_once_and_tells_how_it_failed() -> None:
-    child = render("Job", pods=3, distributed=False, deadline_s=600)
+    child = render("Job", pods=3, distributed=False)
     spec = child["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
-    assert (spec["backoffLimit"], spec["podReplacementPolicy"], spec["activeDeadlineSeconds"]) == (0, "Failed", 600)
+    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (0, "Failed")
     assert {rule["action"] for rule in spec["podFailurePolicy"]["rules"]} == {"FailJob"}
     assert "subdomain" not in spec["template"]["spec"]
     assert not any(name.startswith("PET_") for name in environment(spec["template"]["spec"]["containers"][0]))
@@ -112,7 +143,7 @@ def test_processes_of_one_pod_meet_in_it() -> None:
 
 
 def test_a_pytorchjob_has_a_master_and_workers() -> None:
-    spec = render("PyTorchJob", pods=4, processes=8, deadline_s=60, suspend=True)["spec"]
+    spec = render("PyTorchJob", pods=4, processes=8, suspend=True)["spec"]
     replicas = spec["pytorchReplicaSpecs"]
     assert {name: (one["replicas"], one["restartPolicy"]) for name, one in replicas.items()} == {
         "Master": (1, "Never"),
@@ -121,7 +152,7 @@ def test_a_pytorchjob_has_a_master_and_workers() -> None:
     for one in replicas.values():
         assert [container["name"] for container in one["template"]["spec"]["containers"]] == ["pytorch"]
     assert spec["nprocPerNode"] == "8"
-    assert spec["runPolicy"] == {"cleanPodPolicy": "Running", "suspend": True, "activeDeadlineSeconds": 60}
+    assert spec["runPolicy"] == {"cleanPodPolicy": "Running", "suspend": True}
     assert list(render("PyTorchJob", pods=1)["spec"]["pytorchReplicaSpecs"]) == ["Master"]
 
 
@@ -174,27 +205,26 @@ V2_1 = schema(
 
 
 def test_a_trainjob_takes_the_shape_that_the_cluster_knows() -> None:
-    (child,) = BACKENDS["TrainJob"].render(workload(deadline_s=60), V2_0)
+    (child,) = BACKENDS["TrainJob"].render(workload(), V2_0)
     (override,) = child["spec"]["podSpecOverrides"]
     assert override["targetJobs"] == [{"name": "node"}]
     assert override.keys() == {"targetJobs", "volumes", "containers"}
     assert override["containers"][0].keys() == {"name", "volumeMounts"}, "variables of this one stand in trainer"
     assert child["spec"]["labels"] == labels(workload())
-    assert "activeDeadlineSeconds" not in child["spec"], "it has no such field"
 
     (child,) = BACKENDS["TrainJob"].render(workload(), V2_1)
     (override,) = child["spec"]["podTemplateOverrides"]
     assert override["metadata"]["labels"] == labels(workload())
     assert override["spec"].keys() == {"volumes", "containers", "imagePullSecrets"}
 
-    (child,) = BACKENDS["TrainJob"].render(workload(deadline_s=60), None)
+    (child,) = BACKENDS["TrainJob"].render(workload(), None)
     (patch,) = child["spec"]["runtimePatches"]
     (job,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pods = job["template"]["spec"]["template"]
     assert pods["metadata"]["labels"] == labels(workload())
     assert pods["spec"]["securityContext"]["runAsNonRoot"] is True
     assert pods["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
-    assert "labels" not in child["spec"] and child["spec"]["activeDeadlineSeconds"] == 60
+    assert "labels" not in child["spec"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +268,7 @@ WAITING: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("reason", "message", "told"), WAITING)
 def test_what_can_be_mended_is_waited_for(backend: str, reason: str, message: str, told: str) -> None:
     found = BACKENDS[backend].observe(render(backend), [waits(backend, reason, message)])
-    assert (found.state, found.pods_alive) == ("Pending", 1)
+    assert found.state == "Pending"
     assert found.reason == ("Starting" if reason == "ContainerCreating" else reason)
     assert told in found.message
 
@@ -248,10 +278,10 @@ def test_a_training_runs_when_all_of_its_pods_do(backend: str) -> None:
     child = render(backend, pods=2)
     running, waiting = pod(backend, "Running"), pod(backend, name="p-1", conditions=[UNSCHEDULABLE])
     found = BACKENDS[backend].observe(child, [running, waiting])
-    assert (found.state, found.reason, found.pods_alive) == ("Pending", "Unschedulable", 2)
+    assert (found.state, found.reason) == ("Pending", "Unschedulable")
     assert "Insufficient GPUs" in found.message
     assert BACKENDS[backend].observe(child, [running, pod(backend, "Running")]).state == "Running"
-    assert BACKENDS[backend].observe(child, [running, pod(backend, "Failed")]).pods_alive == 1
+    assert alive([running, waiting]) == 2 and alive([running, pod(backend, "Failed")]) == 1
 
 
 def test_workers_begin_before_all_are_there() -> None:
@@ -296,17 +326,18 @@ def ended(backend: str, type: str, **condition: Any) -> dict[str, Any]:
 def test_the_end_is_seen_with_its_times(backend: str, type: str) -> None:
     done = pod(backend, "Succeeded", startTime="2026-01-01T00:00:00Z")
     found = BACKENDS[backend].observe(ended(backend, type), [done])
-    assert found == Observation(
+    assert found == Attempt(
+        1,
+        found.body,
         "Succeeded",
         "Succeeded",
         "",
         started_at="2026-01-01T00:00:00Z",
         ended_at="2026-01-01T01:00:00Z",
-        pods_alive=0,
     )
 
 
-@pytest.mark.parametrize("backend", list(BACKENDS))
+@pytest.mark.parametrize("backend", ["Job", "PyTorchJob", "TrainJob"])
 def test_a_failure_has_its_class(backend: str) -> None:
     child = ended(backend, "Failed", reason="X", message="it failed")
     state = {"terminated": {"exitCode": 2, "message": "no column 'question'", "finishedAt": "2026-01-01T00:59:00Z"}}
@@ -377,4 +408,4 @@ def test_suspended_without_a_queue_is_suspended() -> None:
     child = render("Job", suspend=True)
     child["metadata"]["labels"].pop(QUEUE)
     found = BACKENDS["Job"].observe(child, [pod(phase="Running")])
-    assert (found.state, found.pods_alive) == ("Suspended", 1)
+    assert found.state == "Suspended"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import urllib3
 import yaml
-from agentark_operator.status.conditions import health
 
 from tests.operator.asking import until
+from tests.operator.kstatus import health
 from tests.servers.kubernetes import ApiServer
 from tests.servers.process import free_ports
 from tests.servers.s3 import S3Server, client

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from agentark_operator.informers.children import REPLACES, STORE, Children
+from agentark_operator.attempts.workload import REPLACES, STORE
+from agentark_operator.informers.children import Children
 
 KEY, HERE, THERE = "0123456789abcdef", "s3://here", "s3://there"
 

@@ -4,12 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agentark_operator.decide.decision import Facts, Track, View
+from agentark_operator.attempts.facts import Facts, Track, View
+from agentark_operator.attempts.workload import Owner
 from agentark_operator.diagnosis.failures import FailureKind
-from agentark_operator.observation import facts_of
+from agentark_operator.informers.resources import Key
+from agentark_operator.reasons import Reason
+from agentark_operator.reconciler.context import RunContext
+from agentark_operator.reconciler.observation import facts_of
 from agentark_operator.storage.stores import Place
 
-from agentark.api import StoreSource
+from agentark.api import API_VERSION, DebateRun, StoreSource
 from agentark.planning import Plan
 from agentark.store import open_store, stage_path
 from tests.operator.deciding import (
@@ -38,7 +42,7 @@ from tests.operator.deciding import (
         (one(done=True), ("Cached", ""), 0),
         (one(attempt("Running"), done=True), ("Done", ""), 0),
         (one(done=True, track=Track(attempt=2, counted=2)), ("Done", ""), 0),
-        (one(done=True, made=True), ("Done", ""), 0),
+        (one(done=True, by_embedded=True), ("Done", ""), 0),
         (one(attempt("Pending", reason="Unschedulable")), ("Running", "Unschedulable"), 0),
         (one(attempt("Pending")), ("Running", "Starting"), 0),
         (one(attempt("Pending", reason="NoPods", message="none yet")), ("Running", "Starting"), 0),
@@ -161,9 +165,15 @@ def test_torn_progress_of_a_stage_holds_up_no_other(tmp_path: Path) -> None:
     store.write(path, b"{")
     store.write(stage_path(AFTER.kind, NEXT, "progress.json"), heartbeat(-5).model_dump_json().encode())
     plan = Plan(kind="DebateRun", name="a", namespace="a", run_id="a", manifest={}, pins={}, stages=(STAGE, AFTER))
-    running = {key: View("Running", "StageRunning", "") for key in (KEY, NEXT)}
+    running = {key: View("Running", Reason.STAGE_RUNNING, "") for key in (KEY, NEXT)}
     place = Place(store, StoreSource(), open_store)
-    torn, whole = facts_of(plan, place, done=(), children=(), tracks={}, delegated=running)
+    spec = {"dataset": {"uri": "s3://b/q"}, "teacher": {"endpoint": {"baseUrl": "http://x", "model": "m"}}}
+    resource = DebateRun.model_validate(
+        {"apiVersion": API_VERSION, "kind": "DebateRun", "metadata": {"name": "a", "namespace": "a"}, "spec": spec}
+    )
+    owner = Owner("DebateRun", "a", "a", "uid", {}, {})
+    context = RunContext(Key("DebateRun", "a", "a"), {}, resource, owner, place, {}, {}, (), plan, delegated=running)
+    torn, whole = facts_of(context, lambda namespace, uid: ())
     assert (torn.progress, torn.progress_unreadable) == (None, True)
     assert (whole.progress, whole.progress_unreadable) == (heartbeat(-5), False)
 

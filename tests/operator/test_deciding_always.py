@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from agentark_operator.decide.decision import Attempt, Decision, Facts, Run, Track, View, decide
+from agentark_operator.attempts.facts import Attempt, Facts, Run, Track, View
+from agentark_operator.decide.decision import Decision, decide
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

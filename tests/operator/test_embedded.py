@@ -1,11 +1,10 @@
 """What a job embeds or shares with others: on real controllers with simulated pods."""
 
-from agentark_operator.status.conditions import health
-
 from agentark.planning import read_plan
 from agentark.planning.references import embedded_name
 from agentark.store import ProgressWriter, open_store
 from tests.operator.asking import OVER, QUEUE, admit, alive, change, hold, only, queued, settled, sound, succeed, until
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Operators, condition, phase, states
 from tests.servers.player import Player
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from agentark_operator.status.conditions import health
 
 from tests.operator.asking import (
     GOOD,
@@ -23,6 +22,7 @@ from tests.operator.asking import (
     succeed,
     until,
 )
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Body, Operators, condition, phase
 from tests.servers.kwok import MISSING_IMAGE
 from tests.servers.player import Play, Player

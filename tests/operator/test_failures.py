@@ -40,7 +40,7 @@ def disrupted(reason: str) -> list[dict[str, str]]:
 
 
 def of(*pods: dict[str, Any], ended: Ended = FAILED, **options: Any) -> Failure:
-    return classify(pods, ended, container="stage", **options)
+    return classify(pods, ended, container="stage", **{"main_label": (INDEX, "0"), **options})
 
 
 OWN_LIMITS = {
@@ -174,7 +174,8 @@ def test_masters_are_main() -> None:
     master, worker = pod("m", 3), pod("w", 4, at="2026-01-01T00:01:00Z")
     master["metadata"]["labels"] = {ROLE: "master"}
     worker["metadata"]["labels"] = {"training.kubeflow.org/replica-type": "worker"}
-    assert of(worker, master).exit_code == 3
+    assert of(worker, master, main_label=(ROLE, "master")).exit_code == 3
+    assert of(worker, master, main_label=("other", "master")).exit_code == 4, "else the first that ended"
 
 
 def test_pods_that_went_well_say_nothing() -> None:

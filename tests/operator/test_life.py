@@ -2,8 +2,7 @@
 
 import json
 
-from agentark_operator.status.conditions import health
-
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Operators, condition, phase, states
 from tests.servers.player import Play, Player
 

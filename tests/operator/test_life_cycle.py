@@ -1,7 +1,6 @@
 """Suspended, changed, asked for again, too late, tidied up, deleted: on real controllers with simulated pods."""
 
 import pytest
-from agentark_operator.status.conditions import health
 
 from tests.operator.asking import (
     OVER,
@@ -20,6 +19,7 @@ from tests.operator.asking import (
     succeed,
     until,
 )
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Operators, condition, phase, states
 from tests.servers.kwok import MISSING_IMAGE
 from tests.servers.player import Player

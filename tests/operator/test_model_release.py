@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import urllib3
 from agentark_operator.releases import SOURCE_RUN
-from agentark_operator.status.conditions import health
 
 from agentark.api import DistillJob, StoreSource
 from agentark.execution.stages.release import decision_line, lineage_of
@@ -28,6 +27,7 @@ from agentark.release import (
 from agentark.store import Store, open_store
 from agentark.store.outputs import put_folder
 from agentark.store.stages import now
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Operators, condition, phase
 from tests.servers.kubernetes import ApiServer
 from tests.servers.s3 import S3Server

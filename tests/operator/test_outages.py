@@ -17,8 +17,8 @@ from agentark_operator.attempts.budgets import counted
 from agentark_operator.attempts.facts import Attempt, Facts, Run, Track
 from agentark_operator.diagnosis.failures import Failure
 from agentark_operator.status.summary import Observed, summarize
-from agentark_operator.storage.breaker import ASKING_S, DOWN_S, Outages
-from agentark_operator.timestamps import parsed
+from agentark_operator.storage.breaker import ASKING_S, DOWN_S, CircuitBreaker
+from agentark_operator.timestamps import parse_time
 
 from agentark.api import RunPolicy
 from agentark.errors import StoreUnavailable
@@ -296,20 +296,20 @@ def _everything(bench: Bench) -> Iterator[tuple[str, str]]:
 
 def test_of_a_server_that_is_down_one_pass_asks_and_the_others_are_told() -> None:
     now = 0.0
-    outages = Outages(clock=lambda: now)
-    outages.check("a")
-    outages.saw("a", "a cannot be reached")
-    outages.check("b")
+    breaker = CircuitBreaker(clock=lambda: now)
+    breaker.check("a")
+    breaker.trip("a", "a cannot be reached")
+    breaker.check("b")
     for moment, may in ((1.0, False), (DOWN_S + 1, True), (DOWN_S + 2, False), (DOWN_S + ASKING_S + 2, True)):
         now = moment
         if may:
-            outages.check("a")
+            breaker.check("a")
         else:
             with pytest.raises(StoreUnavailable, match="a cannot be reached"):
-                outages.check("a")
-    outages.answered("a")
-    outages.check("a")
-    outages.check("a")
+                breaker.check("a")
+    breaker.reset("a")
+    breaker.check("a")
+    breaker.check("a")
 
 
 def test_a_service_is_waited_for_longer_than_a_node() -> None:
@@ -320,7 +320,7 @@ def test_a_service_is_waited_for_longer_than_a_node() -> None:
         attempt = Attempt(1, {"kind": "Job"}, "Failed", failure=Failure("Interruption", reason, "so it was"))
         track = counted(Facts(stage, attempts=[attempt], track=Track(interruptions=interruptions)), run).track
         assert (track.interruptions, track.failures) == (interruptions + 1, 0)
-        return parsed(track.next_attempt_at) - run.now_s
+        return parse_time(track.next_attempt_at) - run.now_s
 
     assert wait_s("Evicted", 0) <= 1.0 and 4.0 <= wait_s("ServiceUnavailable", 0) <= 10.0
     assert 299.0 <= wait_s("ServiceUnavailable", 12) <= 600.0

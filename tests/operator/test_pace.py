@@ -2,9 +2,8 @@
 
 import time
 
-from agentark_operator.status.conditions import health
-
 from tests.operator.asking import GOOD, OVER, in_turn, settled, sound, stage, until
+from tests.operator.kstatus import health
 from tests.operator.running import Bench, Operators, condition, phase
 from tests.servers.player import Play, Player
 from tests.servers.playground import Playground

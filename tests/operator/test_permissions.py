@@ -19,7 +19,7 @@ def granted(found: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
 
 
 def test_each_backend_brings_its_kind_and_no_other() -> None:
-    kinds = {"PyTorchJob": "pytorchjobs", "TrainJob": "trainjobs", "Job": "jobs"}
+    kinds = {name: backend.plural for name, backend in BACKENDS.items()}
     for backend in BACKENDS:
         found = {resource for _, resource, _ in granted(rules([backend], teachers=False, namespaced=True))}
         assert found & set(kinds.values()) == {"jobs", kinds[backend]}, "all other stages are Jobs"

@@ -15,7 +15,6 @@ from agentark_operator.releases import (
     released_key,
     version_row,
 )
-from agentark_operator.status.conditions import health
 
 from agentark.api import DistillJob, StoreSource
 from agentark.api.base import Reference
@@ -26,6 +25,7 @@ from agentark.planning import plan as lay_out
 from agentark.release import Current, Lineage, ReleasedModel, ReleasedScore, ReleasedVersion
 from agentark.store import StageManifest, open_store
 from tests.api.manifests import manifest
+from tests.operator.kstatus import health
 
 NOW, LATER = "2026-11-24T12:00:00Z", "2026-11-24T13:00:00Z"
 DIGESTS = {number: f"sha256:{number:064x}" for number in (1, 2, 3)}

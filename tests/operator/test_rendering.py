@@ -6,11 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from agentark_operator.attempts import facts
 from agentark_operator.attempts.pods import Image, pod_template, vllm_template
 from agentark_operator.attempts.workload import Owner, Workload, child_name, stamped_template
-from agentark_operator.backends import BACKENDS, Observation
+from agentark_operator.backends import BACKENDS
+from agentark_operator.diagnosis.pending import Waiting
+from agentark_operator.informers.children import alive
 from agentark_operator.permissions import manifests
-from agentark_operator.teachers.serving import Pending, serving_state, teacher_name, teacher_objects
+from agentark_operator.reasons import Reason
+from agentark_operator.teachers.serving import serving_state, teacher_name, teacher_objects
 
 from agentark.api import Elastic, Gang, Serving, StoreSource
 from agentark.api.base import Reference
@@ -24,9 +28,7 @@ SETTINGS = {"models": [{"endpoint": {"baseUrl": "http://x", "model": "m", "apiKe
 STAGE = Stage(kind="distill", name="distill/RSFT", key=KEY, params={}, settings=SETTINGS)
 STORE = StoreSource(uri="s3://bucket", endpoint="http://minio:9000", credentials_secret_ref=Reference(name="store"))
 FOLDERS = {
-    "Job": "/apis/batch/v1/namespaces/{}/jobs",
-    "PyTorchJob": "/apis/kubeflow.org/v1/namespaces/{}/pytorchjobs",
-    "TrainJob": "/apis/trainer.kubeflow.org/v1alpha1/namespaces/{}/trainjobs",
+    **{one.kind: f"/apis/{one.api_version}/namespaces/{{}}/{one.plural}" for one in BACKENDS.values()},
     "Service": "/api/v1/namespaces/{}/services",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Pod": "/api/v1/namespaces/{}/pods",
@@ -80,7 +82,7 @@ def apply(server: ApiServer, made: dict[str, Any], *, dry_run: bool = False) -> 
 
 SHAPES: list[dict[str, Any]] = [
     {},
-    {"pods": 3, "processes": 2, "deadline_s": 600},
+    {"pods": 3, "processes": 2},
     {"suspend": True, "pods": 2},
     {"distributed": False, "pods": 4},
 ]
@@ -92,7 +94,7 @@ CASES = [(backend, shape) for backend in BACKENDS for shape in SHAPES] + [("PyTo
 def test_the_api_server_takes_what_is_rendered(
     server: ApiServer, owner: Owner, backend: str, shape: dict[str, Any]
 ) -> None:
-    (crd, *_) = [*BACKENDS[backend].required_crds(), ""]
+    crd = BACKENDS[backend].crd
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd}"
     versions = server.request("GET", path).body["spec"]["versions"] if crd else [{"schema": {}}]
     schema = versions[0]["schema"].get("openAPIV3Schema")
@@ -100,7 +102,7 @@ def test_the_api_server_takes_what_is_rendered(
         apply(server, one, dry_run=True)
 
 
-@pytest.mark.parametrize("container", ["stage", "pytorch", "node"])
+@pytest.mark.parametrize("container", [one.container for one in BACKENDS.values()])
 def test_pods_keep_to_the_restricted_standard(server: ApiServer, owner: Owner, container: str) -> None:
     template = stamped_template(workload(owner), container)
     metadata = template["metadata"] | {"name": f"as-{container}", "namespace": owner.namespace}
@@ -157,10 +159,10 @@ def test_a_teacher_over_quota_says_so(server: ApiServer, owner: Owner) -> None:
     path = FOLDERS["Deployment"].format(owner.namespace) + "/teacher-x"
 
     def told(one: dict[str, Any]) -> bool:
-        return serving_state(one, []) != Pending("NoPods", "teacher teacher-x has no pods yet")
+        return serving_state(one, []) != Waiting(Reason.NO_PODS, "teacher teacher-x has no pods yet")
 
     found = serving_state(server.awaited(path, told), [])
-    assert isinstance(found, Pending)
+    assert found is not None
     assert found.reason == "QuotaExceeded" and "exceeded quota: nothing" in found.message
 
 
@@ -176,9 +178,12 @@ def quota(server: ApiServer, namespace: str) -> None:
 class Attempt:
     """A child on the cluster."""
 
-    def __init__(self, server: ApiServer, owner: Owner, backend: str, **shape: Any) -> None:
+    def __init__(self, server: ApiServer, owner: Owner, backend: str, *, deadline_s: int = 0, **shape: Any) -> None:
         self._server, self._owner, self._backend = server, owner, backend
         self.child, *others = BACKENDS[backend].render(workload(owner, **shape))
+        if deadline_s:  # such as a platform's admission policy sets
+            spec = self.child["spec"]
+            spec.get("runPolicy", spec)["activeDeadlineSeconds"] = deadline_s
         for one in (self.child, *others):
             apply(server, one)
 
@@ -188,13 +193,13 @@ class Attempt:
         found: list[dict[str, Any]] = self._server.request("GET", path).body["items"]
         return found
 
-    def observe(self) -> Observation:
+    def observe(self) -> facts.Attempt:
         folder = FOLDERS[self._backend].format(self._owner.namespace)
         child = self._server.request("GET", f"{folder}/{self.child['metadata']['name']}").body
         events = self._server.request("GET", f"/api/v1/namespaces/{self._owner.namespace}/events").body["items"]
         return BACKENDS[self._backend].observe(child, self.pods(), events)
 
-    def awaited(self, right: Callable[[Observation], bool]) -> Observation:
+    def awaited(self, right: Callable[[facts.Attempt], bool]) -> facts.Attempt:
         deadline = time.monotonic() + 30
         while not right(found := self.observe()):
             assert time.monotonic() < deadline, found
@@ -240,7 +245,7 @@ def test_how_a_pod_ends_is_how_the_attempt_fails(
 @pytest.mark.parametrize("backend", RUNNING)
 def test_a_training_on_several_pods_ends_well(server: ApiServer, owner: Owner, backend: str) -> None:
     attempt = Attempt(server, owner, backend, pods=3)
-    attempt.awaited(lambda one: one.state == "Running" and one.pods_alive == 3)
+    attempt.awaited(lambda one: one.state == "Running" and alive(attempt.pods()) == 3)
     attempt.tell("", **{EXIT: "0"})
     found = attempt.awaited(lambda one: one.state != "Running")
     assert found.state == "Succeeded" and found.ended_at
@@ -316,13 +321,13 @@ def test_suspended_attempts_have_no_pods_and_go_on(server: ApiServer, owner: Own
     path = f"{FOLDERS[backend].format(owner.namespace)}/{attempt.child['metadata']['name']}"
 
     def suspend(on: bool) -> None:
-        patch = BACKENDS[backend].suspend(attempt.child, on)
+        patch = BACKENDS[backend].suspend(on)
         assert server.request("PATCH", path, patch, form="application/merge-patch+json").status == 200
 
     suspend(False)
     attempt.awaited(lambda one: one.state == "Running")
     suspend(True)
-    found = attempt.awaited(lambda one: one.state != "Running" and not one.pods_alive)
+    found = attempt.awaited(lambda one: one.state != "Running" and not alive(attempt.pods()))
     assert found.state == "Suspended"
 
 

@@ -3,16 +3,17 @@
 from typing import Any
 
 import pytest
-from agentark_operator.decide.decision import View
-from agentark_operator.status.conditions import Finding, health, merged
-from agentark_operator.status.summary import Observed, ObservedStage, StageState, summarize
+from agentark_operator.attempts.facts import State, View
+from agentark_operator.status.conditions import Finding, merged
+from agentark_operator.status.summary import Observed, ObservedStage, summarize
 
 from agentark.api.status import RunStatus
+from tests.operator.kstatus import health
 
 NOW, LATER = "2026-11-24T12:00:00Z", "2026-11-24T13:00:00Z"
 
 
-def stages(*states: StageState, reason: str = "", message: str = "") -> list[ObservedStage]:
+def stages(*states: State, reason: str = "", message: str = "") -> list[ObservedStage]:
     last = len(states) - 1
     return [
         ObservedStage(f"s{number}", "debate", f"{number:016x}", View(state))

@@ -1,44 +1,37 @@
 """Carry out what was decided: make, suspend and remove objects. Decides nothing but what only the cluster can tell."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentark.api import DebateRun, DistillJob, PRMTraining, Training
+from agentark.api import DistillJob, PRMTraining, Training
 from agentark.planning import Plan, Stage, keep_plan
-from agentark_operator.attempts.facts import Facts
+from agentark_operator.attempts.facts import Facts, Runs, View
 from agentark_operator.attempts.pods import Image, pod_template
-from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name
+from agentark_operator.attempts.workload import QUEUE, STORE, Owner, Workload, child_name
 from agentark_operator.backends import BACKENDS, Backend
-from agentark_operator.decide.decision import Begin, Decision, View
+from agentark_operator.decide.decision import Begin, Decision
 from agentark_operator.decide.delegation import CONTENT, Delegate, content_of, differs
 from agentark_operator.diagnosis.pending import refused
-from agentark_operator.informers.children import STORE, Children, owner_key, owner_uid
+from agentark_operator.informers.children import Children, owner_key, owner_uid
+from agentark_operator.informers.resources import Key
 from agentark_operator.kube import Gone, Kube, Object, Refused
+from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
-from agentark_operator.storage.stores import Place, Recent
+from agentark_operator.storage.stores import Cache, Place
 
 _INSTALLED_FRESH_S = 300.0
-_VERSIONS = {"PyTorchJob": "kubeflow.org/v1", "TrainJob": "trainer.kubeflow.org/v1alpha1"}
-Runs = DebateRun | PRMTraining | DistillJob
-STALLING = frozenset({"BackendNotInstalled", "BackendNotEnabled", "TeachersNotEnabled"})
+STALLING = frozenset({Reason.BACKEND_NOT_INSTALLED, Reason.BACKEND_NOT_ENABLED, Reason.TEACHERS_NOT_ENABLED})
 """Reasons for which a stage waits for a person."""
 
 
 class Actor:
-    """Makes and removes what belongs to resources.
-
-    Args:
-        kube: The API server.
-        children: What is known of it.
-        settings: The operator's.
-    """
+    """Makes and removes what belongs to resources."""
 
     def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
         self._kube, self._children, self._settings = kube, children, settings
-        self._installed: Recent[str, bool] = Recent(64, _INSTALLED_FRESH_S, time.monotonic)
-        self._schemas: Recent[str, Object] = Recent(8, _INSTALLED_FRESH_S, time.monotonic)
-        self._whole: Recent[str, bool] = Recent(20_000, float("inf"), time.monotonic)
+        self._installed: Cache[str, bool] = Cache(64, _INSTALLED_FRESH_S)
+        self._schemas: Cache[str, Object] = Cache(8, _INSTALLED_FRESH_S)
+        self._whole: Cache[str, bool] = Cache(20_000, float("inf"))
         """Uids of objects beside which everything was made that their pods need."""
 
     def carry_out(self, decision: Decision) -> None:
@@ -49,7 +42,7 @@ class Actor:
         """
         for child, on in decision.suspend:
             try:
-                self._children.saw(self._kube.merge(child, BACKENDS[child["kind"]].suspend(child, on)))
+                self._children.saw(self._kube.merge(child, BACKENDS[child["kind"]].suspend(on)))
             except Gone:
                 self._children.lost(dict(child))
         self.remove(decision.remove)
@@ -60,28 +53,28 @@ class Actor:
         Raises:
             KubeError: The server does not answer.
         """
-        for one in objects:
-            metadata = one["metadata"]
-            found = self._kube.read(one["apiVersion"], one["kind"], metadata["name"], metadata["namespace"])
-            if found is None or found["metadata"]["uid"] != metadata["uid"]:
-                self._children.lost(dict(one))
+        for child in objects:
+            metadata = child["metadata"]
+            current = self._kube.read(child["apiVersion"], child["kind"], metadata["name"], metadata["namespace"])
+            if current is None or current["metadata"]["uid"] != metadata["uid"]:
+                self._children.lost(dict(child))
             else:
-                found["metadata"].pop("managedFields", None)
-                self._children.saw({"apiVersion": one["apiVersion"], "kind": one["kind"], **found})
+                current["metadata"].pop("managedFields", None)
+                self._children.saw({"apiVersion": child["apiVersion"], "kind": child["kind"], **current})
 
     def remove_former(self, body: Mapping[str, Any]) -> None:
         """Delete what belongs to resources that had the name of this one before."""
         metadata = body["metadata"]
-        former = self._children.of_former((body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
-        made = metadata["creationTimestamp"]
-        self.remove([one for one in former if one["kind"] in BACKENDS and one["metadata"]["creationTimestamp"] <= made])
+        former = self._children.of_former(Key(body["kind"], metadata["namespace"], metadata["name"]), metadata["uid"])
+        attempts, created = (child for child in former if child["kind"] in BACKENDS), metadata["creationTimestamp"]
+        self.remove([child for child in attempts if child["metadata"]["creationTimestamp"] <= created])
 
     def remove(self, objects: Sequence[Mapping[str, Any]]) -> None:
         """Delete objects, their pods with them."""
-        for one in objects:
-            self._kube.delete(one)
-            if one["kind"] != "Pod" and not one["metadata"].get("finalizers"):
-                self._children.lost(dict(one))
+        for child in objects:
+            self._kube.delete(child)
+            if child["kind"] != "Pod" and not child["metadata"].get("finalizers"):
+                self._children.lost(dict(child))
 
     def taken(self, key: str, place: Place, owner: Owner) -> View | None:
         """How a stage stands that another resource's pods work on; None where none do.
@@ -102,11 +95,6 @@ class Actor:
         """Make the objects of an attempt.
 
         Args:
-            begin: The attempt.
-            resource: Whose it is.
-            owner: The same as owner.
-            plan: Its plan.
-            place: Its store.
             served: The plan as the pods are to read it, with the addresses of teachers that the cluster serves.
 
         Returns:
@@ -117,19 +105,19 @@ class Actor:
             StoreError: The plan cannot be kept.
         """
         stage, backend = begin.stage, BACKENDS[begin.stage.resources.backend]
-        if (missing := self._missing(stage.resources.backend, backend)) is not None:
+        if (missing := self._missing(backend)) is not None:
             return missing, False
         with self._children.beginning(stage.key, place.identity, owner.uid) as other:
             if other:
                 return _shared(other), False
             workload = self._workload(begin, resource, owner, plan, place, keep_plan(place.store, served))
-            schema = self._schema("TrainJob") if stage.resources.backend == "TrainJob" else None
+            schema = self._schema(backend) if backend.asks_schema else None
             try:
                 self._make(backend.render(workload, schema), {STORE: place.identity, CONTENT: content_of(resource)})
             except Refused as error:
                 known = refused(str(error))
                 text = f"the API server does not take {workload.name}: {known.message if known else error}"
-                return View("Waiting", "Refused", text), False
+                return View("Waiting", Reason.REFUSED, text), False
         return None, True
 
     def complete(self, facts: Sequence[Facts], resource: Runs, owner: Owner, plan: Plan, place: Place) -> None:
@@ -137,78 +125,69 @@ class Actor:
 
         The last operator may have ended between the two.
 
-        Args:
-            facts: Of every stage.
-            resource: Whose they are.
-            owner: The same as owner.
-            plan: Its plan.
-            place: Its store.
-
         Raises:
             KubeError: The server does not answer.
         """
-        for one in facts:
-            if one.stage.resources.nodes <= 1 or one.current is None or one.current.over:
+        for fact in facts:
+            if fact.stage.resources.nodes <= 1 or fact.current is None or fact.current.over:
                 continue
-            child = one.current.body
+            child = fact.current.body
             if not self._whole.has(child["metadata"]["uid"]):
-                begun = Begin(one.stage, one.current.number)
+                begun = Begin(fact.stage, fact.current.number)
                 workload = self._workload(begun, resource, owner, plan, place, kept="")
                 _, *others = BACKENDS[child["kind"]].render(workload)
                 self._make_beside(child, others)
 
-    def delegate(self, delegates: Sequence[Delegate], found: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
+    def delegate(self, delegates: Sequence[Delegate], existing: Mapping[str, Mapping[str, Any]]) -> dict[str, View]:
         """Make the resources that run stages for another, or bring them to what that one says.
 
         Args:
-            delegates: The resources.
-            found: Their label -> as last seen, where they are there.
+            existing: Their label -> as last seen, where they are there.
 
         Returns:
             Label -> what is wrong with it, where something is.
         """
         wrong: dict[str, View] = {}
-        for one in delegates:
-            if one.body is None:
+        for delegate in delegates:
+            if delegate.body is None:
                 continue
-            known = found.get(one.label)
+            known = existing.get(delegate.label)
             if (
                 known is not None
-                and owner_uid(known) != owner_uid(one.body)
-                and owner_key(known) == owner_key(one.body)
+                and owner_uid(known) != owner_uid(delegate.body)
+                and owner_key(known) == owner_key(delegate.body)
             ):
                 self._kube.delete(known)
-                text = f"{one.label}, of an earlier resource of this name, goes first"
-                wrong[one.label] = View("Waiting", "Starting", text, one.label)
-            elif known is not None and owner_uid(known) != owner_uid(one.body):
-                text = f"{one.label} is there and belongs to somebody else; rename one of the two, or refer to it"
-                wrong[one.label] = View("Waiting", "NameTaken", text, one.label)
-            elif known is None or differs(known, one.body):
+                text = f"{delegate.label}, of an earlier resource of this name, goes first"
+                wrong[delegate.label] = View("Waiting", Reason.STARTING, text, delegate.label)
+            elif known is not None and owner_uid(known) != owner_uid(delegate.body):
+                text = f"{delegate.label} is there and belongs to somebody else; rename one of the two, or refer to it"
+                wrong[delegate.label] = View("Waiting", Reason.NAME_TAKEN, text, delegate.label)
+            elif known is None or differs(known, delegate.body):
                 try:
-                    self._kube.apply(one.body)
+                    self._kube.apply(delegate.body)
                 except Refused as error:
-                    wrong[one.label] = View("Waiting", "Refused", f"{one.label}: {error}", one.label)
+                    text = f"{delegate.label}: {error}"
+                    wrong[delegate.label] = View("Waiting", Reason.REFUSED, text, delegate.label)
         return wrong
 
-    def _missing(self, name: str, backend: Backend) -> View | None:
+    def _missing(self, backend: Backend) -> View | None:
         """What a stage waits for whose backend is not installed, or not to be used; None where it is."""
-        if name not in self._settings.backends:
+        kind, version = backend.kind, backend.api_version
+        if kind not in self._settings.backends:
             others = " or ".join(sorted(self._settings.backends))
             text = (
-                f"this operator is not set up to make {name}s; choose training.backend: {others}, or have it set up "
+                f"this operator is not set up to make {kind}s; choose training.backend: {others}, or have it set up "
                 "(AGENTARK_BACKENDS; in the chart: backends)"
             )
-            return View("Waiting", "BackendNotEnabled", text)
-        crds = backend.required_crds()
-        if not crds or self._installed.get(name, lambda: self._kube.serves(_VERSIONS[name], name) or None):
+            return View("Waiting", Reason.BACKEND_NOT_ENABLED, text)
+        if not backend.crd or self._installed.get(kind, lambda: self._kube.serves(version, kind) or None):
             return None
-        text = (
-            f"the cluster has no {' and '.join(crds)}; install it: {backend.INSTALL}; or choose training.backend: Job"
-        )
-        return View("Waiting", "BackendNotInstalled", text)
+        text = f"the cluster has no {backend.crd}; install it: {backend.install}; or choose training.backend: Job"
+        return View("Waiting", Reason.BACKEND_NOT_INSTALLED, text)
 
-    def _schema(self, name: str) -> Object | None:
-        return self._schemas.get(name, lambda: self._kube.schema(_VERSIONS[name], name))
+    def _schema(self, backend: Backend) -> Object | None:
+        return self._schemas.get(backend.kind, lambda: self._kube.schema(backend.api_version, backend.kind))
 
     def _workload(self, begin: Begin, resource: Runs, owner: Owner, plan: Plan, place: Place, kept: str) -> Workload:
         stage, needs = begin.stage, begin.stage.resources
@@ -246,24 +225,24 @@ class Actor:
     def _make(self, objects: Sequence[Object], annotations: Mapping[str, str]) -> None:
         child, *others = objects
         child["metadata"].setdefault("annotations", {}).update(annotations)
-        made = self._kube.apply(child)
-        self._children.saw(made)
-        self._make_beside(made, others)
+        applied = self._kube.apply(child)
+        self._children.saw(applied)
+        self._make_beside(applied, others)
 
-    def _make_beside(self, made: Mapping[str, Any], others: Sequence[Object]) -> None:
+    def _make_beside(self, child: Mapping[str, Any], others: Sequence[Object]) -> None:
         # Theirs, not the resource's: what an attempt needs goes with it.
-        owner = {"apiVersion": made["apiVersion"], "kind": made["kind"], "controller": True}
-        owner |= {name: made["metadata"][name] for name in ("name", "uid")}
+        owner = {"apiVersion": child["apiVersion"], "kind": child["kind"], "controller": True}
+        owner |= {name: child["metadata"][name] for name in ("name", "uid")}
         for other in others:
             other["metadata"]["ownerReferences"] = [owner]
             self._kube.apply(other)
-        self._whole.put(made["metadata"]["uid"], True)
+        self._whole.put(child["metadata"]["uid"], True)
 
 
 def _shared(other: str) -> View:
     """How a stage stands that another resource's pods work on."""
     text = f"{other} is working on the same stage; its result is taken from the store"
-    return View("Waiting", "SharedStage", text)
+    return View("Waiting", Reason.SHARED_STAGE, text)
 
 
 def _training(resource: Runs, stage: Stage) -> Training | None:

@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentark.api import RunPolicy
+from agentark.api import DebateRun, DistillJob, PRMTraining, RunPolicy
 from agentark.planning import Stage
 from agentark.store import Progress
 from agentark_operator.attempts.workload import QUEUE
 from agentark_operator.diagnosis.failures import Failure
+from agentark_operator.reasons import NO_REASON, AnyReason
 
+AttemptState = Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
+Runs = DebateRun | PRMTraining | DistillJob
+"""Resources that run stages."""
 State = Literal["Waiting", "Cached", "Running", "Done", "Failed"]
 
 
@@ -34,7 +38,7 @@ class Track:
 
     @property
     def reason(self) -> str:
-        """Why the last counted attempt ended, in one CamelCase word; empty where none did."""
+        """Why the last counted attempt ended; empty where none did."""
         return self.message.partition(":")[0]
 
 
@@ -45,10 +49,13 @@ class Attempt:
     number: int
     body: Mapping[str, Any]
     """The object as last seen."""
-    state: Literal["Queued", "Pending", "Running", "Succeeded", "Failed", "Suspended"]
-    reason: str = ""
+    state: AttemptState
+    """Queued: suspended until Kueue admits it. Pending: pods wait for a node, an image, a quota."""
+    reason: AnyReason = NO_REASON
     message: str = ""
+    """Why it waits or how it ended; empty while it runs."""
     failure: Failure | None = None
+    """Of a failed attempt, or of one that runs and will come to nothing."""
     started_at: str = ""
     """When its first pod had a node: from then on it holds what it asked for."""
     working_since: str = ""
@@ -83,8 +90,7 @@ class View:
     """How a stage stands."""
 
     state: State
-    reason: str = ""
-    """In one CamelCase word."""
+    reason: AnyReason = NO_REASON
     message: str = ""
     """For a person: what is waited for, what failed, how to mend it."""
     object: str = ""
@@ -102,8 +108,8 @@ class Facts:
     stage: Stage
     done: bool = False
     """Its manifest is in the store."""
-    made: bool = False
-    """By a resource that was made of what this one embeds, for this one."""
+    by_embedded: bool = False
+    """A resource that was made of what this one embeds did it."""
     progress: Progress | None = None
     """What it last reported."""
     progress_unreadable: bool = False

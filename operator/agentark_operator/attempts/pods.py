@@ -56,10 +56,8 @@ def pod_template(
 
     Args:
         stage: What it runs.
-        image: The worker image.
         store: Where results go; its credentials are taken from the Secret that it names, with accessKey and secretKey.
         plan: Path of the plan in the store.
-        attempt: Number of the attempt.
         workers: Pods that share the stage's questions.
         gpus: Of each pod.
         offline: It does not ask the Hugging Face hub.
@@ -83,12 +81,12 @@ def pod_template(
     volumes = {"work": _WORK, "temporary": _TEMPORARY}
     container = _container(CONTAINER, image, command, args, env, volumes, gpus=gpus)
     container["ports"] = [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}]
-    made = _template([container], volumes, [image], grace_s=_GRACE_S)
-    laid = _overlaid(made, overlay, CONTAINER, "spec.pods")
+    template = _template([container], volumes, [image], grace_s=_GRACE_S)
+    laid = _overlaid(template, overlay, CONTAINER, "spec.pods")
     laid["spec"]["restartPolicy"] = "Never"  # attempts are the operator's
-    for one in laid["spec"]["containers"]:
-        if one["name"] == CONTAINER:
-            one |= {"command": command, "args": args}
+    for entry in laid["spec"]["containers"]:
+        if entry["name"] == CONTAINER:
+            entry |= {"command": command, "args": args}
     return laid
 
 
@@ -109,7 +107,6 @@ def vllm_template(
         uri: Address of the model; s3:// and release:// are fetched by the worker image, hf:// by vLLM.
         identity: What the address stood for when the run began.
         served_name: Name of the model in requests.
-        serving: How it is served.
         image: With vLLM.
         worker: Image of the pods that run stages.
         store: Endpoint, region and credentials for s3:// and release://.
@@ -120,7 +117,9 @@ def vllm_template(
     """
     args = [*_model_args(uri, identity), "--served-model-name", served_name, "--port", str(PORT)]
     gpus = serving.gpus_per_replica
-    if gpus > 1 and not any("parallel-size" in one or one in ("-tp", "-pp", "-dp") for one in serving.args):
+    if gpus > 1 and not any(
+        "parallel-size" in argument or argument in ("-tp", "-pp", "-dp") for argument in serving.args
+    ):
         args += ["--tensor-parallel-size", str(gpus)]
     volumes = {"work": _WORK, "temporary": _TEMPORARY, "model": _MODEL}
     env = [*_home(_WORK), *_plain({"HF_HOME": f"{_WORK}/huggingface", "VLLM_NO_USAGE_STATS": 1, "DO_NOT_TRACK": 1})]
@@ -132,13 +131,13 @@ def vllm_template(
     container |= {"ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}], **_probes(serving)}
     # Requests that are on their way find the pod until the Service has let go of it.
     container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", "15"]}}}
-    made = _template([container], volumes, [image, worker], grace_s=60)
+    template = _template([container], volumes, [image, worker], grace_s=60)
     if not uri.startswith("hf://"):
         fetch = ["fetch", uri, _MODEL, "--identity", identity, "--store", store.uri]
         command = ["python", "-m", "agentark"]
         env = [*_store_env(store), *_plain({"AGENTARK_TERMINATION_LOG": "/dev/termination-log"}), *_home(_WORK)]
-        made["spec"]["initContainers"] = [_container("fetch", worker, command, fetch, env, volumes)]
-    return _overlaid(made, serving.pods, SERVER, "serving.pods")
+        template["spec"]["initContainers"] = [_container("fetch", worker, command, fetch, env, volumes)]
+    return _overlaid(template, serving.pods, SERVER, "serving.pods")
 
 
 def _model_args(uri: str, identity: str) -> list[str]:
@@ -162,8 +161,8 @@ def _probes(serving: Serving) -> dict[str, Any]:
 
 def api_keys(settings: object) -> list[SecretKey]:
     """The Secret keys that a stage's settings name for its endpoints, each once, in order."""
-    found = {(key.name, key.key): key for key in _api_keys(settings)}
-    return [found[one] for one in sorted(found)]
+    keys = {(key.name, key.key): key for key in _api_keys(settings)}
+    return [keys[name] for name in sorted(keys)]
 
 
 def _api_keys(node: object) -> Iterator[SecretKey]:
@@ -174,8 +173,8 @@ def _api_keys(node: object) -> Iterator[SecretKey]:
             else:
                 yield from _api_keys(value)
     elif isinstance(node, list | tuple):
-        for one in node:
-            yield from _api_keys(one)
+        for item in node:
+            yield from _api_keys(item)
 
 
 def _plain(values: Mapping[str, object]) -> list[dict[str, Any]]:
@@ -187,8 +186,8 @@ def _secret(variable: str, name: str, key: str) -> dict[str, Any]:
 
 
 def _store_env(store: StoreSource) -> list[dict[str, Any]]:
-    given = {"AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": store.region}
-    env = _plain({name: value for name, value in given.items() if value})
+    variables = {"AWS_ENDPOINT_URL": store.endpoint, "AWS_REGION": store.region}
+    env = _plain({name: value for name, value in variables.items() if value})
     if store.credentials_secret_ref is not None:
         secret = store.credentials_secret_ref.name
         env.append(_secret("AWS_ACCESS_KEY_ID", secret, "accessKey"))
@@ -271,10 +270,12 @@ def _template(
     return {"metadata": {}, "spec": spec}
 
 
-def _overlaid(made: dict[str, Any], overlay: Mapping[str, Any] | None, container: str, place: str) -> dict[str, Any]:
-    laid = merged(made, overlay or {}, place)
+def _overlaid(
+    template: dict[str, Any], overlay: Mapping[str, Any] | None, container: str, place: str
+) -> dict[str, Any]:
+    laid = merged(template, overlay or {}, place)
     spec = laid.get("spec")
-    if not isinstance(spec, dict) or all(one["name"] != container for one in spec.get("containers") or ()):
+    if not isinstance(spec, dict) or all(entry["name"] != container for entry in spec.get("containers") or ()):
         raise InvalidInput(f"{place}.spec.containers takes the container {container!r} away; leave the field out")
     spec["automountServiceAccountToken"] = False
     return laid
@@ -287,20 +288,18 @@ def merged(template: Mapping[str, Any], overlay: Mapping[str, Any], place: str =
     other values and lists are replaced. A null takes a field away.
 
     Args:
-        template: What is made.
-        overlay: What a user wants otherwise.
         place: Field in which the user says so, for errors.
 
     Raises:
         InvalidInput: A field holds a value of another kind than the template's.
     """
-    found = dict(template)
+    result = dict(template)
     for field, value in overlay.items():
         if value is None:
-            found.pop(field, None)
+            result.pop(field, None)
         else:
-            found[field] = _laid(field, found.get(field), value, f"{place}.{field}")
-    return found
+            result[field] = _laid(field, result.get(field), value, f"{place}.{field}")
+    return result
 
 
 def _laid(field: str, before: Any, value: Any, place: str) -> Any:
@@ -313,14 +312,14 @@ def _laid(field: str, before: Any, value: Any, place: str) -> Any:
         return merged(before if isinstance(before, dict) else {}, value, place)
     if not isinstance(before, list) or not _keyed(before, key):
         return value
-    overlays = {one[key]: one for one in value}
+    overlays = {item[key]: item for item in value}
     kept = []
-    for one in before:
-        laid = overlays.pop(one[key], {})
+    for item in before:
+        laid = overlays.pop(item[key], {})
         replaced = field in _WHOLE and laid
-        kept.append(laid if replaced else merged(one, laid, f"{place}[{one[key]}]"))
+        kept.append(laid if replaced else merged(item, laid, f"{place}[{item[key]}]"))
     return kept + list(overlays.values())
 
 
 def _keyed(value: Any, key: str) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) and isinstance(one.get(key), str) for one in value)
+    return isinstance(value, list) and all(isinstance(item, dict) and isinstance(item.get(key), str) for item in value)

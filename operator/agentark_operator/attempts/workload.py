@@ -18,8 +18,13 @@ KIND, NAME, UID = f"{GROUP}/kind", f"{GROUP}/name", f"{GROUP}/uid"
 """Labels: the resource that an object belongs to."""
 STAGE, STAGE_KIND, ATTEMPT = f"{GROUP}/stage", f"{GROUP}/stage-kind", f"{GROUP}/attempt"
 """Labels: the stage's key, its kind, and which attempt it is."""
+STORE = f"{GROUP}/store"
+"""Annotation: address of the store that an attempt writes to."""
 STAGE_NAME, RUN_ID = f"{GROUP}/stage-name", f"{GROUP}/run-id"
 """Annotations: what may be longer than a label's value."""
+REPLACES = "replaces"
+"""In the metadata of a pod as the informers keep it: uid of one that ran under its name and was gone from one moment to
+the next, as by `kubectl delete --force`. Whoever makes pods anew under the same name leaves no other trace of it."""
 KUEUE = "kueue.x-k8s.io/"
 QUEUE = f"{KUEUE}queue-name"
 """Label of what Kueue admits."""
@@ -70,9 +75,6 @@ class Workload:
     runtime: RuntimeRef | None = None
     suspend: bool = False
     """Created suspended, as Kueue wants it: the resource has a queue's label."""
-    deadline_s: int | None = None
-    """Longest time of the attempt in seconds; None for none. The Training Operator notices its end only when something
-    else happens, so whoever needs it exactly looks at the clock as well."""
 
 
 def child_name(owner: Owner, stage_kind: str, key: str, attempt: int) -> str:
@@ -109,6 +111,11 @@ def labels(workload: Workload) -> dict[str, str]:
         STAGE_KIND: workload.stage_kind,
         ATTEMPT: str(workload.attempt),
     }
+
+
+def attempt_number(child: Mapping[str, Any]) -> int:
+    """Number of the attempt that an object or pod is; 0 for none."""
+    return int((child["metadata"].get("labels") or {}).get(ATTEMPT, 0))
 
 
 def annotations(workload: Workload) -> dict[str, str]:
@@ -157,12 +164,13 @@ def stamped_template(workload: Workload, container: str = CONTAINER) -> dict[str
     """The pod template with our labels and annotations, which no overlay takes away.
 
     Args:
-        workload: Whose.
         container: What the backend calls the stage's container.
     """
     metadata = dict(workload.template.get("metadata") or {})
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels(workload)}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), **annotations(workload)}
     spec = dict(workload.template["spec"])
-    spec["containers"] = [{**one, "name": container} if one["name"] == CONTAINER else one for one in spec["containers"]]
+    spec["containers"] = [
+        {**entry, "name": container} if entry["name"] == CONTAINER else entry for entry in spec["containers"]
+    ]
     return {"metadata": metadata, "spec": spec}

@@ -1,46 +1,14 @@
-"""Kubernetes objects that run attempts, one module each with the same four functions."""
+"""Kubernetes objects that run attempts, one module each: named as its kind in small letters, with one `BACKEND`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from importlib import import_module
+from typing import get_args
 
-from agentark_operator.attempts.workload import Workload
-from agentark_operator.backends import job, pytorchjob, trainjob
-from agentark_operator.backends.observation import Observation, State
+from agentark.api.training import BackendName
+from agentark_operator.backends.backend import Backend
 
-__all__ = ["BACKENDS", "Backend", "Observation", "State"]
+__all__ = ["BACKENDS", "Backend"]
 
-
-class Backend(Protocol):
-    """What a module of this package offers."""
-
-    INSTALL: str
-    """What to do where its CustomResourceDefinitions are missing."""
-
-    def render(self, workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The objects of an attempt, the child first.
-
-        Args:
-            workload: The attempt.
-            schema: openAPIV3Schema of the child's kind as the cluster has it; None where it cannot be asked.
-        """
-
-    def observe(
-        self, child: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]] = ()
-    ) -> Observation:
-        """Where an attempt stands.
-
-        Args:
-            child: The object.
-            pods: All that are left of it.
-            events: Of both, where they have been asked for.
-        """
-
-    def suspend(self, child: Mapping[str, Any], on: bool) -> dict[str, Any]:
-        """A merge patch that takes the pods away, or lets them come."""
-
-    def required_crds(self) -> tuple[str, ...]:
-        """CustomResourceDefinitions that have to be there."""
-
-
-BACKENDS: dict[str, Backend] = {"Job": job, "PyTorchJob": pytorchjob, "TrainJob": trainjob}
+BACKENDS: dict[str, Backend] = {
+    name: import_module(f"{__name__}.{name.lower()}").BACKEND for name in sorted(get_args(BackendName))
+}
 """By the name in `training.backend`, which is the child's kind."""

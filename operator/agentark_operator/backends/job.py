@@ -4,35 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark_operator.attempts.workload import CONTAINER, Workload, child_metadata, labels, stamped_template
-from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
+from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.reading import Body, Reading, condition, ended
 from agentark_operator.diagnosis.failures import Ended
-
-INSTALL = "Jobs belong to Kubernetes itself; ask whoever runs the cluster why batch/v1 is not served"
+from agentark_operator.reasons import Reason
 
 _PORT = 29500
-_INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
-
-
-def required_crds() -> tuple[str, ...]:
-    """CustomResourceDefinitions that have to be there: none."""
-    return ()
+INDEX = "batch.kubernetes.io/job-completion-index"
+"""Label and annotation that the Job controller gives each pod."""
 
 
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The Job of an attempt; with pods that meet at a rendezvous also the Service that gives them names.
-
-    Args:
-        workload: The attempt.
-        schema: Not needed here.
-    """
+    """The Job of an attempt; with pods that meet at a rendezvous also the Service that gives them names."""
     template = stamped_template(workload)
     together = workload.distributed and workload.pods > 1
     if together:
         template["spec"]["subdomain"] = workload.name
     if workload.distributed and workload.pods * workload.processes > 1:
+        rendezvous = _rendezvous(workload)
         template["spec"]["containers"] = [
-            {**one, "env": [*(one.get("env") or ()), *_rendezvous(workload)]} if one["name"] == CONTAINER else one
-            for one in template["spec"]["containers"]
+            {**entry, "env": [*(entry.get("env") or ()), *rendezvous]} if entry["name"] == CONTAINER else entry
+            for entry in template["spec"]["containers"]
         ]
     spec: dict[str, Any] = {
         "completionMode": "Indexed",
@@ -54,32 +46,20 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
         "suspend": workload.suspend,
         "template": template,
     }
-    if workload.deadline_s is not None:
-        spec["activeDeadlineSeconds"] = workload.deadline_s
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": child_metadata(workload), "spec": spec}
     return [job, _service(workload)] if together else [job]
 
 
-def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
-    """Where an attempt stands.
-
-    Args:
-        child: The Job.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def _read(child: Body, pods: Sequence[Body]) -> Reading:
     status = child.get("status") or {}
     failed = ended(condition(child, "Failed")) or _forgotten(child, pods)
-    found = Child(
-        CONTAINER,
-        suspended=bool(child["spec"].get("suspend")),
+    return Reading(
         succeeded=condition(child, "Complete") is not None,
         failed=failed,
         started_at=str(status.get("startTime") or ""),
         ended_at=failed.at if failed else str(status.get("completionTime") or ""),
         needs_all="subdomain" in child["spec"]["template"]["spec"],
     )
-    return observed(child, found, pods, events)
 
 
 def _forgotten(child: Body, pods: Sequence[Body]) -> Ended | None:
@@ -94,12 +74,7 @@ def _forgotten(child: Body, pods: Sequence[Body]) -> Ended | None:
         return None
     if condition(child, "FailureTarget") is not None:  # on its way to Failed
         return None
-    return Ended("PodsGone", "its Job has counted the pod as failed", str(status.get("startTime") or ""))
-
-
-def suspend(child: Body, on: bool) -> dict[str, Any]:
-    """A merge patch that takes the pods away, or lets them come."""
-    return {"spec": {"suspend": on}}
+    return Ended(Reason.PODS_GONE, "its Job has counted the pod as failed", str(status.get("startTime") or ""))
 
 
 def _rendezvous(workload: Workload) -> list[dict[str, Any]]:
@@ -108,7 +83,7 @@ def _rendezvous(workload: Workload) -> list[dict[str, Any]]:
     return [
         {"name": "PET_NNODES", "value": str(workload.pods)},
         {"name": "PET_NPROC_PER_NODE", "value": str(workload.processes)},
-        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}},
+        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}},
         {"name": "PET_MASTER_ADDR", "value": master},
         {"name": "PET_MASTER_PORT", "value": str(_PORT)},
     ]
@@ -124,3 +99,17 @@ def _service(workload: Workload) -> dict[str, Any]:
     # Kueue's labels belong to the Job alone.
     metadata = child_metadata(workload) | {"labels": labels(workload)}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+BACKEND = Backend(
+    kind="Job",
+    api_version="batch/v1",
+    plural="jobs",
+    container=CONTAINER,
+    main_label=(INDEX, "0"),
+    suspend_path=("suspend",),
+    render=render,
+    read=_read,
+    purpose="stages, and trainings on this backend",
+    beside={"services": "names for the pods of a training on more than one"},
+)

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentark_operator.attempts.workload import Workload, child_metadata, stamped_template
-from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, observed
+from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.reading import Body, Reading, condition, ended
 from agentark_operator.diagnosis.failures import Ended
+from agentark_operator.reasons import Reason
 
-INSTALL = (
+_INSTALL = (
     "kubectl apply --server-side -k "
     "'github.com/kubeflow/training-operator.git/manifests/overlays/standalone?ref=v1.9.3'"
 )
@@ -16,20 +18,11 @@ _CONTAINER = "pytorch"
 """What the Training Operator wants the container to be called."""
 
 
-def required_crds() -> tuple[str, ...]:
-    """CustomResourceDefinitions that have to be there."""
-    return ("pytorchjobs.kubeflow.org",)
-
-
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The PyTorchJob of an attempt.
 
     A training of fixed size has a Master and Workers. An elastic one has Workers only, since the Training Operator
     counts and replaces these: its rendezvous is at the first of them.
-
-    Args:
-        workload: The attempt.
-        schema: Not needed here.
     """
     # Imported here: it takes 0.2 s beyond the Kubernetes client, and only those pay who train on this backend.
     from kubeflow.training import models  # type: ignore[import-untyped]
@@ -69,34 +62,19 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     return [rendered]
 
 
-def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
-    """Where an attempt stands.
-
-    Args:
-        child: The PyTorchJob.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def _read(child: Body, pods: Sequence[Body]) -> Reading:
     status = child.get("status") or {}
     failed = ended(condition(child, "Failed"))
     if failed is not None and "longer than specified deadline" in failed.message:
         # Its reason is PyTorchJobFailed whatever happened.
-        failed = Ended("DeadlineExceeded", failed.message, failed.at)
-    found = Child(
-        _CONTAINER,
-        suspended=bool((child["spec"].get("runPolicy") or {}).get("suspend")),
+        failed = Ended(Reason.DEADLINE_EXCEEDED, failed.message, failed.at)
+    return Reading(
         succeeded=condition(child, "Succeeded") is not None,
         failed=failed,
         started_at=str(status.get("startTime") or ""),
         ended_at=str(status.get("completionTime") or (failed.at if failed else "")),
         needs_all="elasticPolicy" not in child["spec"],
     )
-    return observed(child, found, pods, events)
-
-
-def suspend(child: Body, on: bool) -> dict[str, Any]:
-    """A merge patch that takes the pods away, or lets them come."""
-    return {"spec": {"runPolicy": {"suspend": on}}}
 
 
 def _run_policy(workload: Workload, models: Any) -> Any:
@@ -112,7 +90,6 @@ def _run_policy(workload: Workload, models: Any) -> Any:
     return models.KubeflowOrgV1RunPolicy(
         clean_pod_policy="Running",  # those that failed stay, to tell why
         suspend=workload.suspend,
-        active_deadline_seconds=workload.deadline_s,
         scheduling_policy=scheduling,
     )
 
@@ -121,7 +98,21 @@ def _plain(value: Any) -> Any:
     """A model of the client as what goes over the wire; fields that are not set are left out."""
     if hasattr(value, "attribute_map"):
         fields = ((wire, getattr(value, name)) for name, wire in value.attribute_map.items())
-        return {wire: _plain(one) for wire, one in fields if one is not None}
+        return {wire: _plain(inner) for wire, inner in fields if inner is not None}
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(inner) for name, inner in value.items()}
     return value
+
+
+BACKEND = Backend(
+    kind="PyTorchJob",
+    api_version="kubeflow.org/v1",
+    plural="pytorchjobs",
+    container=_CONTAINER,
+    main_label=("training.kubeflow.org/job-role", "master"),
+    suspend_path=("runPolicy", "suspend"),
+    render=render,
+    read=_read,
+    software="Kubeflow Training Operator 1.9",
+    install=_INSTALL,
+)

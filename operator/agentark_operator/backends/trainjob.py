@@ -12,9 +12,11 @@ from typing import Any
 from agentark.api import RuntimeRef
 from agentark.errors import InvalidInput
 from agentark_operator.attempts.workload import GROUP, MANAGER, Workload, child_metadata, labels, stamped_template
-from agentark_operator.backends.observation import Body, Child, Observation, condition, ended, first_start, observed
+from agentark_operator.backends.backend import Backend
+from agentark_operator.backends.job import INDEX
+from agentark_operator.backends.reading import Body, Reading, condition, ended, first_start
 
-INSTALL = (
+_INSTALL = (
     "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/manager?ref=v2.3.0' && "
     "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/runtimes?ref=v2.3.0'"
 )
@@ -35,23 +37,17 @@ _IN_TRAINER = {"image", "command", "args", "env", "resources"}
 _CONTAINER_LEFT_TO_RUNTIME = {"name", "imagePullPolicy", "securityContext", "terminationMessagePolicy", "ports"}
 
 
-def required_crds() -> tuple[str, ...]:
-    """CustomResourceDefinitions that have to be there."""
-    return ("trainjobs.trainer.kubeflow.org",)
-
-
 def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """The TrainJob of an attempt.
 
     Args:
-        workload: The attempt.
         schema: openAPIV3Schema of TrainJob in the cluster; the newest known shape without it.
 
     Raises:
         InvalidInput: spec.pods says what a TrainJob cannot.
     """
     template = stamped_template(workload, _CONTAINER)
-    container = next(one for one in template["spec"]["containers"] if one["name"] == _CONTAINER)
+    container = next(container for container in template["spec"]["containers"] if container["name"] == _CONTAINER)
     runtime = workload.runtime or RuntimeRef()
     known = None if schema is None else _properties(schema, "spec")
     spec: dict[str, Any] = {
@@ -70,24 +66,13 @@ def render(workload: Workload, schema: Mapping[str, Any] | None = None) -> list[
     }
     if known is not None and "labels" in known:
         spec["labels"] = labels(workload)
-    if workload.deadline_s is not None and (known is None or "activeDeadlineSeconds" in known):
-        spec["activeDeadlineSeconds"] = workload.deadline_s
     metadata = child_metadata(workload)
     return [{"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": "TrainJob", "metadata": metadata, "spec": spec}]
 
 
-def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Observation:
-    """Where an attempt stands.
-
-    Args:
-        child: The TrainJob.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def _read(child: Body, pods: Sequence[Body]) -> Reading:
     complete, failed = condition(child, "Complete"), ended(condition(child, "Failed"))
-    found = Child(
-        _CONTAINER,
-        suspended=bool(child["spec"].get("suspend")),
+    return Reading(
         succeeded=complete is not None,
         failed=failed,
         started_at=first_start(pods),
@@ -96,12 +81,6 @@ def observe(child: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> O
         # Unless the runtime says otherwise its Jobs start containers again, and take their pods away in the end.
         keeps_pods=False,
     )
-    return observed(child, found, pods, events)
-
-
-def suspend(child: Body, on: bool) -> dict[str, Any]:
-    """A merge patch that takes the pods away, or lets them come."""
-    return {"spec": {"suspend": on}}
 
 
 def _overrides(template: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,8 +103,8 @@ def _pod(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """What of a pod's spec a TrainJob can say; the rest is the runtime's."""
     fields = set(_properties(schema)) or _POD_FIELDS
     inside = set(_properties(schema, "containers")) or _CONTAINER_FIELDS
-    more = [one["name"] for one in spec["containers"] if one["name"] != _CONTAINER]
-    more += [one["name"] for one in spec.get("initContainers") or ()]
+    more = [container["name"] for container in spec["containers"] if container["name"] != _CONTAINER]
+    more += [container["name"] for container in spec.get("initContainers") or ()]
     if more:
         raise InvalidInput(
             f"spec.pods has the container {more[0]!r}, and a TrainJob cannot add any; put it into the training runtime"
@@ -154,3 +133,18 @@ def _inside(schema: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
         schema = schema.get("items", schema).get("properties", {}).get(name, {})
     inside: Mapping[str, Any] = schema.get("items", schema)
     return inside
+
+
+BACKEND = Backend(
+    kind="TrainJob",
+    api_version="trainer.kubeflow.org/v1alpha1",
+    plural="trainjobs",
+    container=_CONTAINER,
+    main_label=(INDEX, "0"),  # its pods are those of Jobs
+    suspend_path=("suspend",),
+    render=render,
+    read=_read,
+    software="Kubeflow Trainer 2",
+    install=_INSTALL,
+    asks_schema=True,
+)

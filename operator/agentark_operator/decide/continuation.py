@@ -51,9 +51,6 @@ def kept(body: Body, status: Body, plan: Plan, done: Collection[str], objects: S
     """What a pass goes on with.
 
     Args:
-        body: The resource.
-        status: Its status as it is.
-        plan: Its plan.
         done: Keys of the finished stages.
         objects: Everything in the cluster that belongs to it, pods included.
     """
@@ -61,7 +58,7 @@ def kept(body: Body, status: Body, plan: Plan, done: Collection[str], objects: S
     other = bool(status.get("runId")) and run_of(body, status) != plan.run_id
     if other:
         ours -= set(done)  # of another run these come from the store
-    superseded = [one for one in objects if one["kind"] in BACKENDS and stage_key(one) not in ours]
+    superseded = [child for child in objects if child["kind"] in BACKENDS and stage_key(child) not in ours]
     tracks = tracks_of(status)
     if other:
         tracks = {
@@ -72,7 +69,7 @@ def kept(body: Body, status: Body, plan: Plan, done: Collection[str], objects: S
         tracks = {key: _forgiven(track) for key, track in tracks.items()}
     return Kept(
         tracks=tracks,
-        objects=[one for one in objects if one["kind"] not in BACKENDS or stage_key(one) in ours],
+        objects=[child for child in objects if child["kind"] not in BACKENDS or stage_key(child) in ours],
         superseded=superseded,
         started_at="" if other else str(status.get("startedAt", "")),
     )

@@ -15,9 +15,10 @@ from agentark.planning import NotPinned, Plan, canonical_json
 from agentark.planning import plan as lay_out
 from agentark.planning.references import debate_of, embedded_name
 from agentark.planning.rewarding import reward_model_of
+from agentark_operator.attempts.facts import View
 from agentark_operator.attempts.workload import KIND, MANAGED_BY, MANAGER, NAME, UID, Owner, owner_reference
-from agentark_operator.decide.decision import View
 from agentark_operator.informers.resources import Body
+from agentark_operator.reasons import Reason, reason_of
 
 REQUESTED_AT = "agentark.dev/requestedAt"
 """Annotation by which a person asks for another try."""
@@ -45,65 +46,58 @@ def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], 
     """The resources that run stages of this one.
 
     Args:
-        resource: The one that is looked at.
-        owner: The same as owner of children.
         others: "Kind/name" -> resources of its namespace that it may refer to.
-        plan: Its plan.
     """
     if isinstance(resource, PRMTraining) and resource.spec.debate_ref is not None:
         return _named(plan, others, "DebateRun", resource.spec.debate_ref.name)
     if not isinstance(resource, DistillJob):
         return []
     spec = resource.spec
-    found: list[Delegate] = []
+    runners: list[Delegate] = []
     if spec.debate_ref is not None:
-        found += _named(plan, others, "DebateRun", spec.debate_ref.name)
+        runners += _named(plan, others, "DebateRun", spec.debate_ref.name)
     elif spec.debate is not None:
-        found += _embedded(resource, owner, plan, others, "DebateRun", "debate", _plain(spec.debate))
+        runners += _embedded(resource, owner, plan, others, "DebateRun", "debate", _plain(spec.debate))
     if "PAD" not in spec.methods or not (spec.pad or PAD()).trains_prm:
-        return found
+        return runners
     if spec.prm_ref is not None:
-        return found + _named(plan, others, "PRMTraining", spec.prm_ref.name)
+        return runners + _named(plan, others, "PRMTraining", spec.prm_ref.name)
     model = reward_model_of(resource, debate_of(resource, others), others)
     # The debate is named by what it is, not by reference: when it is done, no resource need be there to refer to.
     content = _plain(model.spec) | {"debate": _debate(model.debate), "heldOutFraction": model.held_out}
     content["model"] = _plain(model.backbone)
     content.pop("debateRef", None)
-    return found + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
+    return runners + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
 
 
 def standing(delegate: Delegate, body: Body | None) -> View | None:
-    """How a stage stands that is left to another resource; None where that one is through and has not made it.
-
-    Args:
-        delegate: That one.
-        body: It as last seen.
-    """
+    """How a stage stands that is left to another resource; None where that one is through and has not made it."""
     label = delegate.label
     if body is None:
-        return View("Waiting", "Starting", f"{label} is being made", label)
+        return View("Waiting", Reason.STARTING, f"{label} is being made", label)
     status = body.get("status") or {}
     phase = status.get("phase", "")
-    conditions: dict[str, Body] = {one["type"]: one for one in status.get("conditions") or ()}
+    conditions: dict[str, Body] = {condition["type"]: condition for condition in status.get("conditions") or ()}
     ready, quota = conditions.get("Ready", {}), conditions.get("QuotaReserved")
     why = ready.get("message", "")
     queued = quota["status"] != "True" if quota else None
     if not phase or not _heard(delegate, body):
-        return View("Waiting", "DependencyNotReady", f"{label} has not been looked at yet", label)
+        return View("Waiting", Reason.DEPENDENCY_NOT_READY, f"{label} has not been looked at yet", label)
     if phase == "Succeeded":
         return None  # it wrote to another store
     if phase == "Failed" and delegate.body is not None:
-        return View("Failed", ready.get("reason", "") or "Failed", f"{label} failed: {why}", label)
+        return View("Failed", reason_of(ready.get("reason", "")) or Reason.FAILED, f"{label} failed: {why}", label)
     if phase == "Running":
-        return View("Running", "DependencyRunning", f"{label}: {why}", label, queued=queued)
+        return View("Running", Reason.DEPENDENCY_RUNNING, f"{label}: {why}", label, queued=queued)
     mend = "; mend it, or set its annotation agentark.dev/requestedAt for another try" if phase == "Failed" else ""
-    return View("Waiting", "DependencyNotReady", f"{label} is {phase.lower()}: {why}{mend}", label, queued=queued)
+    text = f"{label} is {phase.lower()}: {why}{mend}"
+    return View("Waiting", Reason.DEPENDENCY_NOT_READY, text, label, queued=queued)
 
 
 def done_by(embedded: Iterable[Body]) -> frozenset[str]:
     """Keys of the stages that resources ran themselves, rather than finding them in the store."""
-    stages = (one for body in embedded for one in (body.get("status") or {}).get("stages") or ())
-    return frozenset(one["key"] for one in stages if one["state"] == "Done")
+    stages = (stage for body in embedded for stage in (body.get("status") or {}).get("stages") or ())
+    return frozenset(stage["key"] for stage in stages if stage["state"] == "Done")
 
 
 def gpu_seconds_of(embedded: Iterable[Body]) -> int:
@@ -172,8 +166,8 @@ def _embedded(
     spec |= {"pods": job.spec.pods} if job.spec.pods else {}
     name = embedded_name(job.metadata.name, suffix)
     metadata: dict[str, Any] = {"name": name, "namespace": job.metadata.namespace}
-    made = {"apiVersion": job.apiVersion, "kind": kind, "metadata": metadata, "spec": spec}
-    parsed = KINDS[kind].model_validate_json(json.dumps(made))
+    body = {"apiVersion": job.apiVersion, "kind": kind, "metadata": metadata, "spec": spec}
+    parsed = KINDS[kind].model_validate_json(json.dumps(body))
     keys = _shared(parsed, {**others, f"DistillJob/{job.metadata.name}": job}, plan)
     keys -= {stage.key for stage in plan.stages if stage.kind == "debate" and kind != "DebateRun"}
     if not keys:
@@ -184,7 +178,7 @@ def _embedded(
     digest = _digest([spec, metadata["labels"]])
     asked = {name: value for name, value in owner.annotations.items() if name == REQUESTED_AT}
     metadata["annotations"] = {CONTENT: digest} | asked
-    return [Delegate(kind, name, keys, made)]
+    return [Delegate(kind, name, keys, body)]
 
 
 def _shared(other: Resource, others: Mapping[str, Resource], plan: Plan) -> frozenset[str]:
@@ -204,5 +198,5 @@ def _debate(debate: DebateSpec) -> dict[str, Any]:
 
 
 def _plain(model: Any) -> dict[str, Any]:
-    found: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-    return found
+    content: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+    return content

@@ -6,24 +6,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from agentark_operator.reasons import AnyReason, Reason, reason_of
+
 Body = Mapping[str, Any]
 FailureKind = Literal["Application", "Interruption", "InvalidInput", "Stalled"]
 
 _INVALID_INPUT, _UNAVAILABLE, _INTERRUPTED = 2, 69, 75
-SERVICE_UNAVAILABLE = "ServiceUnavailable"
-"""Reason: the work found a store or a model server that does not answer or has no room; it waits longer than others."""
-_BY_CODE: Mapping[int, tuple[FailureKind, str]] = {
-    _INVALID_INPUT: ("InvalidInput", "InvalidInput"),
-    _UNAVAILABLE: ("Interruption", SERVICE_UNAVAILABLE),
-    _INTERRUPTED: ("Interruption", "Interrupted"),
+_BY_CODE: Mapping[int, tuple[FailureKind, AnyReason]] = {
+    _INVALID_INPUT: ("InvalidInput", Reason.INVALID_INPUT),
+    _UNAVAILABLE: ("Interruption", Reason.SERVICE_UNAVAILABLE),
+    _INTERRUPTED: ("Interruption", Reason.INTERRUPTED),
 }
 _KILLED = frozenset({137, 143})
 """128 + SIGKILL or SIGTERM: somebody ended the process from without."""
 _LONGEST_MESSAGE = 1500
-_NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
+_NOT_STARTED = frozenset({Reason.START_ERROR, Reason.CONTAINER_CANNOT_RUN})
 _LOST = frozenset({"ContainerStatusUnknown"})
 _EXIT_CODE = re.compile(r"exit code (\d+)")
-_EVICTED = "Evicted"
 _OWN_LIMIT = re.compile(
     r'Usage of EmptyDir volume "(?P<volume>[^"]*)" exceeds the limit'
     r"|Pod ephemeral local storage usage exceeds the total limit of containers"
@@ -39,8 +38,7 @@ class Failure:
     kind: FailureKind
     """Application costs the backoffLimit, Interruption its own limit, InvalidInput ends the run at once; Stalled is
     for whoever watches heartbeats."""
-    reason: str
-    """One CamelCase word."""
+    reason: AnyReason
     message: str
     """Which pod, what happened, its last lines."""
     exit_code: int | None = None
@@ -83,7 +81,9 @@ class _Ending:
         return str(self.pod["metadata"]["name"])
 
 
-def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: bool = True) -> Failure:
+def classify(
+    pods: Sequence[Body], ended: Ended, *, container: str, main_label: tuple[str, str], keeps_pods: bool = True
+) -> Failure:
     """The class of a failed attempt.
 
     A pod that filled its own disk comes first, then what the nodes did, since a pod that is taken away makes the others
@@ -93,13 +93,14 @@ def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: 
         pods: What is left of them.
         ended: What the child says.
         container: What the backend calls the stage's container.
+        main_label: Name and value of the label of the pod that commits the result.
         keeps_pods: Whether pods that failed stay, so that somebody must have taken those that are missing.
     """
     if "DeadlineExceeded" in ended.reason:
         text = "the attempt ran longer than its activeDeadlineSeconds"
-        return Failure("Application", "DeadlineExceeded", f"{text}; {ended.message}")
+        return Failure("Application", Reason.DEADLINE_EXCEEDED, f"{text}; {ended.message}")
     endings = [_ending(pod, container) for pod in pods if _failed(pod)]
-    main = next((one for one in endings if is_main(one.pod)), None)
+    main = next((ending for ending in endings if _is_labelled(ending.pod, main_label)), None)
     if main is not None and main.code == _INVALID_INPUT:
         return _of_code(main)
     taken = next(_full(endings), None) or next(_disruptions(endings), None)
@@ -112,16 +113,9 @@ def classify(pods: Sequence[Body], ended: Ended, *, container: str, keeps_pods: 
     return _without_pods(ended, keeps_pods)
 
 
-def is_main(pod: Body) -> bool:
-    """Whether it is the pod that commits the result: index 0, or the master."""
-    labels = pod["metadata"].get("labels") or {}
-    annotations = pod["metadata"].get("annotations") or {}
-    index = "batch.kubernetes.io/job-completion-index"
-    return (
-        labels.get("training.kubeflow.org/job-role") == "master"
-        or labels.get("training.kubeflow.org/replica-type") == "master"
-        or labels.get(index, annotations.get(index)) == "0"
-    )
+def _is_labelled(pod: Body, label: tuple[str, str]) -> bool:
+    name, value = label
+    return bool((pod["metadata"].get("labels") or {}).get(name) == value)
 
 
 def _failed(pod: Body) -> bool:
@@ -134,15 +128,15 @@ def _failed(pod: Body) -> bool:
 
 def _ending(pod: Body, container: str) -> _Ending:
     status = pod.get("status") or {}
-    found = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
-    failed = [one for one in found if ((one.get("state") or {}).get("terminated") or {}).get("exitCode")]
-    chosen = next((one for one in failed if one["name"] == container), failed[0] if failed else {})
+    entries = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+    failed = [entry for entry in entries if ((entry.get("state") or {}).get("terminated") or {}).get("exitCode")]
+    chosen = next((entry for entry in failed if entry["name"] == container), failed[0] if failed else {})
     finished = _moment(((chosen.get("state") or {}).get("terminated") or {}).get("finishedAt"))
     asked = _moment(pod["metadata"].get("deletionTimestamp"))
     if asked is not None:
         # It says when the pod has to be gone.
         asked -= timedelta(seconds=pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-    return _Ending(pod, chosen, min((one for one in (finished, asked) if one), default=None))
+    return _Ending(pod, chosen, min((moment for moment in (finished, asked) if moment), default=None))
 
 
 def _order(ending: _Ending) -> tuple[datetime, bool, str]:
@@ -159,12 +153,12 @@ def _full(endings: Sequence[_Ending]) -> Iterator[Failure]:
     for ending in endings:
         status = ending.pod.get("status") or {}
         said = str(status.get("message") or "")[:_LONGEST_MESSAGE].strip().rstrip(".")
-        limit = _OWN_LIMIT.match(said) if status.get("reason") == _EVICTED else None
+        limit = _OWN_LIMIT.match(said) if status.get("reason") == Reason.EVICTED else None
         if limit is not None:
             volume = limit["volume"]
             field = f"emptyDir.sizeLimit of volume {volume!r}" if volume else "resources.limits.ephemeral-storage"
             text = f"pod {ending.name}: {said}; raise {field} in spec.pods, or let it do less at once"
-            yield Failure("Application", "StorageLimitExceeded", text, ending.code)
+            yield Failure("Application", Reason.STORAGE_LIMIT_EXCEEDED, text, ending.code)
 
 
 def _disruptions(endings: Sequence[_Ending]) -> Iterator[Failure]:
@@ -172,59 +166,57 @@ def _disruptions(endings: Sequence[_Ending]) -> Iterator[Failure]:
         status = ending.pod.get("status") or {}
         for condition in status.get("conditions") or ():
             if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
-                yield _interruption(
-                    ending, str(condition.get("reason") or "DisruptionTarget"), condition.get("message")
-                )
+                reason = reason_of(condition.get("reason") or Reason.DISRUPTION_TARGET)
+                yield _interruption(ending, reason, condition.get("message"))
         # A reason of the whole pod comes from the kubelet: evicted, preempted, not admitted, the node shut down.
-        if reason := str(status.get("reason") or ""):
-            yield _interruption(ending, reason, status.get("message"))
+        if status.get("reason"):
+            yield _interruption(ending, reason_of(status["reason"]), status.get("message"))
         if ending.terminated.get("reason") in _LOST:
-            yield _interruption(ending, "NodeLost", "its node does not know what became of it")
+            yield _interruption(ending, Reason.NODE_LOST, "its node does not know what became of it")
 
 
 def _of_pod(ending: _Ending) -> Failure:
     if ending.deleted and ending.code != _INVALID_INPUT:
-        return _interruption(ending, "PodDeleted", "somebody deleted it while it ran")
+        return _interruption(ending, Reason.POD_DELETED, "somebody deleted it while it ran")
     if ending.code is None:
-        return _interruption(ending, "PodLost", "it failed and no container of it tells why")
+        return _interruption(ending, Reason.POD_LOST, "it failed and no container of it tells why")
     return _of_code(ending)
 
 
 def _of_code(ending: _Ending) -> Failure:
-    code, reason = ending.code, str(ending.terminated.get("reason") or "")
+    code, reason = ending.code, reason_of(ending.terminated.get("reason") or "")
     where = f"pod {ending.name}, container {ending.container['name']}"
     said = str(ending.terminated.get("message") or "").strip()[-_LONGEST_MESSAGE:]
-    if reason == "OOMKilled":
+    if reason == Reason.OOM_KILLED:
         return Failure("Application", reason, f"{where}: {_memory(ending)}", code)
     message = f"{where}: exit code {code}" + (f": {said}" if said else "")
-    kind, why = _BY_CODE.get(code or 0, ("Application", reason if reason in _NOT_STARTED else "Error"))
+    kind, why = _BY_CODE.get(code or 0, ("Application", reason if reason in _NOT_STARTED else Reason.ERROR))
     return Failure(kind, why, message, code)
 
 
 def _memory(ending: _Ending) -> str:
     containers = ending.pod["spec"].get("containers") or ()
-    spec: Body = next((one for one in containers if one["name"] == ending.container["name"]), {})
+    spec: Body = next((container for container in containers if container["name"] == ending.container["name"]), {})
     limit = ((spec.get("resources") or {}).get("limits") or {}).get("memory")
     if limit is None:
         return "killed because its node ran out of memory; set its resources.requests.memory in spec.pods"
-    return (
-        f"killed at its memory limit of {limit}; raise resources.limits.memory in spec.pods, or let it do less at once"
-    )
+    mend = "raise resources.limits.memory in spec.pods, or let it do less at once"
+    return f"killed at its memory limit of {limit}; {mend}"
 
 
-def _interruption(ending: _Ending, reason: str, message: object) -> Failure:
+def _interruption(ending: _Ending, reason: AnyReason, message: object) -> Failure:
     return Failure("Interruption", reason, f"pod {ending.name}: {message or reason}", ending.code)
 
 
 def _without_pods(ended: Ended, keeps_pods: bool) -> Failure:
     """What the child remembers of pods that are gone; a Job's failure policy names the exit code."""
-    found = _EXIT_CODE.search(ended.message)
+    match = _EXIT_CODE.search(ended.message)
     if "DisruptionTarget" in ended.message:
-        return Failure("Interruption", "DisruptionTarget", ended.message)
-    if found is not None:
-        code = int(found[1])
-        kind, reason = _BY_CODE.get(code, ("Application", "Error"))
+        return Failure("Interruption", Reason.DISRUPTION_TARGET, ended.message)
+    if match is not None:
+        code = int(match[1])
+        kind, reason = _BY_CODE.get(code, ("Application", Reason.ERROR))
         return Failure(kind, reason, ended.message, code)
     said = f": {ended.message}" if ended.message else ""
     text = f"the attempt failed and no pod is left that tells why{said}"
-    return Failure("Interruption" if keeps_pods else "Application", "PodsGone", text)
+    return Failure("Interruption" if keeps_pods else "Application", Reason.PODS_GONE, text)

@@ -3,12 +3,16 @@
 Kept as an index, since a pass over one resource must not cost more with each other one in its namespace.
 """
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from agentark.api import API_VERSION
+from pydantic import ValidationError
+
+from agentark.api import API_VERSION, KINDS, Resource
+from agentark.errors import InvalidInput
 
 Body = dict[str, Any]
 
@@ -16,7 +20,7 @@ _KINDS = {"debateRef": "DebateRun", "prmRef": "PRMTraining"}
 
 
 class Key(NamedTuple):
-    """A resource."""
+    """A resource or an object, apart from others that had its name before."""
 
     kind: str
     namespace: str
@@ -85,23 +89,38 @@ class Resources:
     def missing(self, key: Key) -> list[str]:
         """What a resource names, directly or by another, that is not there; "Kind/name", sorted."""
         with self._lock:
-            return sorted(f"{one.kind}/{one.name}" for one in self._reached(key) if one not in self._bodies)
+            return sorted(f"{other.kind}/{other.name}" for other in self._reached(key) if other not in self._bodies)
 
     def _reached(self, key: Key) -> set[Key]:
-        found: set[Key] = set()
+        reached: set[Key] = set()
         ahead = set(self._named.get(key, ()))
         while ahead:
             other = ahead.pop()
-            if other not in found:
-                found.add(other)
+            if other not in reached:
+                reached.add(other)
                 ahead |= self._named.get(other, frozenset())
-        return found
+        return reached
 
     def _unlink(self, key: Key) -> None:
         for other in self._named.pop(key, ()):
             self._naming[other].discard(key)
             if not self._naming[other]:
                 del self._naming[other]
+
+
+def parse_resource(body: Body) -> Resource:
+    """The resource as a model.
+
+    Raises:
+        InvalidInput: If it is none, as when it was stored under another version of the definitions.
+    """
+    content = {name: body[name] for name in ("apiVersion", "kind", "metadata", "spec") if name in body}
+    try:
+        return KINDS[body["kind"]].model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{place}: {first['msg']}") from None
 
 
 def references(body: Mapping[str, Any]) -> set[tuple[str, str]]:
@@ -112,7 +131,7 @@ def references(body: Mapping[str, Any]) -> set[tuple[str, str]]:
 def _owners(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Kind and name of the resources that an embedded one was made by."""
     references = body["metadata"].get("ownerReferences") or ()
-    return {(one["kind"], one["name"]) for one in references if one.get("apiVersion") == API_VERSION}
+    return {(owner["kind"], owner["name"]) for owner in references if owner.get("apiVersion") == API_VERSION}
 
 
 def _references(node: object) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentark.store import StageManifest
-from agentark_operator.attempts.budgets import heard_at
-from agentark_operator.decide.decision import Decision, Facts, Track, gpu_seconds
-from agentark_operator.timestamps import parsed
+from agentark_operator.attempts.budgets import gpu_seconds, heard_at
+from agentark_operator.attempts.facts import Facts, Track
+from agentark_operator.decide.decision import Decision
+from agentark_operator.timestamps import parse_time
 
 Outcome = Literal["Succeeded", "Failed", "Interrupted"]
 
@@ -38,12 +39,12 @@ class Ending:
 
 def last_heard(facts: Sequence[Facts], decision: Decision) -> dict[str, float]:
     """Running stage's name -> when it was last heard of, in seconds since the epoch."""
-    found = {}
-    for one in facts:
-        last = one.current
-        if last is not None and last.state == "Running" and decision.views[one.stage.key].state == "Running":
-            found[one.stage.name] = heard_at(one, last)
-    return {name: at for name, at in found.items() if at}
+    heard = {}
+    for fact in facts:
+        last = fact.current
+        if last is not None and last.state == "Running" and decision.views[fact.stage.key].state == "Running":
+            heard[fact.stage.name] = heard_at(fact, last)
+    return {name: at for name, at in heard.items() if at}
 
 
 def endings(
@@ -56,42 +57,41 @@ def endings(
     """Attempts whose end was counted in this pass.
 
     Args:
-        facts: Of every stage.
         before: Key -> what the status remembered.
         decision: With what it is to remember.
         manifests: Key -> manifest of each finished stage.
         now_s: Seconds since the epoch.
     """
-    found = []
-    for one in facts:
-        key = one.stage.key
+    result = []
+    for fact in facts:
+        key = fact.stage.key
         old, new = before.get(key, Track()), decision.tracks[key]
         if new.counted <= old.counted:
             continue
-        last = next((attempt for attempt in one.attempts if attempt.number == new.counted), None)
+        last = next((attempt for attempt in fact.attempts if attempt.number == new.counted), None)
         outcome: Outcome = "Succeeded"
-        if not one.done:
-            outcome = "Failed" if new.failures > one.track.failures else "Interrupted"
-        started = parsed(last.started_at) if last and last.started_at else None
-        ended = parsed(last.ended_at) if last and last.ended_at else now_s
+        if not fact.done:
+            outcome = "Failed" if new.failures > fact.track.failures else "Interrupted"
+        started = parse_time(last.started_at) if last and last.started_at else None
+        ended = parse_time(last.ended_at) if last and last.ended_at else now_s
         seconds = ended - started if started is not None else 0.0
-        if one.done:
-            seconds = parsed(manifests[key].finished_at) - parsed(manifests[key].started_at)
-        decided = manifests[key].metrics if one.done and one.stage.kind == "release" else {}
-        made = last.body["metadata"].get("creationTimestamp") if last else None
-        found.append(
+        if fact.done:
+            seconds = parse_time(manifests[key].finished_at) - parse_time(manifests[key].started_at)
+        decided = manifests[key].metrics if fact.done and fact.stage.kind == "release" else {}
+        created = last.body["metadata"].get("creationTimestamp") if last else None
+        result.append(
             Ending(
-                stage=one.stage.kind,
-                name=one.stage.name,
+                stage=fact.stage.kind,
+                name=fact.stage.name,
                 attempt=new.counted,
                 outcome=outcome,
-                reason="Succeeded" if one.done else new.message.partition(":")[0],
-                backend=one.stage.resources.backend,
+                reason="Succeeded" if fact.done else new.message.partition(":")[0],
+                backend=fact.stage.resources.backend,
                 seconds=max(0.0, seconds),
-                waited_s=max(0.0, started - parsed(made)) if started is not None and made else None,
-                gpu_seconds=gpu_seconds(one.stage, last, now_s),
+                waited_s=max(0.0, started - parse_time(created)) if started is not None and created else None,
+                gpu_seconds=gpu_seconds(fact.stage, last, now_s),
                 release=str(decided.get("name", "")),
                 released=bool(decided.get("released")),
             )
         )
-    return found
+    return result

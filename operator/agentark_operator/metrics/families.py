@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from agentark.api import OPERATOR, RunPolicy
 from agentark_operator.informers.resources import Body, Key
-from agentark_operator.timestamps import parsed
+from agentark_operator.timestamps import parse_time
 
 Sample = tuple[tuple[str, ...], float]
 """Values of further labels, and the value."""
@@ -79,7 +79,7 @@ def phase_of(status: Mapping[str, Any]) -> str:
     """The phase of a status; of a ModelRelease, which has none, what its conditions say."""
     if "phase" in status:
         return str(status["phase"])
-    types = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+    types = {condition["type"]: condition["status"] for condition in status.get("conditions") or ()}
     if types.get("Stalled") == "True":
         return "Failed"
     return {"True": "Ready", "False": "Pending"}.get(types.get("Ready", ""), "Unknown")
@@ -92,7 +92,7 @@ def held(pods: Iterable[Body], resources: Iterable[str]) -> dict[tuple[str, str]
         pods: The operator's: of stages, and of teachers.
         resources: What to look for, such as nvidia.com/gpu.
     """
-    found: dict[tuple[str, str], float] = {}
+    amounts: dict[tuple[str, str], float] = {}
     wanted = tuple(resources)
     for pod in pods:
         spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
@@ -100,21 +100,21 @@ def held(pods: Iterable[Body], resources: Iterable[str]) -> dict[tuple[str, str]
             continue
         namespace = pod["metadata"]["namespace"]
         for container in spec.get("containers") or ():
-            given = container.get("resources") or {}
-            asked = {**(given.get("limits") or {}), **(given.get("requests") or {})}
+            requirements = container.get("resources") or {}
+            asked = {**(requirements.get("limits") or {}), **(requirements.get("requests") or {})}
             for resource in wanted:
                 if resource in asked:
                     place = namespace, resource
-                    found[place] = found.get(place, 0.0) + _quantity(asked[resource])
-    return found
+                    amounts[place] = amounts.get(place, 0.0) + _quantity(asked[resource])
+    return amounts
 
 
 def rates(holding: Held, prices: Mapping[str, Decimal]) -> dict[str, float]:
     """Namespace -> what its pods cost for an hour."""
-    found: dict[str, float] = {}
+    per_hour: dict[str, float] = {}
     for (namespace, resource), amount in holding.items():
-        found[namespace] = found.get(namespace, 0.0) + amount * float(prices.get(resource, 0))
-    return found
+        per_hour[namespace] = per_hour.get(namespace, 0.0) + amount * float(prices.get(resource, 0))
+    return per_hour
 
 
 def _quantity(text: object) -> float:
@@ -133,8 +133,8 @@ def _is_ours(body: Body) -> bool:
 
 
 def _conditions(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
-    for one in status.get("conditions") or ():
-        yield (one["type"], one["status"], one["reason"]), 1
+    for condition in status.get("conditions") or ():
+        yield (condition["type"], condition["status"], condition["reason"]), 1
 
 
 def _info(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
@@ -162,14 +162,14 @@ def _patience(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
 def _failed_attempts(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
     stages = status.get("stages")
     if stages:
-        yield ("Failed",), sum(one.get("failures", 0) for one in stages)
-        yield ("Interrupted",), sum(one.get("interruptions", 0) for one in stages)
+        yield ("Failed",), sum(stage.get("failures", 0) for stage in stages)
+        yield ("Interrupted",), sum(stage.get("interruptions", 0) for stage in stages)
 
 
 def _moment(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]:
     def read(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
         if field in status:
-            yield (), parsed(status[field])
+            yield (), parse_time(status[field])
 
     return read
 
@@ -184,9 +184,9 @@ def _usage(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]:
 
 def _score(field: str) -> Callable[[Body, Mapping[str, Any]], Iterator[Sample]]:
     def read(body: Body, status: Mapping[str, Any]) -> Iterator[Sample]:
-        for one in status.get("scores") or ():
-            if field in one:
-                yield (one["suite"], one["metric"], one["subject"]), float(one[field])
+        for score in status.get("scores") or ():
+            if field in score:
+                yield (score["suite"], score["metric"], score["subject"]), float(score[field])
 
     return read
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from aiohttp import web
@@ -43,12 +44,11 @@ STUCK_S = 600.0
 class Telemetry:
     """Figures of one operator, in a registry of its own.
 
-    What happens is counted as it does; what is the case is read from the resources when somebody asks. Methods may be
-    called from any thread.
+    Events are counted as they happen; states are read from the resources when Prometheus asks. Methods may be called
+    from any thread.
 
     Args:
         prices: Resource -> price of one for an hour.
-        currency: Of the prices.
         budget: Most that an hour may cost before somebody is told; None for no such limit.
         clock: Seconds since the epoch.
     """
@@ -128,14 +128,13 @@ class Telemetry:
             ["namespace", "resource"],
             registry=self._registry,
         )
-        self._cost = self._counter(
-            "agentark_cost_total", "What pods cost while somebody asked.", "namespace", "currency"
-        )
+        cost = "What pods cost while somebody asked."
+        self._cost = self._counter("agentark_cost_total", cost, "namespace", "currency")
         if budget is not None:
             limit = Gauge("agentark_budget_per_hour", "Most an hour may cost.", ["currency"], registry=self._registry)
             limit.labels(currency).set(float(budget))
         requests = self._counter("agentark_storage_requests_total", "Requests to stores.", "op", "outcome")
-        # Shown at nought before they happen: what is counted from one on is not seen to have grown.
+        # Shown at zero before the first request: Prometheus does not see the step from no series to one.
         self._stored = {(op, outcome): requests.labels(op, outcome) for op in OPERATIONS for outcome in OUTCOMES}
         durations = Histogram(
             "agentark_storage_request_duration_seconds",
@@ -166,11 +165,11 @@ class Telemetry:
 
     def changed(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Count what a new status tells: stages found or run, runs that ended."""
-        known = {one["key"]: one["state"] for one in before.get("stages") or ()}
-        for one in after.get("stages") or ():
-            if one["state"] in ("Cached", "Done") and known.get(one["key"]) not in ("Cached", "Done"):
-                result = "hit" if one["state"] == "Cached" else "miss"
-                self._cache.labels(key.kind, one["kind"], result).inc()
+        known = {stage["key"]: stage["state"] for stage in before.get("stages") or ()}
+        for stage in after.get("stages") or ():
+            if stage["state"] in ("Cached", "Done") and known.get(stage["key"]) not in ("Cached", "Done"):
+                result = "hit" if stage["state"] == "Cached" else "miss"
+                self._cache.labels(key.kind, stage["kind"], result).inc()
         if after.get("phase") != before.get("phase") and after.get("phase") in _OVER:
             self._runs.labels(key.kind, key.namespace, after["phase"]).inc()
 
@@ -178,7 +177,6 @@ class Telemetry:
         """Take when each running stage of a resource was last heard of.
 
         Args:
-            key: The resource.
             stages: Name of the stage -> seconds since the epoch.
         """
         if stages:
@@ -201,9 +199,7 @@ class Telemetry:
         """Count a pass.
 
         Args:
-            kind: Of the resource.
             outcome: Done, Later (something could not be asked) or Error.
-            seconds: It took.
         """
         self._finished_at = self._clock()
         self._passes.labels(kind, outcome).inc()
@@ -221,19 +217,18 @@ class Telemetry:
         """All metrics as text.
 
         Args:
-            resources: Every resource.
             pods: Every pod that was made for one.
             waiting: Resources that wait for a pass.
         """
         with self._rendering:
-            found = list(resources)
-            self._forget({key for key, _ in found})
-            for key, body in found:
-                self._show_at_nought(key, body)
-            self._charge({key.namespace for key, _ in found}, pods)
+            listed = list(resources)
+            self._forget({key for key, _ in listed})
+            for key, body in listed:
+                self._show_at_zero(key, body)
+            self._charge({key.namespace for key, _ in listed}, pods)
             self._queued.set(waiting)
             currency = self._currency if self._prices else ""
-            self._present.families = list(resource_families(found, dict(self._heard), currency))
+            self._present.families = list(resource_families(listed, dict(self._heard), currency))
             return generate_latest(self._registry)
 
     def _forget(self, present: set[Key]) -> None:
@@ -245,8 +240,8 @@ class Telemetry:
         for key in dict(self._heard).keys() - present:
             self._heard.pop(key, None)
 
-    def _show_at_nought(self, key: Key, body: Body) -> None:
-        """Show counters of what may happen to a resource: what is counted from one on is not seen to have grown."""
+    def _show_at_zero(self, key: Key, body: Body) -> None:
+        """Show counters of what may happen to a resource before it does."""
         if phase_of(body.get("status") or {}) in _OVER:
             return
         if key.kind != "ModelRelease":
@@ -259,9 +254,10 @@ class Telemetry:
 
     def _charge(self, namespaces: set[str], pods: Iterable[Body]) -> None:
         """Show what is held, and add what it has cost since this was last asked."""
-        holding = held(pods, {GPU, *self._prices})
+        resources = {GPU, *self._prices}
+        holding = held(pods, resources)
         self._holding.clear()
-        for labels in {*holding, *((one, resource) for one in namespaces for resource in {GPU, *self._prices})}:
+        for labels in holding.keys() | set(product(namespaces, resources)):
             self._holding.labels(*labels).set(holding.get(labels, 0.0))
         if not self._prices:
             return
@@ -297,7 +293,6 @@ async def serve(
 
     Args:
         address: HOST:PORT.
-        metrics: Gives the metrics.
         alive: Whether the operator should go on; if not, the kubelet starts it again.
         ready: Whether it watches the cluster's resources.
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Health = Literal["InProgress", "Current", "Failed", "Terminating"]
+from agentark_operator.reasons import AnyReason
+
+ConditionType = Literal["Ready", "Reconciling", "Stalled", "Complete", "Failed", "Suspended", "QuotaReserved"]
 _LONGEST_MESSAGE = 32_768
 
 
@@ -12,12 +14,10 @@ _LONGEST_MESSAGE = 32_768
 class Finding:
     """What is true of a resource now."""
 
-    type: str
-    """Ready, Reconciling, Stalled, Complete, Failed, Suspended or QuotaReserved."""
+    type: ConditionType
     status: bool
     """Whether it is so."""
-    reason: str
-    """Why, as one CamelCase word."""
+    reason: AnyReason
     message: str
     """Why, for a person: what was found and what to do."""
 
@@ -39,11 +39,11 @@ def merged(
         Conditions by type; the time of a transition is kept where the status is the same.
     """
     known = {condition["type"]: condition for condition in before}
-    found = []
-    for finding in sorted(findings, key=lambda one: one.type):
+    conditions = []
+    for finding in sorted(findings, key=lambda finding: finding.type):
         status = "True" if finding.status else "False"
         old = known.get(finding.type, {})
-        found.append(
+        conditions.append(
             {
                 "type": finding.type,
                 "status": status,
@@ -53,24 +53,4 @@ def merged(
                 "observedGeneration": generation,
             }
         )
-    return found
-
-
-def health(resource: Mapping[str, Any]) -> Health:
-    """What kstatus, and with it Flux, Argo CD and `helm --wait`, make of a resource.
-
-    The order is that of kstatus: deletion, an older generation, Reconciling, Stalled, Ready.
-    """
-    metadata, status = resource["metadata"], resource.get("status") or {}
-    if metadata.get("deletionTimestamp"):
-        return "Terminating"
-    if "observedGeneration" in status and status["observedGeneration"] != metadata.get("generation"):
-        return "InProgress"
-    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions", ())}
-    if conditions.get("Reconciling") == "True":
-        return "InProgress"
-    if conditions.get("Stalled") == "True":
-        return "Failed"
-    if conditions.get("Ready", "True") != "True":
-        return "InProgress"
-    return "Current"
+    return conditions

@@ -10,19 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agentark_operator.attempts.workload import MANAGER
+from agentark_operator.reasons import COMES_BY_ITSELF, AnyReason, Reason, reason_of
 
 Status = Mapping[str, Any]
 
 _LONGEST_MESSAGE = 1024
 """What the newer API for events takes."""
-_COMES_BY_ITSELF = frozenset(
-    {
-        *("Starting", "NoPods", "PodsEnding", "StageRunning", "EndpointNotReady", "Replaced", "Resumed", "Suspended"),
-        *("Planning", "Waiting", "WaitingForInputs", "WaitingForQuota", "SharedStage", "NotStarted", "Retrying"),
-        *("DependencyRunning", "NoVersion", "NoCurrentVersion"),
-    }
-)
-"""Reasons for which nobody has to do anything. All others, those of kubelets and schedulers too, are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +23,7 @@ class Happening:
     """Something to tell."""
 
     type: Literal["Normal", "Warning"]
-    reason: str
+    reason: AnyReason
     message: str
     mark: str = ""
     """Tells it from the same thing at another time; the same for all who see the same two statuses."""
@@ -40,49 +33,39 @@ def events(resource: Mapping[str, Any], before: Status, after: Status, *, now: s
     """The events of a change of a resource's status.
 
     Args:
-        resource: What it is about.
-        before: Its status as it was.
-        after: As it is now.
         now: The time, ISO 8601 in UTC.
     """
     tell = release_happenings if resource["kind"] == "ModelRelease" else happenings
-    return [event(resource, one, now=now) for one in tell(before, after)]
+    return [event(resource, happening, now=now) for happening in tell(before, after)]
 
 
 def happenings(before: Status, after: Status) -> list[Happening]:
-    """What to tell of a resource that runs stages.
-
-    Args:
-        before: Its status as it was.
-        after: As it is now.
-    """
+    """What to tell of a resource that runs stages."""
     return [*_runs(before, after), *_stages(before, after), *_waits(before, after), *_ends(before, after)]
 
 
 def release_happenings(before: Status, after: Status) -> list[Happening]:
     """What to tell of a ModelRelease: another current version, or what keeps it from being what its spec wants."""
-    found = list(_waits(before, after))
+    told = list(_waits(before, after))
     current = after.get("current") or {}
     version, ready = current.get("version"), _condition(after, "Ready")
     if version and version != (before.get("current") or {}).get("version") and ready.get("status") == "True":
         score = f"; score {current['score']}" if current.get("score") else ""
         mark = f"{version} {ready.get('lastTransitionTime')} {before.get('current')}"
-        found.append(Happening("Normal", str(ready["reason"]), f"{ready['message']}{score}", mark))
-    return found
+        told.append(Happening("Normal", reason_of(ready["reason"]), f"{ready['message']}{score}", mark))
+    return told
 
 
-def event(resource: Mapping[str, Any], one: Happening, *, now: str) -> dict[str, Any]:
+def event(resource: Mapping[str, Any], happening: Happening, *, now: str) -> dict[str, Any]:
     """An event about a resource. Its name follows from what it tells, so whoever tells it again makes no second one.
 
     Args:
-        resource: What it is about.
-        one: What happened.
         now: The time, ISO 8601 in UTC.
     """
     metadata = resource["metadata"]
-    content = "\0".join((metadata["uid"], one.type, one.reason, one.message, one.mark))
+    content = "\0".join((metadata["uid"], happening.type, happening.reason, happening.message, happening.mark))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    message = one.message
+    message = happening.message
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[: _LONGEST_MESSAGE - 3]}..."
     about = {name: metadata[name] for name in ("name", "namespace", "uid")}
@@ -91,8 +74,8 @@ def event(resource: Mapping[str, Any], one: Happening, *, now: str) -> dict[str,
         "kind": "Event",
         "metadata": {"name": f"{metadata['name'][:200]}.{digest}", "namespace": metadata["namespace"]},
         "involvedObject": {"apiVersion": resource["apiVersion"], "kind": resource["kind"], **about},
-        "type": one.type,
-        "reason": one.reason,
+        "type": happening.type,
+        "reason": happening.reason,
         "message": message,
         "source": {"component": MANAGER},
         "reportingComponent": MANAGER,
@@ -110,20 +93,20 @@ def _runs(before: Status, after: Status) -> Iterator[Happening]:
         return
     if earlier and before.get("phase") not in ("Succeeded", "Failed"):
         text = f"run {earlier} has given way to run {run}, as the spec or what it names was changed"
-        yield Happening("Normal", "Superseded", text, before.get("startedAt", ""))
+        yield Happening("Normal", Reason.SUPERSEDED, text, before.get("startedAt", ""))
     if after.get("phase") == "Succeeded":
         return  # all of it was found in the store: that it is complete says enough
     stages = after.get("stages") or ()
-    cached = sum(one.get("state") == "Cached" for one in stages)
+    cached = sum(stage.get("state") == "Cached" for stage in stages)
     text = f"run {run} of {len(stages)} stage{'s' * (len(stages) != 1)}, {cached} of them found in the store"
-    yield Happening("Normal", "Started", text, began)
+    yield Happening("Normal", Reason.STARTED, text, began)
 
 
 def _stages(before: Status, after: Status) -> Iterator[Happening]:
     """Attempts that ended without a result, where another one follows; the end of a run is told apart."""
     if after.get("phase") == "Failed":
         return
-    known = {one["key"]: one for one in before.get("stages") or ()}
+    known = {stage["key"]: stage for stage in before.get("stages") or ()}
     for stage in after.get("stages") or ():
         old = known.get(stage["key"], {})
         more = any(stage.get(count, 0) > old.get(count, 0) for count in ("failures", "interruptions"))
@@ -132,16 +115,16 @@ def _stages(before: Status, after: Status) -> Iterator[Happening]:
         number = stage.get("counted", 0)
         when = f"; the next begins at {stage['nextAttemptAt']}" if stage.get("nextAttemptAt") else ""
         text = f"{stage['name']}: attempt {number} ended, {stage.get('lastFailure', '')}{when}"
-        yield Happening("Warning", "Retrying", text, f"{stage['key']} {number}")
+        yield Happening("Warning", Reason.RETRYING, text, f"{stage['key']} {number}")
 
 
 def _waits(before: Status, after: Status) -> Iterator[Happening]:
     """Something that a person has to mend, once for each cause."""
     ready, earlier = _condition(after, "Ready"), _condition(before, "Ready")
-    reason = str(ready.get("reason", ""))
-    if ready.get("status") != "False" or after.get("phase") == "Failed" or reason in _COMES_BY_ITSELF:
+    reason = reason_of(ready.get("reason", ""))
+    if ready.get("status") != "False" or after.get("phase") == "Failed" or reason in COMES_BY_ITSELF:
         return
-    if reason == "DependencyNotReady" and after.get("currentStage"):
+    if reason == Reason.DEPENDENCY_NOT_READY and after.get("currentStage"):
         return  # what it waits for is there, and tells itself what it lacks
     if earlier.get("reason") == reason and earlier.get("status") == "False":
         return
@@ -155,12 +138,12 @@ def _ends(before: Status, after: Status) -> Iterator[Happening]:
     if rests and not rested:
         yield _of(rests, "Normal")
     if rested and not rests and after.get("phase") not in ("Succeeded", "Failed"):
-        yield Happening("Normal", "Resumed", "spec.suspend is false; it goes on", rested["lastTransitionTime"])
+        yield Happening("Normal", Reason.RESUMED, "spec.suspend is false; it goes on", rested["lastTransitionTime"])
     for type in ("Complete", "Failed"):
-        found = _condition(after, type)
-        if found and (again or not _condition(before, type)):
+        condition = _condition(after, type)
+        if condition and (again or not _condition(before, type)):
             score = f"; score {after['score']}" if type == "Complete" and after.get("score") else ""
-            yield _of(found, "Normal" if type == "Complete" else "Warning", score)
+            yield _of(condition, "Normal" if type == "Complete" else "Warning", score)
 
 
 def _of(condition: Mapping[str, Any], type: Literal["Normal", "Warning"], more: str = "") -> Happening:
@@ -168,5 +151,5 @@ def _of(condition: Mapping[str, Any], type: Literal["Normal", "Warning"], more: 
 
 
 def _condition(status: Status, type: str) -> Mapping[str, Any]:
-    found: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
-    return next((one for one in found if one["type"] == type), {})
+    conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
+    return next((condition for condition in conditions if condition["type"] == type), {})

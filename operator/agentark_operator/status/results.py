@@ -1,7 +1,7 @@
 """What finished stages tell the status: scores, artifacts, what it all cost."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -33,13 +33,12 @@ def read_scores(store: Store, compare: StageManifest) -> list[dict[str, str]]:
     ]
 
 
-def headline(scores: Iterable[Mapping[str, str]]) -> str:
+def headline(scores: Sequence[Mapping[str, str]]) -> str:
     """The score for `kubectl get`: the student's on the first suite, sampled where it was only sampled."""
-    found = list(scores)
     for subject in ("student", "student-sampled", "debate"):
-        for one in found:
-            if one["subject"] == subject:
-                return one["value"]
+        for score in scores:
+            if score["subject"] == subject:
+                return score["value"]
     return ""
 
 
@@ -50,20 +49,22 @@ def outputs(plan: Plan, manifests: Manifests, store: Store) -> list[dict[str, st
         "student": (_last(plan, "distill/", "gate/"), "model"),
         "results": (_last(plan, "compare"), "results"),
     }
-    found = []
-    debate = next((one for one in plan.stages if one.kind == "debate"), None)
+    artifacts = []
+    debate = next((stage for stage in plan.stages if stage.kind == "debate"), None)
     if debate is not None and debate.key in manifests:
-        found.append({"name": "transcripts", "uri": f"{store.uri}/stages/debate/{debate.key}/records/shards"})
+        artifacts.append({"name": "transcripts", "uri": f"{store.uri}/stages/debate/{debate.key}/records/shards"})
     for name, (stage, output) in wanted.items():
         manifest = manifests.get(stage.key) if stage else None
         if manifest is not None and output in manifest.outputs:
-            made = manifest.outputs[output]
-            found.append({"name": name, "uri": f"{store.uri}/{made.path}", "digest": f"sha256:{made.sha256}"})
-    return found
+            artifact = manifest.outputs[output]
+            artifacts.append(
+                {"name": name, "uri": f"{store.uri}/{artifact.path}", "digest": f"sha256:{artifact.sha256}"}
+            )
+    return artifacts
 
 
 def _last(plan: Plan, *names: str) -> Stage | None:
-    return next((one for one in reversed(plan.stages) if one.name.startswith(names)), None)
+    return next((stage for stage in reversed(plan.stages) if stage.name.startswith(names)), None)
 
 
 def usage(
@@ -75,16 +76,15 @@ def usage(
         ran: Manifests of the stages that it ran itself; what was found in the store cost nothing.
         gpu_seconds: GPUs times seconds of all attempts.
         prices: Resource -> price of one for an hour.
-        currency: Of the prices.
     """
     kinds = ("prompt_tokens", "completion_tokens")
     tokens = int(sum(manifest.usage.get(kind, 0.0) for manifest in ran for kind in kinds))
-    found: dict[str, Any] = {}
+    used: dict[str, Any] = {}
     if tokens:
-        found["tokens"] = tokens
+        used["tokens"] = tokens
     if gpu_seconds:
-        found["gpuSeconds"] = gpu_seconds
+        used["gpuSeconds"] = gpu_seconds
         if _GPU in prices:
-            found["cost"] = f"{prices[_GPU] * gpu_seconds / 3600:.2f}"
-            found["currency"] = currency
-    return found
+            used["cost"] = f"{prices[_GPU] * gpu_seconds / 3600:.2f}"
+            used["currency"] = currency
+    return used

@@ -6,9 +6,9 @@ from typing import Any
 
 from agentark.store import Progress
 from agentark_operator.attempts.facts import State, Track, View
+from agentark_operator.reasons import AnyReason, Reason
 from agentark_operator.status.conditions import Finding, merged
 
-StageState = State
 _OVER = ("Succeeded", "Failed")
 
 
@@ -24,7 +24,7 @@ class ObservedStage:
     progress: Progress | None = None
 
     @property
-    def state(self) -> StageState:
+    def state(self) -> State:
         """Where it is."""
         return self.view.state
 
@@ -39,11 +39,11 @@ class Observed:
     """In the order of the plan."""
     suspended: bool = False
     """Whether the spec says so."""
-    stalled: tuple[str, str] | None = None
+    stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person; None where nothing does."""
-    waiting: tuple[str, str] | None = None
+    waiting: tuple[AnyReason, str] | None = None
     """Reason and message of what keeps the operator from looking at the stages; it comes by itself or is mended."""
-    ended: tuple[str, str] | None = None
+    ended: tuple[AnyReason, str] | None = None
     """Reason and message of what ended the run before its stages were done."""
     requested_at: str = ""
     """The annotation that the run obeys."""
@@ -65,8 +65,7 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
     """The status of a resource that runs stages.
 
     Args:
-        observed: What is the case.
-        before: The status as it is.
+        observed: What a pass found.
         generation: Of the spec that was observed.
         now: The time, ISO 8601 in UTC.
     """
@@ -80,7 +79,7 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
     }
     if not observed.run_id:
         return status | _unseen(observed, before, generation, now)
-    status["stages"] = [_stage(one) for one in observed.stages]
+    status["stages"] = [_stage(stage) for stage in observed.stages]
     status |= _times(observed, phase, before, generation, now)
     current = _current(observed.stages)
     if current is not None and phase != "Succeeded":
@@ -89,14 +88,14 @@ def summarize(observed: Observed, before: Mapping[str, Any], *, generation: int,
             status["attempt"] = current.track.attempt
         if current.progress is not None and current.state == "Running":
             status["progress"] = _progress(current.progress, before, current.name)
-    given: dict[str, Any] = {
-        "scores": [dict(one) for one in observed.scores],
+    fields: dict[str, Any] = {
+        "scores": [dict(score) for score in observed.scores],
         "score": observed.score,
         "usage": dict(observed.usage),
-        "outputs": [dict(one) for one in observed.outputs],
+        "outputs": [dict(output) for output in observed.outputs],
         "requestedAt": observed.requested_at,
     }
-    return status | {name: value for name, value in given.items() if value}
+    return status | {name: value for name, value in fields.items() if value}
 
 
 def again(before: Mapping[str, Any], *, generation: int, requested_at: str) -> bool:
@@ -115,16 +114,16 @@ def over(status: Mapping[str, Any]) -> bool:
 def tracks_of(status: Mapping[str, Any]) -> dict[str, Track]:
     """What a status remembers of each stage, by key."""
     return {
-        one["key"]: Track(
-            attempt=one.get("attempt", 0),
-            failures=one.get("failures", 0),
-            interruptions=one.get("interruptions", 0),
-            counted=one.get("counted", 0),
-            next_attempt_at=one.get("nextAttemptAt", ""),
-            gpu_seconds=one.get("gpuSeconds", 0),
-            message=one.get("lastFailure", ""),
+        stage["key"]: Track(
+            attempt=stage.get("attempt", 0),
+            failures=stage.get("failures", 0),
+            interruptions=stage.get("interruptions", 0),
+            counted=stage.get("counted", 0),
+            next_attempt_at=stage.get("nextAttemptAt", ""),
+            gpu_seconds=stage.get("gpuSeconds", 0),
+            message=stage.get("lastFailure", ""),
         )
-        for one in status.get("stages") or ()
+        for stage in status.get("stages") or ()
     }
 
 
@@ -132,8 +131,11 @@ def _still(phase: str, findings: list[Finding], before: Mapping[str, Any]) -> tu
     """A run of which the sight is lost, as when its store is down, goes on or rests as before: pods know nothing."""
     if before.get("phase") not in ("Running", "Suspended"):
         return phase, findings
-    known = [one for one in before.get("conditions") or () if one["type"] in ("Suspended", "QuotaReserved")]
-    same = [Finding(one["type"], one["status"] == "True", one["reason"], one["message"]) for one in known]
+    same = [
+        Finding(old["type"], old["status"] == "True", old["reason"], old["message"])
+        for old in before.get("conditions") or ()
+        if old["type"] in ("Suspended", "QuotaReserved")
+    ]
     return str(before["phase"]), [*findings, *same]
 
 
@@ -142,29 +144,29 @@ def _unseen(observed: Observed, before: Mapping[str, Any], generation: int, now:
     kept = ["runId", "startedAt", "stages", "usage", "scores", "score", "outputs", "runs", "requestedAt"]
     if before.get("observedGeneration") == generation:
         kept += ["currentStage", "attempt", "progress"]
-    found = {name: before[name] for name in kept if name in before}
-    if before.get("observedGeneration") == generation or "stages" not in found:
-        return found
+    status = {name: before[name] for name in kept if name in before}
+    if before.get("observedGeneration") == generation or "stages" not in status:
+        return status
     # A person changed something: what went wrong before is forgiven, and a run that had failed is history.
     blame = ("failures", "interruptions", "lastFailure", "nextAttemptAt")
-    found["stages"] = [{name: one[name] for name in one if name not in blame} for one in found["stages"]]
-    if before.get("phase") == "Failed" and "runId" in found:
-        found["runs"] = [_past(before, now), *found.get("runs", ())][: observed.history]
-        del found["runId"], found["startedAt"]
-    return found
+    status["stages"] = [{name: stage[name] for name in stage if name not in blame} for stage in status["stages"]]
+    if before.get("phase") == "Failed" and "runId" in status:
+        status["runs"] = [_past(before, now), *status.get("runs", ())][: observed.history]
+        del status["runId"], status["startedAt"]
+    return status
 
 
 def _times(observed: Observed, phase: str, before: Mapping[str, Any], generation: int, now: str) -> dict[str, Any]:
     other = again(before, generation=generation, requested_at=observed.requested_at)
     same = before.get("runId") == observed.run_id and not other
-    found: dict[str, Any] = {"runId": observed.run_id, "startedAt": before.get("startedAt", now) if same else now}
+    times: dict[str, Any] = {"runId": observed.run_id, "startedAt": before.get("startedAt", now) if same else now}
     if phase in _OVER:
-        found["completedAt"] = before.get("completedAt", now) if same else now
+        times["completedAt"] = before.get("completedAt", now) if same else now
     runs = list(before.get("runs") or ())
     if not same and before.get("runId"):
         runs.insert(0, _past(before, now))
     runs = runs[: observed.history]
-    return found | ({"runs": runs} if runs else {})
+    return times | ({"runs": runs} if runs else {})
 
 
 def _past(before: Mapping[str, Any], now: str) -> dict[str, Any]:
@@ -181,71 +183,71 @@ def _verdict(observed: Observed) -> tuple[str, list[Finding]]:
     if observed.ended is not None:
         return "Failed", _fails(*observed.ended)
     stages = observed.stages
-    if stages and all(one.state in ("Cached", "Done") for one in stages):
-        cached = sum(one.state == "Cached" for one in stages)
+    if stages and all(stage.state in ("Cached", "Done") for stage in stages):
+        cached = sum(stage.state == "Cached" for stage in stages)
         message = f"all {len(stages)} stages are done, {cached} of them found in the store"
         message += f"; {observed.note}" if observed.note else ""
         return "Succeeded", [
-            Finding("Ready", True, "Complete", message),
-            Finding("Complete", True, "Complete", message),
+            Finding("Ready", True, Reason.COMPLETE, message),
+            Finding("Complete", True, Reason.COMPLETE, message),
         ]
-    failed = next((one for one in stages if one.state == "Failed"), None)
-    running = [one for one in stages if one.state == "Running"]
+    failed = next((stage for stage in stages if stage.state == "Failed"), None)
+    running = [stage for stage in stages if stage.state == "Running"]
     if failed is not None and not running:
-        return "Failed", _fails(failed.view.reason or "StageFailed", f"{failed.name}: {failed.view.message}")
+        return "Failed", _fails(failed.view.reason or Reason.STAGE_FAILED, f"{failed.name}: {failed.view.message}")
     if observed.suspended and not running:
         message = "spec.suspend is true; finished work is kept, set it to false to go on"
         return "Suspended", [
-            Finding("Ready", False, "Suspended", message),
-            Finding("Suspended", True, "Suspended", message),
+            Finding("Ready", False, Reason.SUSPENDED, message),
+            Finding("Suspended", True, Reason.SUSPENDED, message),
         ]
     return _goes_on(stages, failed)
 
 
 def _goes_on(stages: Sequence[ObservedStage], failed: ObservedStage | None) -> tuple[str, list[Finding]]:
-    begun = any(one.state == "Running" and one.view.begun for one in stages)
-    current = _current([one for one in stages if one.state != "Failed"])
+    begun = any(stage.state == "Running" and stage.view.begun for stage in stages)
+    current = _current([stage for stage in stages if stage.state != "Failed"])
     if current is None:
-        return "Pending", _waits("Planning", "the run is being planned")
-    reason = current.view.reason or ("StageRunning" if begun else "Waiting")
+        return "Pending", _waits(Reason.PLANNING, "the run is being planned")
+    reason = current.view.reason or (Reason.STAGE_RUNNING if begun else Reason.WAITING)
     message = f"{current.name}: {current.view.message or current.state.lower()}"
     if failed is not None:
         message = f"{failed.name} failed ({failed.view.message}); waits for the stages that still run: {message}"
     findings = _waits(reason, message)
-    queued = [one for one in stages if one.view.queued is not None]
+    queued = [stage for stage in stages if stage.view.queued is not None]
     if queued:
-        waiting = next((one for one in queued if one.view.queued), None)
-        found = waiting or queued[0]
-        text = found.view.message or f"{found.view.object} was admitted"
-        findings.append(Finding("QuotaReserved", waiting is None, "WaitingForQuota" if waiting else "Admitted", text))
+        waiting = next((stage for stage in queued if stage.view.queued), None)
+        shown = waiting or queued[0]
+        text = shown.view.message or f"{shown.view.object} was admitted"
+        findings.append(
+            Finding("QuotaReserved", waiting is None, Reason.WAITING_FOR_QUOTA if waiting else Reason.ADMITTED, text)
+        )
     return "Running" if begun else "Pending", findings
 
 
-def _waits(reason: str, message: str) -> list[Finding]:
+def _waits(reason: AnyReason, message: str) -> list[Finding]:
     return [Finding("Ready", False, reason, message), Finding("Reconciling", True, reason, message)]
 
 
-def _fails(reason: str, message: str) -> list[Finding]:
-    return [
-        Finding(type, status, reason, message)
-        for type, status in (("Ready", False), ("Stalled", True), ("Failed", True))
-    ]
+def _fails(reason: AnyReason, message: str) -> list[Finding]:
+    failed = [Finding("Stalled", True, reason, message), Finding("Failed", True, reason, message)]
+    return [Finding("Ready", False, reason, message), *failed]
 
 
 def _current(stages: Sequence[ObservedStage]) -> ObservedStage | None:
     """The stage that failed, else runs, else waits for something other than stages before it, else waits."""
     for state in ("Failed", "Running"):
-        found = next((one for one in stages if one.state == state), None)
-        if found is not None:
-            return found
-    waiting = [one for one in stages if one.state == "Waiting"]
-    own = (one for one in waiting if one.view.reason not in ("WaitingForInputs", "NotStarted"))
+        first = next((stage for stage in stages if stage.state == state), None)
+        if first is not None:
+            return first
+    waiting = [stage for stage in stages if stage.state == "Waiting"]
+    own = (stage for stage in waiting if stage.view.reason not in (Reason.WAITING_FOR_INPUTS, Reason.NOT_STARTED))
     return next(own, next(iter(waiting), None))
 
 
 def _stage(stage: ObservedStage) -> dict[str, Any]:
     view, track = stage.view, stage.track
-    found: dict[str, Any] = {"name": stage.name, "kind": stage.kind, "key": stage.key, "state": view.state}
+    row: dict[str, Any] = {"name": stage.name, "kind": stage.kind, "key": stage.key, "state": view.state}
     remembered = {
         "attempt": track.attempt,
         "failures": track.failures,
@@ -256,9 +258,9 @@ def _stage(stage: ObservedStage) -> dict[str, Any]:
         "lastFailure": track.message[:2048],
         "object": view.object,
     }
-    found |= {name: value for name, value in remembered.items() if value}
-    said = view.reason not in ("StageRunning", "WaitingForInputs")
-    return found | ({"message": view.message[:4096]} if view.message and said else {})
+    row |= {name: value for name, value in remembered.items() if value}
+    said = view.reason not in (Reason.STAGE_RUNNING, Reason.WAITING_FOR_INPUTS)
+    return row | ({"message": view.message[:4096]} if view.message and said else {})
 
 
 def _progress(progress: Progress, before: Mapping[str, Any], stage: str) -> dict[str, Any]:
@@ -267,5 +269,5 @@ def _progress(progress: Progress, before: Mapping[str, Any], stage: str) -> dict
     known = before.get("progress")
     if known and known["percent"] == percent and before.get("currentStage") == stage:
         return dict(known)
-    found = {"percent": percent, "done": progress.done, "total": progress.total}
-    return found | ({"remainingSeconds": int(progress.eta_s)} if progress.eta_s is not None else {})
+    shown = {"percent": percent, "done": progress.done, "total": progress.total}
+    return shown | ({"remainingSeconds": int(progress.eta_s)} if progress.eta_s is not None else {})

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agentark.api import Resource, StoreSource
@@ -13,7 +14,7 @@ from agentark.store import Patience, StageManifest, Store, open_store, read_mani
 from agentark.telemetry.metered import MeteredStore, Told
 from agentark_operator.kube import Gone, Kube, Refused
 from agentark_operator.settings import Settings
-from agentark_operator.storage.breaker import Outages
+from agentark_operator.storage.breaker import CircuitBreaker
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -25,8 +26,8 @@ MANIFEST_FRESH_S = 300.0
 """A manifest is written once and never changed; only somebody who deletes it makes an old sight wrong."""
 
 
-class Recent(Generic[_K, _V]):
-    """Values that were read of late, the oldest given up first.
+class Cache(Generic[_K, _V]):
+    """Values for a limited time, the oldest given up first.
 
     Args:
         most: Values kept.
@@ -43,10 +44,10 @@ class Recent(Generic[_K, _V]):
         """The value of a key, read again if it is old; what was not found is not kept."""
         now = self._clock()
         with self._lock:
-            found = self._values.get(key)
-            if found is not None and now - found[0] < self._fresh_s:
+            kept = self._values.get(key)
+            if kept is not None and now - kept[0] < self._fresh_s:
                 self._values.move_to_end(key)
-                return found[1]
+                return kept[1]
         value = read()
         if value is None:
             self.forget(key)
@@ -73,19 +74,19 @@ class Recent(Generic[_K, _V]):
     def has(self, key: _K) -> bool:
         """Whether a value is there and still holds."""
         with self._lock:
-            found = self._values.get(key)
-            return found is not None and self._clock() - found[0] < self._fresh_s
+            kept = self._values.get(key)
+            return kept is not None and self._clock() - kept[0] < self._fresh_s
 
 
+@dataclass(frozen=True, slots=True)
 class Place:
     """A store as one resource uses it."""
 
-    def __init__(self, store: Store, source: StoreSource, opener: Callable[[str], Store]) -> None:
-        self.store = store
-        self.source = source
-        """Its address and endpoint, and the Secret of the resource's namespace with the credentials."""
-        self.open = opener
-        """Opens another address at the same server with the same credentials: data and models in S3."""
+    store: Store
+    source: StoreSource
+    """Its address and endpoint, and the Secret of the resource's namespace with the credentials."""
+    open: Callable[[str], Store]
+    """Opens another address at the same server with the same credentials: data and models in S3."""
 
     @property
     def identity(self) -> str:
@@ -98,16 +99,15 @@ class Stores:
 
     Args:
         kube: For Secrets.
-        settings: The operator's.
         told: Of each request, as `MeteredStore` tells it.
     """
 
     def __init__(self, kube: Kube, settings: Settings, told: Told = lambda operation, outcome, seconds: None) -> None:
         self._kube, self._settings, self._told = kube, settings, told
-        self._opened: Recent[tuple[str, ...], Store] = Recent(256, float("inf"))
-        self._secrets: Recent[tuple[str, str], dict[str, str]] = Recent(4096, SECRET_FRESH_S)
-        self._manifests: Recent[tuple[str, str], StageManifest] = Recent(20_000, MANIFEST_FRESH_S)
-        self._outages = Outages()
+        self._opened: Cache[tuple[str, ...], Store] = Cache(256, float("inf"))
+        self._secrets: Cache[tuple[str, str], dict[str, str]] = Cache(4096, SECRET_FRESH_S)
+        self._manifests: Cache[tuple[str, str], StageManifest] = Cache(20_000, MANIFEST_FRESH_S)
+        self._breaker = CircuitBreaker()
 
     def of(self, resource: Resource) -> Place:
         """The store of a resource.
@@ -117,7 +117,7 @@ class Stores:
             StoreUnavailable: The Secret is not there, or not as it should be; or the store did not answer just now.
         """
         source = self._source(resource)
-        self._outages.check(_server(source))
+        self._breaker.check(_server(source))
         access = ("", "")
         if source.credentials_secret_ref is not None:
             secret = source.credentials_secret_ref.name
@@ -141,26 +141,21 @@ class Stores:
         """
 
         def read() -> StageManifest | None:
-            found = read_manifest(place.store, kind, key)
+            manifest = read_manifest(place.store, kind, key)
             self.answered(place)
-            return found
+            return manifest
 
         return self._manifests.get((place.identity, key), read)
 
     def answered(self, place: Place) -> None:
         """A store was asked, and did answer."""
-        self._outages.answered(_server(place.source))
+        self._breaker.reset(_server(place.source))
 
     def told(self, resource: Resource, error: AgentArkError) -> str:
-        """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is.
-
-        Args:
-            resource: Whose pass failed.
-            error: How.
-        """
+        """A store's failure in the words of the resource that uses it: of a refused key, in which Secret it is."""
         source = self._source(resource)
         if isinstance(error, StoreUnreachable):
-            self._outages.saw(_server(source), str(error))
+            self._breaker.trip(_server(source), str(error))
         if isinstance(error, StoreRefused) and source.credentials_secret_ref is not None:
             namespace, secret = resource.metadata.namespace, source.credentials_secret_ref.name
             self._secrets.forget((namespace, secret))  # a mended one counts at the next pass

@@ -7,6 +7,7 @@ That is a setting and no part of a key.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from agentark.api import PAD, DebateRun, DebateSpec, DistillJob, PRMTraining, Resource, Serving, Teacher
@@ -38,9 +39,7 @@ def teachers(resource: Resource, others: Mapping[str, Resource], plan: Plan) -> 
     """Key -> the served teachers that a stage asks; stages that ask none are left out.
 
     Args:
-        resource: Whose plan it is.
         others: "Kind/name" -> resources that it refers to.
-        plan: The plan.
     """
     served = {}
     for debate in _debates(resource, others):
@@ -50,20 +49,20 @@ def teachers(resource: Resource, others: Mapping[str, Resource], plan: Plan) -> 
                 identity = plan.pins[teacher.model.uri].identity
                 name = teacher_name(identity, serving)
                 served[teacher.model.uri] = Served(name, teacher.model.uri, identity, serving)
-    found = {stage.key: tuple(served[uri] for uri in _asked(stage) if uri in served) for stage in plan.stages}
-    return {key: used for key, used in found.items() if used}
+    asked = {stage.key: tuple(served[uri] for uri in _asked(stage) if uri in served) for stage in plan.stages}
+    return {key: used for key, used in asked.items() if used}
 
 
 def addressed(plan: Plan, used: Mapping[str, Sequence[Served]]) -> Plan:
     """The plan as pods are to read it: served teachers by their address.
 
     Args:
-        plan: The plan.
         used: As `teachers` gives them.
     """
     if not used:
         return plan
-    urls = {one.uri: (teacher_url(one.name, plan.namespace), one.model) for some in used.values() for one in some}
+    served = chain.from_iterable(used.values())
+    urls = {teacher.uri: (teacher_url(teacher.name, plan.namespace), teacher.model) for teacher in served}
     stages = tuple(_addressed(stage, urls) if stage.key in used else stage for stage in plan.stages)
     return plan.model_copy(update={"stages": stages})
 

@@ -8,27 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentark.api import StoreSource
+from agentark_operator.attempts.facts import View
 from agentark_operator.attempts.pods import Image, vllm_template
 from agentark_operator.attempts.workload import Owner
-from agentark_operator.decide.decision import View
 from agentark_operator.informers.children import Children
 from agentark_operator.kube import FIELD_MANAGER, Kube, Refused
+from agentark_operator.reasons import Reason
 from agentark_operator.settings import Settings
 from agentark_operator.teachers.demand import Served
-from agentark_operator.teachers.serving import TEACHER, Pending, serving_state, teacher_objects
+from agentark_operator.teachers.serving import TEACHER, serving_state, teacher_objects
 
-_LOADING = frozenset({"Loading", "NoPods", "Starting"})
+_LOADING = frozenset({Reason.NO_PODS, Reason.STARTING})
 _TRIES = 5
 
 
 class Teachers:
-    """Makes and removes servers of teachers.
-
-    Args:
-        kube: The API server.
-        children: What is known of it.
-        settings: The operator's.
-    """
+    """Makes and removes servers of teachers."""
 
     def __init__(self, kube: Kube, children: Children, settings: Settings) -> None:
         self._kube, self._children, self._settings = kube, children, settings
@@ -40,7 +35,6 @@ class Teachers:
 
         Args:
             used: The teachers that it asks.
-            owner: The resource.
             store: Endpoint and credentials for weights in S3.
 
         Raises:
@@ -51,20 +45,21 @@ class Teachers:
                 "this operator is not set up to serve a teacher's weights; give the teacher by endpoint, or have it "
                 "set up (AGENTARK_TEACHERS; in the chart: teachers.enabled)"
             )
-            return View("Waiting", "TeachersNotEnabled", text)
-        for one in used:
-            deployment = self._children.find("Deployment", owner.namespace, one.name)
+            return View("Waiting", Reason.TEACHERS_NOT_ENABLED, text)
+        for teacher in used:
+            deployment = self._children.find("Deployment", owner.namespace, teacher.name)
             known = deployment is not None and deployment["metadata"]["uid"] in self._whole
             if deployment is None or not known or owner.uid not in users(deployment):
                 try:
-                    deployment = self._make(one, owner, store)
+                    deployment = self._make(teacher, owner, store)
                 except Refused as error:
-                    return View("Waiting", "Refused", f"the API server does not take teacher {one.name}: {error}")
-            pods = self._children.labelled("Pod", owner.namespace, TEACHER, one.name.removeprefix("teacher-"))
+                    text = f"the API server does not take teacher {teacher.name}: {error}"
+                    return View("Waiting", Reason.REFUSED, text)
+            pods = self._children.labelled("Pod", owner.namespace, TEACHER, teacher.name.removeprefix("teacher-"))
             state = serving_state(deployment, pods)
-            if isinstance(state, Pending):
-                reason = "EndpointNotReady" if state.reason in _LOADING else state.reason
-                return View("Waiting", reason, state.message, f"Deployment/{one.name}")
+            if state is not None:
+                reason = Reason.ENDPOINT_NOT_READY if state.reason in _LOADING else state.reason
+                return View("Waiting", reason, state.message, f"Deployment/{teacher.name}")
         return None
 
     def keep(self, needed: Iterable[str], owner: Owner) -> None:
@@ -72,15 +67,14 @@ class Teachers:
 
         Args:
             needed: Names of those that it needs.
-            owner: The resource.
 
         Raises:
             KubeError: The server did not do it; the next pass tries again.
         """
         wanted = set(needed)
-        for one in self._children.of(owner.uid):
-            if one["kind"] == "Deployment" and one["metadata"]["name"] not in wanted:
-                self._let_go(one, owner)
+        for child in self._children.of(owner.uid):
+            if child["kind"] == "Deployment" and child["metadata"]["name"] not in wanted:
+                self._let_go(child, owner)
 
     def _make(self, teacher: Served, owner: Owner, store: StoreSource) -> dict[str, Any]:
         settings = self._settings
@@ -95,34 +89,34 @@ class Teachers:
             offline=settings.offline,
         )
         deployment, service = teacher_objects(teacher.name, template, teacher.serving, [owner])
-        made = self._kube.apply(deployment, manager=_manager(owner))
-        self._children.saw(made)
-        of = {"apiVersion": "apps/v1", "kind": "Deployment", "name": teacher.name, "uid": made["metadata"]["uid"]}
+        applied = self._kube.apply(deployment, manager=_manager(owner))
+        self._children.saw(applied)
+        of = {"apiVersion": "apps/v1", "kind": "Deployment", "name": teacher.name, "uid": applied["metadata"]["uid"]}
         service["metadata"] = {**service["metadata"], "ownerReferences": [of | {"controller": True}]}
         self._kube.apply(service)
-        self._whole.add(made["metadata"]["uid"])
-        return made
+        self._whole.add(applied["metadata"]["uid"])
+        return applied
 
     def _let_go(self, deployment: Mapping[str, Any], owner: Owner) -> None:
         metadata = deployment["metadata"]
         for _ in range(_TRIES):
-            found = self._kube.read("apps/v1", "Deployment", metadata["name"], metadata["namespace"])
-            if found is None or owner.uid not in users(found):
+            current = self._kube.read("apps/v1", "Deployment", metadata["name"], metadata["namespace"])
+            if current is None or owner.uid not in users(current):
                 break
-            if users(found) - {owner.uid}:
+            if users(current) - {owner.uid}:
                 bare = {"name": metadata["name"], "namespace": metadata["namespace"]}
-                made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": bare}
-                self._children.saw(self._kube.apply(made, manager=_manager(owner)))
+                unowned = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": bare}
+                self._children.saw(self._kube.apply(unowned, manager=_manager(owner)))
                 return
             # As it was seen: a resource that came to use it just now keeps it.
-            self._kube.delete({"apiVersion": "apps/v1", "kind": "Deployment", **found}, unchanged=True)
-        if found is None:
+            self._kube.delete({"apiVersion": "apps/v1", "kind": "Deployment", **current}, unchanged=True)
+        if current is None:
             self._children.lost(dict(deployment))
 
 
 def users(deployment: Mapping[str, Any]) -> set[str]:
     """Uids of the resources that use a teacher."""
-    return {one["uid"] for one in deployment["metadata"].get("ownerReferences") or ()}
+    return {reference["uid"] for reference in deployment["metadata"].get("ownerReferences") or ()}
 
 
 def _manager(owner: Owner) -> str:

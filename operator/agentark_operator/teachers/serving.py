@@ -6,14 +6,14 @@ is an owner that does not control, so the server goes when the last of them does
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from agentark.api import Serving
 from agentark.planning.stage import canonical_json
 from agentark_operator.attempts.pods import PORT
 from agentark_operator.attempts.workload import GROUP, MANAGED_BY, MANAGER, Owner, owner_reference
-from agentark_operator.diagnosis.pending import Waiting, from_events, refused, waiting
+from agentark_operator.diagnosis.pending import Waiting, refused, waiting
+from agentark_operator.reasons import Reason, reason_of
 
 Body = Mapping[str, Any]
 
@@ -21,30 +21,11 @@ TEACHER = f"{GROUP}/teacher"
 """Label: which teacher an object is of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Nothing serves yet."""
-
-    reason: str
-    """One CamelCase word."""
-    message: str
-    """What is wrong, if anything, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Requests are answered."""
-
-    replicas: int
-    """Pods that serve."""
-
-
 def teacher_name(identity: str, serving: Serving) -> str:
     """Name of the Deployment and of the Service, the same for all who ask for the same.
 
     Args:
         identity: What the model's address stood for when the run began.
-        serving: How it is served.
     """
     content = canonical_json({"model": identity, "serving": serving.canonical()})
     return f"teacher-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
@@ -63,7 +44,6 @@ def teacher_objects(
     Args:
         name: Of both; see `teacher_name`.
         template: Of its pods; see `vllm_template`.
-        serving: How it is served.
         owners: All resources of the namespace that use it now, at least one. Applied on the server, the list replaces
             what the operator applied before.
     """
@@ -73,7 +53,7 @@ def teacher_objects(
         "name": name,
         "namespace": owners[0].namespace,
         "labels": own,
-        "ownerReferences": [_reference(owner) for owner in sorted(owners, key=lambda one: one.uid)],
+        "ownerReferences": [_reference(owner) for owner in sorted(owners, key=lambda owner: owner.uid)],
     }
     inside = dict(template.get("metadata") or {})
     inside["labels"] = {**(inside.get("labels") or {}), **own}
@@ -94,49 +74,42 @@ def teacher_objects(
 
 
 def _reference(owner: Owner) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in owner_reference(owner).items()
-        if name not in ("controller", "blockOwnerDeletion")
-    }
+    controlling = owner_reference(owner)
+    return {name: controlling[name] for name in ("apiVersion", "kind", "name", "uid")}
 
 
-def serving_state(deployment: Body, pods: Sequence[Body], events: Sequence[Body] = ()) -> Pending | Ready:
-    """Whether a teacher answers, else why not.
-
-    Args:
-        deployment: As the cluster has it.
-        pods: Its pods.
-        events: Of both, where they have been asked for.
-    """
+def serving_state(deployment: Body, pods: Sequence[Body]) -> Waiting | None:
+    """Why a teacher does not answer yet; None where it does."""
     status = deployment.get("status") or {}
     name = deployment["metadata"]["name"]
     # One pod is enough to begin: the others join behind the Service.
-    if ready := status.get("readyReplicas"):
-        return Ready(int(ready))
-    conditions = {one["type"]: one for one in status.get("conditions") or () if one["status"] == "True"}
+    if status.get("readyReplicas"):
+        return None
+    conditions = {entry["type"]: entry for entry in status.get("conditions") or () if entry["status"] == "True"}
     failure = conditions.get("ReplicaFailure")
     cause = waiting(pods)
     if failure is not None and not pods:
         text = str(failure.get("message") or "")
-        cause = refused(text) or Waiting(str(failure.get("reason") or "FailedCreate"), text)
-    if cause is None or cause.reason == "Starting":
-        cause = from_events(events) or _restarted(pods) or cause
+        cause = refused(text) or Waiting(reason_of(failure.get("reason") or Reason.FAILED_CREATE), text)
+    if cause is None or cause.reason == Reason.STARTING:
+        cause = _restarted(pods) or cause
     if cause is not None:
-        return Pending(cause.reason, f"teacher {name}: {cause.message}")
+        return Waiting(cause.reason, f"teacher {name}: {cause.message}")
     if pods:
-        return Pending("Loading", f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model")
-    return Pending("NoPods", f"teacher {name} has no pods yet")
+        text = f"teacher {name}: {len(pods)} pod{'s' * (len(pods) > 1)} load the model"
+        return Waiting(Reason.ENDPOINT_NOT_READY, text)
+    return Waiting(Reason.NO_PODS, f"teacher {name} has no pods yet")
 
 
 def _restarted(pods: Sequence[Body]) -> Waiting | None:
     """A container that has ended before and is being tried again."""
     for pod in pods:
-        for one in (pod.get("status") or {}).get("containerStatuses") or ():
-            last = (one.get("state") or {}).get("terminated") or (one.get("lastState") or {}).get("terminated")
+        for container in (pod.get("status") or {}).get("containerStatuses") or ():
+            state, before = container.get("state") or {}, container.get("lastState") or {}
+            last = state.get("terminated") or before.get("terminated")
             if last:
                 said = str(last.get("message") or "").strip()[-1500:] or str(last.get("reason") or "")
-                where = f"container {one['name']} of pod {pod['metadata']['name']}"
+                where = f"container {container['name']} of pod {pod['metadata']['name']}"
                 text = f"{where} ended with exit code {last.get('exitCode')} and is tried again: {said}"
-                return Waiting("Restarted", text)
+                return Waiting(Reason.RESTARTED, text)
     return None

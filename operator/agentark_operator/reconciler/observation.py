@@ -1,8 +1,9 @@
-"""What is the case with a resource: its plan, what store and cluster have of it. Reads; decides nothing."""
+"""The plan of a resource, and what store and cluster have of its stages. Reads; decides nothing."""
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ from agentark.planning import NotPinned, Pin, Plan, Stage, pin_addresses, run_re
 from agentark.planning import plan as lay_out
 from agentark.planning.addresses import addresses
 from agentark.planning.references import embeds
-from agentark.store import Progress, StageManifest, read_progress, read_run_of, readable, write_run
+from agentark.store import Progress, read_progress, read_run_of, readable, write_run
+from agentark_operator.attempts.facts import Attempt, Facts, Track
+from agentark_operator.attempts.workload import attempt_number
 from agentark_operator.backends import BACKENDS
-from agentark_operator.decide.decision import Attempt, Facts, Track, View
-from agentark_operator.decide.delegation import CONTENT
-from agentark_operator.informers.children import alive, attempt_number, stage_key
-from agentark_operator.storage.listings import Glances
-from agentark_operator.storage.stores import Place, Stores
-from agentark_operator.timestamps import parsed
+from agentark_operator.decide.delegation import CONTENT, content_of, done_by
+from agentark_operator.informers.children import alive, stage_key
+from agentark_operator.reconciler.context import RunContext
+from agentark_operator.storage.listings import ListingCache
+from agentark_operator.storage.stores import Place
+from agentark_operator.timestamps import parse_time
 
 _log = logging.getLogger(__name__)
+Warnings = Callable[[str, str], Sequence[Mapping[str, Any]]]
 _PODS_COME_S = 2.0
 """Pods are there so soon after their object; as long as they are only on their way nobody asks for events."""
 
@@ -31,14 +35,14 @@ class InputNotReady(StoreError):
     """Data or a model that the spec names is not there, or not what it says; it may come yet."""
 
 
-def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place, glances: Glances, run_id: str) -> Plan:
+def planned(
+    resource: Resource, others: Mapping[str, Resource], *, place: Place, listings: ListingCache, run_id: str
+) -> Plan:
     """The plan of a resource; addresses are resolved when its run begins and kept with the run.
 
     Args:
-        resource: What to plan.
         others: "Kind/name" -> resources of its namespace that it may refer to.
-        place: Its store.
-        glances: Looks at data and models in S3.
+        listings: Looks at data and models in S3.
         run_id: The run that the resource's status names, whose addresses stay as they were if the spec still asks for
             it; empty for a new one.
 
@@ -58,11 +62,11 @@ def planned(resource: Resource, others: Mapping[str, Resource], *, place: Place,
     needed = [resource, *(other for other in others.values() if other.kind in ("DebateRun", "PRMTraining"))]
     if isinstance(resource, DebateRun):
         # The job that embeds it has been planned; one that only refers to it must not hold it up.
-        needed += [one for one in others.values() if isinstance(one, DistillJob) and embeds(one, resource)]
+        needed += [other for other in others.values() if isinstance(other, DistillJob) and embeds(other, resource)]
     _refuse_files(needed)
     try:
         pins = pin_addresses(
-            needed, base=Path("/nonexistent"), store=place.store, source=place.source, opened=glances.at(place)
+            needed, base=Path("/nonexistent"), store=place.store, source=place.source, opened=listings.at(place)
         )
     except InvalidInput as error:
         raise InputNotReady(str(error)) from error
@@ -84,68 +88,40 @@ def _kept_pins(resource: Resource, place: Place, run_id: str) -> dict[str, Pin] 
     }
 
 
-def manifests_of(plan: Plan, place: Place, stores: Stores) -> dict[str, StageManifest]:
-    """Key -> manifest of each stage that is finished.
-
-    Raises:
-        StoreError: The store cannot be asked.
-    """
-    found = {stage.key: stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
-    return {key: manifest for key, manifest in found.items() if manifest is not None}
-
-
-def facts_of(
-    plan: Plan,
-    place: Place,
-    *,
-    done: Iterable[str],
-    children: Sequence[Mapping[str, Any]],
-    tracks: Mapping[str, Track],
-    delegated: Mapping[str, View],
-    content: str = "",
-    made: Collection[str] = (),
-    warnings: Callable[[str, str], Sequence[Mapping[str, Any]]] = lambda namespace, uid: (),
-) -> list[Facts]:
-    """Everything that is known of each stage.
+def facts_of(context: RunContext, warnings: Warnings) -> list[Facts]:
+    """Everything that is known of each stage; the store is asked for the progress of what runs.
 
     Args:
-        plan: The run's.
-        place: Its store, which is asked for the progress of what runs.
-        done: Keys of the finished stages.
-        children: Objects of the resource, pods included, as seen *before* the store was asked for `done`: an attempt
-            that had ended well then had committed.
-        tracks: Key -> what the status remembers.
-        delegated: Key -> how it stands with stages that another resource runs.
-        content: What the spec says by now, as objects carry it that were made of it.
-        made: Keys of stages that resources ran that were made of what this one embeds.
+        context: With the plan, what of it is finished, and what other resources run.
         warnings: Namespace and uid of an object -> warnings about it; asked where nothing else tells why no pod comes.
 
     Raises:
         StoreError: The store cannot be asked; progress that is torn counts as none.
     """
-    finished = set(done)
-    found = []
-    for stage in plan.stages:
-        own = [child for child in children if stage_key(child) == stage.key]
+    objects, embedded = context.kept.objects, done_by(context.embedded)
+    content = content_of(context.resource) if objects else ""
+    facts = []
+    for stage in context.plan.stages:
+        own = [child for child in objects if stage_key(child) == stage.key]
         pods = [child for child in own if child["kind"] == "Pod"]
         attempts = [_attempt(child, pods, warnings, content) for child in own if child["kind"] in BACKENDS]
-        view = delegated.get(stage.key)
+        view = context.delegated.get(stage.key)
         runs = any(attempt.state == "Running" for attempt in attempts) or (view is not None and view.state == "Running")
-        progress = _progress(place, stage) if runs else None
-        found.append(
+        progress = _progress(context.place, stage) if runs else None
+        facts.append(
             Facts(
                 stage=stage,
-                done=stage.key in finished,
-                made=stage.key in made,
+                done=stage.key in context.manifests,
+                by_embedded=stage.key in embedded,
                 progress=None if isinstance(progress, StoreError) else progress,
                 progress_unreadable=isinstance(progress, StoreError),
                 attempts=attempts,
                 pods_alive=alive(pods),
-                track=tracks.get(stage.key, Track()),
+                track=context.kept.tracks.get(stage.key, Track()),
                 delegated=view,
             )
         )
-    return found
+    return facts
 
 
 def _progress(place: Place, stage: Stage) -> Progress | StoreError | None:
@@ -156,41 +132,25 @@ def _progress(place: Place, stage: Stage) -> Progress | StoreError | None:
     return progress
 
 
-def _attempt(
-    child: Mapping[str, Any],
-    pods: Sequence[Mapping[str, Any]],
-    warnings: Callable[[str, str], Sequence[Mapping[str, Any]]],
-    content: str,
-) -> Attempt:
-    number = attempt_number(child)
-    observe, own = BACKENDS[child["kind"]].observe, [pod for pod in pods if attempt_number(pod) == number]
-    seen = observe(child, own)
-    if seen.state == "Pending" and not own and _age_s(child) > _PODS_COME_S:
+def _attempt(child: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], warnings: Warnings, content: str) -> Attempt:
+    observe = BACKENDS[child["kind"]].observe
+    own = [pod for pod in pods if attempt_number(pod) == attempt_number(child)]
+    attempt = observe(child, own)
+    if attempt.state == "Pending" and not own and _age_s(child) > _PODS_COME_S:
         # Quotas, limit ranges and pod security refuse pods, and whoever would have made them says so in events only.
-        seen = observe(child, own, warnings(child["metadata"]["namespace"], child["metadata"]["uid"]))
-    return Attempt(
-        number=number,
-        body=child,
-        state=seen.state,
-        reason=seen.reason,
-        message=seen.message,
-        failure=seen.failure,
-        started_at=seen.started_at,
-        working_since=seen.working_since,
-        outdated=(child["metadata"].get("annotations") or {}).get(CONTENT, content) != content,
-        ended_at=seen.ended_at,
-    )
+        attempt = observe(child, own, warnings(child["metadata"]["namespace"], child["metadata"]["uid"]))
+    return replace(attempt, outdated=(child["metadata"].get("annotations") or {}).get(CONTENT, content) != content)
 
 
 def _age_s(child: Mapping[str, Any]) -> float:
-    made = child["metadata"].get("creationTimestamp")
-    return time.time() - parsed(made) if made else 0.0
+    created = child["metadata"].get("creationTimestamp")
+    return time.time() - parse_time(created) if created else 0.0
 
 
 def _refuse_files(resources: list[Resource]) -> None:
     for resource in resources:
         datasets, models = addresses(resource)
-        for uri in [*(one.uri for one in datasets), *(one.uri for one in models)]:
+        for uri in [*(dataset.uri for dataset in datasets), *(model.uri for model in models)]:
             if uri.startswith("file:"):
                 raise InvalidInput(
                     f"{resource.kind} {resource.metadata.name!r}: {uri} is a path on somebody's machine, which a pod "
