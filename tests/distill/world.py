@@ -120,16 +120,19 @@ class Training:
         should_stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[int, int, Mapping[str, float]], None] | None = None,
     ) -> TrainResult:
-        from agentark.distill.training import train
+        from agentark.distill.training import SupervisedRecipe
+        from agentark.training.harness import run
 
-        return train(
-            model=self.model,
-            rows=self.rows,
-            held_out=self.held_out,
-            policy=task("gsm8k").policy,
-            out=self.out,
+        return run(
+            SupervisedRecipe(
+                model=self.model,
+                rows=self.rows,
+                held_out=self.held_out,
+                policy=task("gsm8k").policy,
+                out=self.out,
+                params=self.params,
+            ),
             work=self.folder / "work",
-            params=self.params,
             checkpoints=self.checkpoints,
             on_progress=on_progress or self.note,
             should_stop=should_stop,
