@@ -1,6 +1,6 @@
 """DistillJob: from debates to one student that answers in a single pass, measured against where it came from."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -192,6 +192,14 @@ class DistillJobSpec(Run):
     """How the evaluation's requests are carried out."""
     release: Release | None = None
     """Publish the student when it passes its gates."""
+
+    def settings_of(self, method: str) -> Spec | None:
+        """What a method is told beside `training`: the field with its name in small letters; None if it has none."""
+        field = type(self).model_fields.get(method.lower())
+        if field is None:
+            return None
+        settings: Spec = getattr(self, method.lower()) or get_args(field.annotation)[0]()
+        return settings
 
     @model_validator(mode="after")
     def _sources(self) -> Self:

@@ -1,39 +1,39 @@
 """Supervised distillation, from rows to a student's folder."""
 
 import logging
+from abc import abstractmethod
 from pathlib import Path
+from typing import Any, Generic
 
 from transformers import Trainer, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 
 from agentark.devices import placement
-from agentark.distill.encoding import encode, fit, order
+from agentark.distill.encoding import Encoded, LearntRow, encode, fit, order
 from agentark.distill.params import StepLoss, TrainParams, TrainResult
 from agentark.distill.recipe import StudentRecipe, accuracies
 from agentark.distill.rows import read_rows
 from agentark.distill.student import adapters, load_weights
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
 from agentark.tasks import Policy
-from agentark.training.arguments import divided, micro_batch, trainer_arguments
+from agentark.training.arguments import Arguments, divided, micro_batch, trainer_arguments
 from agentark.training.harness import Course
 from agentark.training.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
 
 
-class SupervisedRecipe(StudentRecipe[TrainResult]):
-    """Learn rows by heart, each with its weight.
+class RowsRecipe(StudentRecipe[TrainResult], Generic[LearntRow]):
+    """Learn from rows that curation wrote, in an order drawn from the seed.
 
     The output is the checkpoint with the highest verified accuracy on the held-out questions, of equals the latest, or
     the last one where none was measured.
 
     Args:
-        rows: JSON lines ``{"prompt", "completion", "weight"}``; see `agentark.distill.rows`.
+        rows: JSON lines; see `agentark.distill.rows`.
         params: How to train.
         model, held_out, policy, out: As StudentRecipe's.
     """
-
-    name = "training"
 
     def __init__(
         self, *, model: Path, rows: Path, held_out: Path | None, policy: Policy, out: Path, params: TrainParams
@@ -49,26 +49,30 @@ class SupervisedRecipe(StudentRecipe[TrainResult]):
         self.params: TrainParams = params
         self.sources = {"model": model, "rows": rows, "held_out": held_out}
         self.fitted = fitted = fit(
-            encode(read_rows(rows), self.base.tokenizer, self.base.ends),
+            self.encoded(rows),
             max_length=params.max_length,
             context=self.base.context,
             keep=params.long_traces == "Keep",
         )
         _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
         self.steps = params.total_steps(len(fitted.rows))
-        self.longest = max(len(row.ids) for row in fitted.rows)
+        self.longest = max(row.tokens for row in fitted.rows)
         self.order = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
         if self.measure:
             self.evaluation_steps = params.evaluation_steps(self.steps)
 
-    def arguments(self, folder: Path) -> SFTConfig:
-        """SFTTrainer's settings; the data set is the whole training, already in its order."""
+    @abstractmethod
+    def encoded(self, rows: Path) -> list[LearntRow]:
+        """Read rows and write them as tokens."""
+
+    def settings(self, kind: type[Arguments], folder: Path, **own: Any) -> Arguments:
+        """Settings of a trainer whose data set is the whole training, already in its order."""
         params = self.params
         per_process = divided(
-            params.batch_size, what=f"training: batch_size {params.batch_size}", hint="choose a multiple"
+            params.batch_size, what=f"{self.name}: batch_size {params.batch_size}", hint="choose a multiple"
         )
         return trainer_arguments(
-            SFTConfig,
+            kind,
             params,
             folder,
             what=self.name,
@@ -79,20 +83,7 @@ class SupervisedRecipe(StudentRecipe[TrainResult]):
             train_sampling_strategy="sequential",
             gradient_checkpointing=placement("training").device != "cpu",
             max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
-        )
-
-    def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
-        """TRL's trainer with weighted rows."""
-        return WeightedSFTTrainer(
-            measure=self.measure,
-            model=load_weights(self.base, "training"),
-            args=arguments,
-            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.params.batch_size),
-            data_collator=WeightedCollator(self.base.pad),
-            processing_class=self.base.tokenizer,
-            peft_config=adapters(self.params.lora_rank, self.params.lora_alpha),
-            callbacks=[supervisor],
+            **own,
         )
 
     def result(self, course: Course) -> TrainResult:
@@ -107,8 +98,35 @@ class SupervisedRecipe(StudentRecipe[TrainResult]):
             losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
             accuracy=accuracies(course.history),
             best_step=course.best_step,
-            train_tokens=sum(len(rows[place].ids) for place in self.order),
+            train_tokens=sum(rows[place].tokens for place in self.order),
             seconds=course.seconds,
             world_size=course.world_size,
             resumed_from=course.resumed_from,
+        )
+
+
+class SupervisedRecipe(RowsRecipe[Encoded]):
+    """Learn rows ``{"prompt", "completion", "weight"}`` by heart, each with its weight."""
+
+    name = "training"
+
+    def encoded(self, rows: Path) -> list[Encoded]:
+        """Traces behind their prompts."""
+        return encode(read_rows(rows), self.base.tokenizer, self.base.ends)
+
+    def arguments(self, folder: Path) -> SFTConfig:
+        """SFTTrainer's settings."""
+        return self.settings(SFTConfig, folder, dataset_kwargs={"skip_prepare_dataset": True})
+
+    def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
+        """TRL's trainer with weighted rows."""
+        return WeightedSFTTrainer(
+            measure=self.measure,
+            model=load_weights(self.base, "training"),
+            args=arguments,
+            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.params.batch_size),
+            data_collator=WeightedCollator(self.base.pad),
+            processing_class=self.base.tokenizer,
+            peft_config=adapters(self.params.lora_rank, self.params.lora_alpha),
+            callbacks=[supervisor],
         )

@@ -13,7 +13,7 @@ from agentark.training.params import OptimiserParams
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
-_Arguments = TypeVar("_Arguments", bound=TrainingArguments)
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 def processes() -> int:
@@ -36,7 +36,7 @@ def micro_batch(*, per_process: int, longest: int, budget: int = 16_384) -> int:
 
 
 def trainer_arguments(
-    kind: type[_Arguments],
+    kind: type[Arguments],
     params: OptimiserParams,
     folder: Path,
     *,
@@ -45,7 +45,7 @@ def trainer_arguments(
     micro: int,
     unused_parameters: bool = False,
     **own: Any,
-) -> _Arguments:
+) -> Arguments:
     """Settings of a trainer; also joins the process group under torchrun.
 
     Args:
@@ -64,7 +64,7 @@ def trainer_arguments(
     asked = processes()
     cpu = placement("training").device == "cpu"
     shutil.rmtree(folder, ignore_errors=True)
-    arguments: _Arguments = kind(
+    arguments: Arguments = kind(
         output_dir=str(folder),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch // asked // micro,
