@@ -1,8 +1,10 @@
 """The `distill` stage: train a student by one of the methods."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentark.api import DPO
 from agentark.distill import TrainParams
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.stages import pad
@@ -17,16 +19,31 @@ def run(context: StageContext) -> StageResult:
 def _supervised(context: StageContext) -> StageResult:
     from agentark.distill.training import SupervisedRecipe
 
+    return _on_rows(context, SupervisedRecipe)
+
+
+def _preferences(context: StageContext) -> StageResult:
+    from agentark.distill.dpo import DPORecipe
+
+    return _on_rows(context, DPORecipe, dpo=DPO.model_validate_json(json.dumps(context.stage.params["dpo"])))
+
+
+def _on_rows(context: StageContext, recipe: Callable[..., Any], **settings: Any) -> StageResult:
     return train_student(
         context,
-        SupervisedRecipe,
+        recipe,
         metrics=("steps", "rows", "dropped", "best_step"),
         rows=context.input_output("rows", "rows"),
         params=train_params(context.stage.params, save_steps=context.stage.settings["checkpointSteps"]),
+        **settings,
     )
 
 
-_METHODS: Mapping[str, Callable[[StageContext], StageResult]] = {"": _supervised, "PAD": pad.run}
+_METHODS: Mapping[str, Callable[[StageContext], StageResult]] = {
+    "": _supervised,
+    "DPO": _preferences,
+    "PAD": pad.run,
+}
 """How each method trains; the supervised ones differ in their rows alone, so their stages name none."""
 
 
