@@ -1,14 +1,15 @@
 """What is selected from the debates, and in which form."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from agentark.api import distilljob
 from agentark.errors import InvalidInput
 
-Method = Literal["RSFT", "DA", "DPO", "PAD", "AnswerOnly", "OwnAnswers"]
+Method = Literal[distilljob.Method, "OwnAnswers"]
 Form = Literal["Solution", "SelfCorrection", "Answer", "Question", "Pair"]
 
-_METHODS = ("RSFT", "DA", "DPO", "PAD", "AnswerOnly", "OwnAnswers")
+_METHODS = get_args(Method)
 _FORMS = ("Solution", "SelfCorrection", "Both")
 _LABELS = ("Gold", "Consensus")
 

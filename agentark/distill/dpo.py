@@ -78,7 +78,7 @@ class DPORecipe(RowsRecipe[EncodedPair]):
     def __init__(self, *, dpo: DPO, params: TrainParams, **common: Any) -> None:
         super().__init__(params=replace(params, learning_rate=float(dpo.learning_rate)), **common)
         self.beta = float(dpo.beta)
-        self.sources = {**self.sources, "beta": self.beta}
+        self.sources["beta"] = self.beta
         self.order = order(len(self.fitted.rows), total=self.steps * params.batch_size, seed=params.seed)
 
     def encoded(self, rows: Path) -> list[EncodedPair]:

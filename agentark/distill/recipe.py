@@ -7,7 +7,8 @@ from typing import Any, Generic
 from transformers import TrainerControl
 
 from agentark.distill.evaluation import Measure
-from agentark.distill.params import StepAccuracy
+from agentark.distill.pad.params import PadParams
+from agentark.distill.params import StepAccuracy, TrainParams
 from agentark.distill.rows import read_held_out
 from agentark.distill.student import read_base, write_student
 from agentark.tasks import Policy
@@ -27,29 +28,30 @@ class StudentRecipe(Recipe[Result], Generic[Result]):
     """A recipe whose model is a student.
 
     Args:
+        params: How to train.
         model: Folder of the model to start from, with a chat template.
         held_out: JSON lines ``{"prompt", "gold"}``; None or empty: no evaluation during training.
         policy: What counts as the right answer to them.
         out: Folder of the student; appears whole or not at all.
-        evaluations: Checks on the held-out questions; 0: none.
-        max_new_tokens: Longest answer in them, in tokens.
     """
 
     measure: Measure | None = None
     """The in-training evaluation; None: nothing is measured."""
 
     def __init__(
-        self, *, model: Path, held_out: Path | None, policy: Policy, out: Path, evaluations: int, max_new_tokens: int
+        self, *, params: TrainParams | PadParams, model: Path, held_out: Path | None, policy: Policy, out: Path
     ) -> None:
         super().__init__()
+        self.params = params
+        self.sources = {"model": model, "held_out": held_out}
         self.base = base = read_base(model)
         self.out = out
-        if evaluations and held_out is not None and (questions := read_held_out(held_out)):
+        if params.evals and held_out is not None and (questions := read_held_out(held_out)):
             self.measure = Measure(
                 questions,
                 tokenizer=base.tokenizer,
                 policy=policy,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=params.max_new_tokens,
                 context=base.context,
             )
 

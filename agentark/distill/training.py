@@ -15,8 +15,7 @@ from agentark.distill.recipe import StudentRecipe, accuracies
 from agentark.distill.rows import read_rows
 from agentark.distill.student import adapters, load_weights
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
-from agentark.tasks import Policy
-from agentark.training.arguments import Arguments, divided, micro_batch, trainer_arguments
+from agentark.training.arguments import Arguments, trainer_arguments
 from agentark.training.harness import Course
 from agentark.training.supervision import Supervisor
 
@@ -32,22 +31,14 @@ class RowsRecipe(StudentRecipe[TrainResult], Generic[LearntRow]):
     Args:
         rows: JSON lines; see `agentark.distill.rows`.
         params: How to train.
-        model, held_out, policy, out: As StudentRecipe's.
+        common: As StudentRecipe's.
     """
 
-    def __init__(
-        self, *, model: Path, rows: Path, held_out: Path | None, policy: Policy, out: Path, params: TrainParams
-    ) -> None:
-        super().__init__(
-            model=model,
-            held_out=held_out,
-            policy=policy,
-            out=out,
-            evaluations=params.evals,
-            max_new_tokens=params.max_new_tokens,
-        )
-        self.params: TrainParams = params
-        self.sources = {"model": model, "rows": rows, "held_out": held_out}
+    params: TrainParams
+
+    def __init__(self, *, rows: Path, params: TrainParams, **common: Any) -> None:
+        super().__init__(params=params, **common)
+        self.sources["rows"] = rows
         self.fitted = fitted = fit(
             self.encoded(rows),
             max_length=params.max_length,
@@ -67,17 +58,15 @@ class RowsRecipe(StudentRecipe[TrainResult], Generic[LearntRow]):
 
     def settings(self, kind: type[Arguments], folder: Path, **own: Any) -> Arguments:
         """Settings of a trainer whose data set is the whole training, already in its order."""
-        params = self.params
-        per_process = divided(
-            params.batch_size, what=f"{self.name}: batch_size {params.batch_size}", hint="choose a multiple"
-        )
+        batch = self.params.batch_size
         return trainer_arguments(
             kind,
-            params,
+            self.params,
             folder,
-            what=self.name,
-            batch=params.batch_size,
-            micro=micro_batch(per_process=per_process, longest=self.longest),
+            name=self.name,
+            batch=batch,
+            batch_name=f"batch_size {batch}",
+            longest=self.longest,
             # One "epoch": the passes lie one after the other in the order of rows.
             num_train_epochs=1,
             train_sampling_strategy="sequential",

@@ -17,7 +17,7 @@ from agentark.reward.rows import PRMRow, read_rows
 from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
 from agentark.reward.trainer import Phases, PRMTrainer, Question, Solution, collate, in_order, projector_for
-from agentark.training.arguments import divided, micro_batch, trainer_arguments
+from agentark.training.arguments import trainer_arguments
 from agentark.training.checkpoints import Checkpoint
 from agentark.training.harness import Course, Recipe
 from agentark.training.supervision import Supervisor
@@ -59,16 +59,15 @@ class PRMRecipe(Recipe[PRMResult]):
     def arguments(self, folder: Path) -> TrainingArguments:
         """Trainer's settings."""
         params = self.params
-        per_process = divided(
-            params.batch_size, what=f"PRM training: batch_size {params.batch_size}", hint="choose a multiple"
-        )
         return trainer_arguments(
             TrainingArguments,
             params,
             folder,
-            what=self.name,
+            name=self.name,
             batch=params.batch_size,
-            micro=micro_batch(per_process=per_process, longest=self.longest, budget=_MICRO_TOKENS),
+            batch_name=f"batch_size {params.batch_size}",
+            longest=self.longest,
+            budget=_MICRO_TOKENS,
             unused_parameters=True,  # the backbone learns in the second phase only
             num_train_epochs=1,  # the passes lie one after the other in the order of questions
             train_sampling_strategy="sequential",

@@ -40,9 +40,11 @@ def trainer_arguments(
     params: OptimiserParams,
     folder: Path,
     *,
-    what: str,
+    name: str,
     batch: int,
-    micro: int,
+    batch_name: str,
+    longest: int,
+    budget: int = 16_384,
     unused_parameters: bool = False,
     **own: Any,
 ) -> Arguments:
@@ -52,16 +54,22 @@ def trainer_arguments(
         kind: The trainer's own class of settings.
         params: How to train.
         folder: The trainer's scratch folder; emptied.
-        what: Begins messages.
+        name: Begins messages.
         batch: Rows per optimiser step over all processes.
-        micro: Rows per forward pass, a divisor of a process's share.
+        batch_name: What a user calls them.
+        longest: Tokens of the longest row.
+        budget: Tokens per forward pass, as `micro_batch`'s.
         unused_parameters: Whether some steps leave parameters out, which several processes have to be told.
         own: Settings of this kind of training alone.
 
     Raises:
+        InvalidInput: If the batch cannot be split evenly over the processes.
         AgentArkError: If fewer processes joined than were asked for.
     """
     asked = processes()
+    if batch % asked:
+        raise InvalidInput(f"{name}: {batch_name} cannot be split over {asked} processes; choose a multiple")
+    micro = micro_batch(per_process=batch // asked, longest=longest, budget=budget)
     cpu = placement("training").device == "cpu"
     shutil.rmtree(folder, ignore_errors=True)
     arguments: Arguments = kind(
@@ -88,19 +96,7 @@ def trainer_arguments(
     )
     if arguments.world_size != asked:
         raise AgentArkError(
-            f"{what}: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
+            f"{name}: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
             "with torchrun, and make one GPU visible to each process"
         )
     return arguments
-
-
-def divided(batch: int, *, what: str, hint: str) -> int:
-    """A process's share of a batch.
-
-    Raises:
-        InvalidInput: If it cannot be split evenly; `what` says what there is, `hint` what to do.
-    """
-    asked = processes()
-    if batch % asked:
-        raise InvalidInput(f"{what} cannot be split over {asked} processes; {hint}")
-    return batch // asked

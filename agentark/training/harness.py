@@ -38,7 +38,7 @@ class Recipe(ABC, Generic[Result]):
     name: str
     """Begins messages, such as "training"."""
     params: OptimiserParams
-    sources: Mapping[str, Path | float | None]
+    sources: dict[str, Path | float | None]
     """Folders and files that decide the course of the training, and further facts; see `identity_of`."""
     steps: int
     """Optimiser steps of the whole training, >= 1."""

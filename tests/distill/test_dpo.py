@@ -41,7 +41,7 @@ def log_probability(model: Any, text: Encoded) -> float:
 def test_the_loss_is_that_of_the_paper(
     training: Make, model: Path, monkeypatch: pytest.MonkeyPatch, lora: int, micro: int
 ) -> None:
-    monkeypatch.setattr("agentark.distill.training.micro_batch", lambda **_: micro)
+    monkeypatch.setattr("agentark.training.arguments.micro_batch", lambda **_: micro)
     adapted = {"lora_rank": lora, "lora_alpha": 2 * lora}
     learning = training(rows=pairs(6), dpo=FAST, save_steps=1, epochs=2, warmup_ratio=0.0, **adapted)
     result = trained(learning)

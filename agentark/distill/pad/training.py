@@ -1,6 +1,5 @@
 """Process-aware distillation, from questions to a student's folder."""
 
-import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from transformers import Trainer, TrainingArguments
 from trl.trainer.grpo_config import GRPOConfig
 
 from agentark.devices import placement
+from agentark.distill.encoding import order
 from agentark.distill.pad.assessing import Assessor
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
 from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
@@ -24,7 +24,7 @@ from agentark.errors import InvalidInput
 from agentark.llm.chat import Message, Sampling
 from agentark.llm.decoding import encode
 from agentark.tasks import Policy
-from agentark.training.arguments import divided, micro_batch, trainer_arguments
+from agentark.training.arguments import trainer_arguments
 from agentark.training.checkpoints import Checkpoint, best_first
 from agentark.training.harness import Course
 from agentark.training.supervision import Supervisor
@@ -41,32 +41,18 @@ class PadRecipe(StudentRecipe[PadResult]):
         questions: JSON lines ``{"id", "prompt", "gold"}``; gold null: no verifiable reward.
         scorer: Scores the steps of answers; None: outcome rewards alone (plain GRPO).
         params: How to train.
-        model, held_out, policy, out: As StudentRecipe's.
+        policy: What counts as the right answer.
+        common: As StudentRecipe's.
     """
 
     name = "PAD"
+    params: PadParams
 
     def __init__(
-        self,
-        *,
-        model: Path,
-        questions: Path,
-        held_out: Path | None,
-        policy: Policy,
-        scorer: StepScorer | None,
-        out: Path,
-        params: PadParams,
+        self, *, questions: Path, scorer: StepScorer | None, params: PadParams, policy: Policy, **common: Any
     ) -> None:
-        super().__init__(
-            model=model,
-            held_out=held_out,
-            policy=policy,
-            out=out,
-            evaluations=params.evals,
-            max_new_tokens=params.max_new_tokens,
-        )
-        self.params: PadParams = params
-        self.sources = {"model": model, "questions": questions, "held_out": held_out, "scored": scorer is not None}
+        super().__init__(params=params, policy=policy, **common)
+        self.sources |= {"questions": questions, "scored": scorer is not None}
         self.questions = _questions(questions)
         self.longest, self.sampling = _room(self.base, self.questions, params)
         self.assessor = Assessor(self.base.tokenizer, self.base.ends, policy, scorer)
@@ -77,21 +63,15 @@ class PadRecipe(StudentRecipe[PadResult]):
     def arguments(self, folder: Path) -> GRPOConfig:
         """GRPOTrainer's settings."""
         params = self.params
-        per_process = divided(
-            params.batch,
-            what=f"PAD: {params.prompts_per_step} questions of {params.group} answers",
-            hint="choose a number of questions per step that can",
-        )
-        size = micro_batch(per_process=per_process, longest=self.longest)
         return trainer_arguments(
             GRPOConfig,
             params,
             folder,
-            what=self.name,
+            name=self.name,
             batch=params.batch,
-            micro=size,
+            batch_name=f"{params.prompts_per_step} questions of {params.group} answers",
+            longest=self.longest,
             num_generations=params.group,
-            steps_per_generation=per_process // size,
             num_iterations=params.iterations,
             # The passes lie one after the other in the order of questions.
             shuffle_dataset=False,
@@ -186,20 +166,13 @@ def _room(base: Base, questions: Sequence[Question], params: PadParams) -> tuple
 
 
 def ordered(questions: Sequence[Question], params: PadParams) -> Dataset:
-    """Questions in the order of training: one fresh shuffle per pass, passes one after the other.
-
-    It depends on nothing but number and seed, so any number of processes sees the same batches.
-    """
+    """Questions in the order of training."""
     total = params.steps // params.iterations * params.prompts_per_step
-    draw = random.Random(params.seed)
-    places: list[int] = []
-    while len(places) < total:
-        places += draw.sample(range(len(questions)), len(questions))
     columns = {
         "prompt": [[turn.model_dump() for turn in question.prompt] for question in questions],
         "gold": [question.gold for question in questions],
     }
-    return Dataset.from_dict(columns).select(places[:total])
+    return Dataset.from_dict(columns).select(order(len(questions), total=total, seed=params.seed))
 
 
 def _rollouts(base: Base, sampling: Sampling, params: PadParams) -> InProcessRollouts | None:
