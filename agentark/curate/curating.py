@@ -148,7 +148,7 @@ class _Curation:
         if read and read == sum(self._traces[name] for name in ("filtered", "truncated", "wrong")):
             ends = {"cut": self._traces["truncated"], "filtered": self._traces["filtered"], "empty": self._empty}
             return advice(self._misses, **ends, traces=read)
-        if self._params.method == "DPO" and not (self._traces["too_long"] or self._traces["names_peers"]):
+        if self._traces["not_mended"] and not (self._traces["too_long"] or self._traces["names_peers"]):
             return _UNCORRECTED
         return "debate more questions, or loosen the filter that took most"
 

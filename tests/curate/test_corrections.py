@@ -1,6 +1,7 @@
 """Corrective traces: the critique that turned them, and attempt, critique and mended solution as one text."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -161,6 +162,7 @@ def test_a_debate_in_which_nobody_was_corrected_has_no_pairs(make_record: MakeRe
         run([make_record("q", "8", rounds)], method="DPO")
 
 
-def test_pairs_that_a_filter_took_are_not_said_to_be_missing(make_record: MakeRecord) -> None:
+@pytest.mark.parametrize("took", [{"max_chars": 10}, {"held_out": 0.999999}], ids=["too long", "held out"])
+def test_pairs_that_a_filter_took_are_not_said_to_be_missing(make_record: MakeRecord, took: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="loosen the filter that took most"):
-        run([make_record("q", "8", [[WRONG], [RIGHT]])], method="DPO", max_chars=10)
+        run([make_record("q", "8", [[WRONG], [RIGHT]])], method="DPO", **took)
