@@ -38,6 +38,7 @@ def measure(steps: int, scorer: Any, seed: int) -> tuple[list[float], list[float
     from agentark.distill.pad import training
     from agentark.distill.pad.assessing import Assessor, advantages, process_rewards
     from agentark.distill.student import read_base
+    from agentark.training.harness import run
 
     added: list[float] = []
     whole: list[float] = []
@@ -75,15 +76,17 @@ def measure(steps: int, scorer: Any, seed: int) -> tuple[list[float], list[float
     training.Assessor = Timed  # type: ignore[misc]  # The benchmark looks inside; the product has no such hook.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        training.train_pad(
-            model=QUICKSTART / "base",
-            questions=write_questions(folder, "train", 200),
-            held_out=None,
-            policy=policy,
-            scorer=None,
-            out=folder / "student",
+        run(
+            training.PadRecipe(
+                model=QUICKSTART / "base",
+                questions=write_questions(folder, "train", 200),
+                held_out=None,
+                policy=policy,
+                scorer=None,
+                out=folder / "student",
+                params=params,
+            ),
             work=folder / "work",
-            params=params,
             checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),
             on_progress=note,
             should_stop=lambda: False,

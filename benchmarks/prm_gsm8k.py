@@ -265,9 +265,10 @@ def shorten(model: Path, layers: int, folder: Path) -> Path:
 
 def train(model: Path, rows: Sequence[PRMRow], work: Path, params: PRMParams) -> dict[str, Any]:
     """Train the product's reward model into `work/prm`; goes on where an earlier call was stopped."""
-    from agentark.reward.training import train_prm
+    from agentark.reward.training import PRMRecipe
     from agentark.store import open_store
     from agentark.training.checkpoints import Checkpoints
+    from agentark.training.harness import run
 
     (work / "rows.jsonl").write_bytes(write_rows(rows))
     started = time.monotonic()
@@ -277,12 +278,14 @@ def train(model: Path, rows: Sequence[PRMRow], work: Path, params: PRMParams) ->
             loss = f"{metrics.get('loss', float('nan')):.3f}"
             print(f"step {step} of {total}, loss {loss}, {time.monotonic() - started:.0f} s", file=sys.stderr)
 
-    found = train_prm(
-        model=model,
-        rows=work / "rows.jsonl",
-        out=work / "prm",
+    found = run(
+        PRMRecipe(
+            model=model,
+            rows=work / "rows.jsonl",
+            out=work / "prm",
+            params=params,
+        ),
         work=work / "training",
-        params=params,
         checkpoints=Checkpoints(open_store(str(work / "store")), "checkpoints"),
         on_progress=note,
         should_stop=lambda: False,

@@ -119,19 +119,22 @@ def write_questions(folder: Path, name: str, count: int, *, gold: bool = True) -
 def run(name: str, params: PadParams, held_out: int, folder: Path) -> PadResult:
     """Train the quickstart's base with one of the scorers."""
     from agentark.distill import Checkpoints
-    from agentark.distill.pad.training import train_pad
+    from agentark.distill.pad.training import PadRecipe
     from agentark.store import open_store
     from agentark.tasks import task
+    from agentark.training import harness
 
-    return train_pad(
-        model=QUICKSTART / "base",
-        questions=write_questions(folder, "train", 200, gold=name != "length"),
-        held_out=write_questions(folder, "dev", held_out),
-        policy=task("gsm8k").policy,
-        scorer=SCORERS[name],
-        out=folder / "student",
+    return harness.run(
+        PadRecipe(
+            model=QUICKSTART / "base",
+            questions=write_questions(folder, "train", 200, gold=name != "length"),
+            held_out=write_questions(folder, "dev", held_out),
+            policy=task("gsm8k").policy,
+            scorer=SCORERS[name],
+            out=folder / "student",
+            params=params,
+        ),
         work=folder / "work",
-        params=params,
         checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),
         on_progress=lambda step, total, metrics: None,
         should_stop=lambda: False,

@@ -45,17 +45,20 @@ def write_data(folder: Path) -> None:
 
 def train_here(data: Path, folder: Path) -> None:
     """One attempt, in this process: says when it starts and prints its result as JSON."""
-    from agentark.distill.training import train
+    from agentark.distill.training import SupervisedRecipe
+    from agentark.training.harness import run
 
     print("started", flush=True)
-    result = train(
-        model=QUICKSTART / "base",
-        rows=data / "rows.jsonl",
-        held_out=data / "held_out.jsonl",
-        policy=task("gsm8k").policy,
-        out=folder / "student",
+    result = run(
+        SupervisedRecipe(
+            model=QUICKSTART / "base",
+            rows=data / "rows.jsonl",
+            held_out=data / "held_out.jsonl",
+            policy=task("gsm8k").policy,
+            out=folder / "student",
+            params=PARAMS,
+        ),
         work=folder / "work",
-        params=PARAMS,
         checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),
         on_progress=lambda step, total, metrics: None,
         should_stop=lambda: False,

@@ -18,10 +18,11 @@ from agentark.api.resources import (
 )
 from agentark.api.running import OPERATOR, RunPolicy
 from agentark.api.sources import Dataset, Endpoint, Grading, Model, SecretKey, Serving, StoreSource, Teacher
-from agentark.api.training import MACHINE_FIELDS, Elastic, Gang, RuntimeRef, Training
+from agentark.api.training import DPO, MACHINE_FIELDS, Elastic, Gang, RuntimeRef, Training
 
 __all__ = [
     "API_VERSION",
+    "DPO",
     "KINDS",
     "MACHINE_FIELDS",
     "OPERATOR",

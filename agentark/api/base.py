@@ -58,9 +58,9 @@ def _quoted(value: object) -> object:
 
 def _decimal(low: str, high: str) -> Any:
     """How the API server sees a decimal string; text of any length would make its rule too dear."""
-    bounds = [f"double(self) <= {float(high)}"]
+    bounds = [f"double(self)<={float(high)}"]
     if Decimal(low) > 0:  # the pattern has no sign
-        bounds.insert(0, f"double(self) >= {float(low)}")
+        bounds.insert(0, f"double(self)>={float(low)}")
     rule: dict[str, JsonValue] = {"rule": " && ".join(bounds)}
     rule["message"] = f"must lie between {low} and {high}"
     return Field(pattern=DECIMAL_PATTERN, max_length=24, json_schema_extra={"x-kubernetes-validations": [rule]})
@@ -90,6 +90,9 @@ Temperature = Annotated[str, _decimal("0", "2"), BeforeValidator(_quoted), _boun
 
 PositiveDecimal = Annotated[str, _decimal("0", "1000000"), BeforeValidator(_quoted), _bounded("0", "1000000")]
 """A decimal string, such as "0.0005" or "5e-4"."""
+
+AboveZero = Annotated[str, _decimal("1e-12", "1000000"), BeforeValidator(_quoted), _bounded("1e-12", "1000000")]
+"""A decimal string that is not 0."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=63)]
 """A DNS label: lower-case letters, digits and '-'."""

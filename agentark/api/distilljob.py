@@ -1,6 +1,6 @@
 """DistillJob: from debates to one student that answers in a single pass, measured against where it came from."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -10,9 +10,9 @@ from agentark.api.pad import PAD
 from agentark.api.prmtraining import PRMSpec
 from agentark.api.running import Run
 from agentark.api.sources import Dataset, Model
-from agentark.api.training import Training
+from agentark.api.training import DPO, Training
 
-Method = Literal["RSFT", "DA", "PAD", "AnswerOnly"]
+Method = Literal["RSFT", "DA", "DPO", "PAD", "AnswerOnly"]
 Control = Literal["SelfConsistency", "Debate", "SelfReview", "AnswerOnly", "OwnAnswers", "OutcomeOnly"]
 
 
@@ -35,8 +35,8 @@ class Curation(Spec):
     held_out_fraction: Fraction = "0.1"
     """Part of the questions kept out of training, for in-training evaluation."""
     labels: Literal["Gold", "Consensus"] = "Gold"
-    """What counts as right: the data set's answers, or what the agents agree on. With Consensus the data set needs no
-    answers, and those it has only measure the labels."""
+    """What counts as right: the data set's answers, or what the agents agree on. Consensus needs none; any there are
+    only measure the labels."""
     consensus_threshold: Threshold = "0.8"
     """Consensus only: least part of the agents that must end with the same answer; other questions are left out."""
 
@@ -62,9 +62,9 @@ class Evaluation(Spec):
     suites: Annotated[list[Suite], Field(min_length=1, max_length=32)]
     """Question sets."""
     controls: Annotated[list[Control], Field(max_length=16)] = ["SelfConsistency", "Debate"]
-    """Shown beside base and student: a vote of the base at the debate's token cost, the debate, a debate whose agents
-    see only their own solution, students of the answers alone, of the base's own correct answers without debate, and
-    (OutcomeOnly) of the same methods with PAD's step rewards left out."""
+    """Shown beside base and student: a vote of the base at the debate's cost, the debate, one whose agents see their
+    own solution only, students of answers alone, of the base's own correct answers without debate, and (OutcomeOnly) of
+    the same methods without PAD's step rewards."""
     decoding: Annotated[list[Literal["Greedy", "Sampled"]], Field(min_length=1, max_length=2)] = ["Greedy"]
     """How single passes are decoded; Sampled takes the debate's sampling."""
     seed: Seed = 1
@@ -84,7 +84,7 @@ class Evolve(Spec):
 
     rounds: Annotated[int, Field(ge=1, le=16)]
     """Rounds of debate and training, the first one included. After each, a gate compares the student with the one
-    before on the held-out questions; one that does worse is dropped, and no further round is run."""
+    before on held-out questions; one that does worse is dropped, and no round follows."""
 
 
 class Gate(Spec):
@@ -142,6 +142,7 @@ class DistillJobSpec(Run):
             "(has(self.evaluation.controls) && 'OutcomeOnly' in self.evaluation.controls))",
             "pad, prm, prmRef and the control OutcomeOnly belong to PAD; add PAD to methods, or remove them",
         ),
+        Rule("!has(self.dpo) || 'DPO' in self.methods", "dpo belongs to DPO; add DPO to methods, or remove it"),
         Rule(
             "[has(self.prm), has(self.prmRef), has(self.pad) && has(self.pad.prmEndpoint)].filter(one, one).size() < 2",
             "give one of prm, prmRef and pad.prmEndpoint",
@@ -170,6 +171,8 @@ class DistillJobSpec(Run):
     """The debate that gives the traces."""
     debate_ref: Reference | None = None
     """Or a DebateRun of this namespace."""
+    dpo: DPO | None = None
+    """How DPO trains, where it is among the methods."""
     pad: PAD | None = None
     """How PAD trains, where it is among the methods; defaults apply when left out."""
     prm: PRMSpec | None = None
@@ -193,6 +196,14 @@ class DistillJobSpec(Run):
     release: Release | None = None
     """Publish the student when it passes its gates."""
 
+    def settings_of(self, method: str) -> Spec | None:
+        """What a method is told beside `training`: the field with its name in small letters; None if it has none."""
+        field = type(self).model_fields.get(method.lower())
+        if field is None:
+            return None
+        settings: Spec = getattr(self, method.lower()) or get_args(field.annotation)[0]()
+        return settings
+
     @model_validator(mode="after")
     def _sources(self) -> Self:
         if (self.debate is None) == (self.debate_ref is None):
@@ -210,6 +221,12 @@ class DistillJobSpec(Run):
                     "release.gates has minGainOver: debate, but evaluation.controls are "
                     f"{', '.join(self.evaluation.controls) or 'none'}, so the debate is not measured; add Debate"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _preferences(self) -> Self:
+        if self.dpo is not None and "DPO" not in self.methods:
+            raise ValueError(f"dpo given, but methods are {', '.join(self.methods)}; add DPO to methods, or remove it")
         return self
 
     @model_validator(mode="after")

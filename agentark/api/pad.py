@@ -12,8 +12,8 @@ class PRMEndpoint(Endpoint):
     """A process reward model that is already being served (vLLM's pooling runner)."""
 
     weights: Model
-    """The folder that is served, as PRMTraining wrote it. Its tokenizer and `prm.json` say what the server is asked,
-    and it stands for the model where runs are compared; its weights are not loaded."""
+    """The folder that is served, as PRMTraining wrote it. Its tokenizer and `prm.json` say what the server is asked;
+    its weights are not loaded."""
 
 
 class PADGuards(Spec):
@@ -39,8 +39,8 @@ class PADGuards(Spec):
     length_drift: PositiveDecimal = "2"
     """Most that the tokens per answer may grow or shrink, as a factor above 1; "0" switches it off."""
     disagreement: Fraction = "0.6"
-    """Largest share of pairs (right and wrong answer to one question) in which the wrong one's steps score higher; 0.5
-    is chance; "0" switches it off, as is right where answers are often right by luck and only their steps tell."""
+    """Largest share of pairs (a right and a wrong answer) in which the wrong one's steps score higher; 0.5 is chance;
+    "0" switches it off, as where answers are often right by luck."""
     spread: PositiveDecimal = "0.01"
     """Least spread of the process reward among answers that do not agree; "0" switches it off."""
     kl: PositiveDecimal = "1"
@@ -85,13 +85,13 @@ class PAD(Spec):
     """Optimiser steps. A small model on short questions needs 15 to 50, a chat model a few hundred."""
     learning_rate: PositiveDecimal = "1e-6"
     """Peak learning rate; 1e-6 suits models of 0.5 B parameters and up, adapters take ten times as much, tiny models
-    up to a hundred times."""
+    a hundred times."""
     prompts_per_step: Annotated[int, Field(ge=1, le=65536)] = 16
     """Questions per batch of answers, over all processes."""
     group: Annotated[int, Field(ge=2, le=1024)] = 8
     """Answers per question; each is judged beside the others. More are steadier and cost as much more."""
     iterations: Annotated[int, Field(ge=1, le=64)] = 1
-    """Optimiser steps on each batch of answers; sampling is the dear part, so 2 can save time at some loss of calm."""
+    """Optimiser steps on each batch of answers; sampling costs most, so 2 can save time at some loss of calm."""
     aggregation: Literal["Min", "Mean"] = "Min"
     """What an answer is worth: its worst step (a soft minimum, harder to game), or the mean of its steps."""
     min_temperature: PositiveDecimal = "0.1"
@@ -101,12 +101,11 @@ class PAD(Spec):
     process_weight: PositiveDecimal = "1"
     """Weight of the step rewards; "0" trains on right answers alone and needs no process reward model."""
     outcome_weight: PositiveDecimal = "1"
-    """Weight of the verified answer: right 1, wrong 0, cut at the token limit less than wrong. Questions without a gold
-    answer have none."""
+    """Weight of the verified answer: right 1, wrong 0, cut at the token limit less than wrong; none without gold."""
     format_weight: PositiveDecimal = "0"
     """Weight of an answer that the grader can read at all, right or wrong; helps models that forget the box."""
     kl: PositiveDecimal = "0"
-    """Weight of the divergence from the start in the loss; above 0 a second copy of the model is held in memory."""
+    """Weight of the divergence from the start in the loss; above 0 a second copy of the model is held."""
     clip: Fraction = "0.2"
     """How far the probability of a token may move per batch of answers, as a factor."""
     temperature: Temperature = "1"
@@ -116,13 +115,13 @@ class PAD(Spec):
     guards: PADGuards = PADGuards()
     """When to stop."""
     rollouts: Literal["InProcess", "VLLMColocate", "VLLMServer"] = "InProcess"
-    """Who samples: the trainer itself (any machine, resumes exactly), vLLM beside it on the same GPU, or a server."""
+    """Who samples: the trainer itself (resumes exactly), vLLM beside it on the same GPU, or a server."""
     vllm_url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=2048)] | None = None
     """The server of VLLMServer (started by `trl vllm-serve`, which takes new weights)."""
     prm_endpoint: PRMEndpoint | None = None
     """A served process reward model, instead of one trained by this job (`prm`, `prmRef`)."""
     checkpoint_steps: Annotated[int, Field(ge=1)] = 10
-    """Steps between checkpoints from which a stopped training goes on; not part of the key."""
+    """Steps between checkpoints; not part of the key."""
 
     @property
     def needs_prm(self) -> bool:

@@ -71,18 +71,18 @@ class PRMSpec(Spec):
     model: Model | None = None
     """Backbone; by default the student when embedded in a DistillJob, else the weights that debated."""
     steps: Literal["Auto"] | SplitRule = "Auto"
-    """How a solution is split into steps: at "Step 2:" or "2.", at empty lines, at line ends, or after sentences. Auto
-    takes the first of these that splits most solutions, and records which."""
+    """Where a solution is split into steps: at "Step 2:" or "2.", empty lines, line ends, or after sentences. Auto
+    takes the first that splits most solutions."""
     labels: Annotated[list[LabelSource], Field(min_length=1, max_length=4)] = ["Agreement", "Corrective"]
-    """Where step labels come from: agreement with verified solutions of the same debate, steps that a critique named
-    and the agent then mended, continuations from each step, or a judge. The last two cost calls."""
+    """Sources of step labels: agreement with the debate's verified solutions, steps that a critique named and the agent
+    mended, continuations from each step, or a judge. The last two cost calls."""
     monte_carlo: MonteCarlo | None = None
     """How continuations are drawn; for labels with MonteCarlo."""
     judge: Endpoint | None = None
     """The server that judges steps; for labels with Judge."""
     loss: Literal["Contrastive", "CrossEntropy", "Representation"] = "Contrastive"
-    """Contrastive over the steps of one question (paper eq. 7), binary cross-entropy, or the contrastive loss plus one
-    on the steps' hidden representations."""
+    """Contrastive over one question's steps (paper eq. 7), binary cross-entropy, or contrastive plus one on hidden
+    representations."""
     temperature: PositiveDecimal = "0.1"
     """Temperature of the contrastive loss."""
     representation_weight: PositiveDecimal | None = None
@@ -90,8 +90,8 @@ class PRMSpec(Spec):
     head_fraction: Fraction = "0.2"
     """First part of the steps, in which only the head and the last layer learn."""
     held_out_fraction: Fraction | None = None
-    """Part of the questions on which the model is measured and not trained; 0.1 by default, and in a DistillJob that of
-    its curation."""
+    """Part of the questions on which the model is measured and not trained; 0.1 by default, in a
+    DistillJob its curation's."""
     training: Training = Training()
     """Optimisation and machines; batchSize counts questions."""
     execution: Execution = Execution()

@@ -20,8 +20,8 @@ class RunPolicy(Spec):
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """Failures of its own work that a stage may have before the run fails."""
     interruption_limit: Annotated[int, Field(ge=0, le=10000)] = 20
-    """Evictions, preemptions and lost nodes that a stage may have; they do not count as failures. A pod that is evicted
-    for what it wrote beyond its own limits is a failure."""
+    """Evictions, preemptions and lost nodes that a stage may have, beside failures. A pod evicted for what it wrote
+    beyond its own limits failed."""
     active_deadline_seconds: Seconds | None = None
     """Longest time from the run's start to its end, in seconds; none by default. Time suspended counts."""
     pre_running_deadline_seconds: Seconds | None = None
@@ -29,7 +29,7 @@ class RunPolicy(Spec):
     stall_timeout_seconds: Seconds = 3600
     """A stage that reports no progress for so long is stopped and started again, in seconds."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] = 3600
-    """When the objects of an ended run are removed, in seconds; the resource, its status and its artifacts stay."""
+    """Seconds until the objects of an ended run are removed; resource, status and artifacts stay."""
     history_limit: Annotated[int, Field(ge=0, le=32)] = 5
     """Earlier runs that the status lists."""
     managed_by: Annotated[str, Field(min_length=1, max_length=253)] = OPERATOR

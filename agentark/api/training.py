@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Name, PositiveDecimal, Rule, Seed, Spec
+from agentark.api.base import AboveZero, Fraction, Name, PositiveDecimal, Rule, Seed, Spec
 
 BackendName = Literal["PyTorchJob", "TrainJob", "Job"]
 """Kinds that run trainings; the operator has a module in agentark_operator.backends for each."""
@@ -68,6 +68,15 @@ class RuntimeRef(Spec):
     """Its kind."""
 
 
+class DPO(Spec):
+    """How DPO trains on pairs: the mended solution against the wrong first attempt. All else is as in `training`."""
+
+    beta: AboveZero = "0.1"
+    """How closely the student is held to its start."""
+    learning_rate: AboveZero = "1e-6"
+    """Peak learning rate; adapters take ten times as much."""
+
+
 class Training(Spec):
     """Optimisation and machines. The machines are not part of a stage's key."""
 
@@ -104,7 +113,7 @@ class Training(Spec):
     seed: Seed = 0
     """Seed of data order and dropout."""
     checkpoint_steps: Annotated[int, Field(ge=1)] = 100
-    """Steps between checkpoints from which a stopped training goes on; not part of the key."""
+    """Steps between checkpoints; not part of the key."""
     backend: BackendName = "PyTorchJob"
     """Kubernetes object that runs the training on a cluster."""
     nodes: Annotated[int, Field(ge=1, le=1024)] = 1

@@ -26,6 +26,7 @@ QUESTION_FILTERS = {
 _TITLES = {
     "RSFT": "R-SFT: one right trace a question, corrective ones first",
     "DA": "DA: up to {max_traces} right traces a question that differ most",
+    "DPO": "DPO: one mended solution a question, against the first attempt that it mends",
     "PAD": "PAD: the questions, which the student answers itself",
     "AnswerOnly": "Answer only: the gold answer without a trace (baseline)",
     "OwnAnswers": "Own answers: one right answer of the first round, no debate (control)",
@@ -196,6 +197,7 @@ def _lengths(lengths: Mapping[str, Mapping[str, float]]) -> str:
 
 def _example(row: CuratedRow) -> str:
     messages = [*((message["role"], message["content"]) for message in row.prompt), ("assistant", row.completion)]
+    messages += [("rejected", row.rejected)] if row.rejected else []
     said = "\n\n".join(f"[{role}]\n{_shortened(content)}" for role, content in messages)
     # A model's text may hold fences of its own.
     fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", said))])

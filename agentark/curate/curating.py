@@ -33,6 +33,10 @@ from agentark.errors import InvalidInput
 from agentark.tasks import Policy
 
 _CORRECTIVE = ("found", "with_critique", "with_peer_critique", "selected")
+_UNCORRECTED = (
+    "no agent mended its wrong first attempt, and DPO learns from such pairs alone; debate harder questions, with more "
+    "agents or rounds or a higher sampling.temperature, or take RSFT or DA, which need right solutions only"
+)
 _MONOLOGUES = ("written", "no_critique", "too_long", "not_verified")
 
 
@@ -144,6 +148,8 @@ class _Curation:
         if read and read == sum(self._traces[name] for name in ("filtered", "truncated", "wrong")):
             ends = {"cut": self._traces["truncated"], "filtered": self._traces["filtered"], "empty": self._empty}
             return advice(self._misses, **ends, traces=read)
+        if self._traces["not_mended"] and not (self._traces["too_long"] or self._traces["names_peers"]):
+            return _UNCORRECTED
         return "debate more questions, or loosen the filter that took most"
 
     def _labelled(self, record: Record) -> Record:
@@ -197,8 +203,16 @@ class _Curation:
         self._corrective["selected"] += sum(trace.corrective for trace in chosen)
         if not chosen:
             return "too_few_correct_agents" if removed["too_few_correct_agents"] else "no_trace"
-        self._write(record.id, record.question, [pair for trace in chosen for pair in self._forms(trace, record.gold)])
+        if self._params.method == "DPO":
+            self._rows += [self._pair(record, trace) for trace in chosen]
+        else:
+            texts = [text for trace in chosen for text in self._forms(trace, record.gold)]
+            self._write(record.id, record.question, texts)
         return "used"
+
+    def _pair(self, record: Record, trace: Trace) -> CuratedRow:
+        prompt = single_pass_prompt(self._prompts, record.question)
+        return CuratedRow(prompt, trace.solution, record.id, 1.0, "Pair", trace.first_attempt)
 
     def _forms(self, trace: Trace, gold: str) -> list[tuple[Form, str]]:
         solution: tuple[Form, str] = ("Solution", trace.solution)

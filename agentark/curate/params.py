@@ -1,14 +1,15 @@
 """What is selected from the debates, and in which form."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from agentark.api import distilljob
 from agentark.errors import InvalidInput
 
-Method = Literal["RSFT", "DA", "PAD", "AnswerOnly", "OwnAnswers"]
-Form = Literal["Solution", "SelfCorrection", "Answer", "Question"]
+Method = Literal[distilljob.Method, "OwnAnswers"]
+Form = Literal["Solution", "SelfCorrection", "Answer", "Question", "Pair"]
 
-_METHODS = ("RSFT", "DA", "PAD", "AnswerOnly", "OwnAnswers")
+_METHODS = get_args(Method)
 _FORMS = ("Solution", "SelfCorrection", "Both")
 _LABELS = ("Gold", "Consensus")
 
@@ -22,8 +23,9 @@ class CurationParams:
     """
 
     method: Method
-    """RSFT: one trace a question, a corrective one first. DA: up to `max_traces` that differ most. AnswerOnly: the gold
-    answer without a trace. OwnAnswers: one right answer of round 0, the control without debate."""
+    """RSFT: one trace a question, a corrective one first. DA: up to `max_traces` that differ most. DPO: one mended
+    solution beside the first attempt that it mends. AnswerOnly: the gold answer without a trace. OwnAnswers: one right
+    answer of round 0, the control without debate."""
     max_traces: int = 3
     """Traces per question for DA, 1..3 (k in the paper)."""
     forms: Literal["Solution", "SelfCorrection", "Both"] = "Solution"

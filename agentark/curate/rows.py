@@ -33,18 +33,19 @@ class CuratedRow:
     weight: float
     """1 over the number of rows of the question, so that every question weighs the same."""
     form: Form
+    rejected: str = ""
+    """Of a pair, the text to turn away from."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as TRL reads it; of a bare question, what PAD's roll-outs need."""
+        completion = [{"role": "assistant", "content": self.completion}]
+        named = {"question_id": self.question_id, "weight": self.weight, "form": self.form}
         if self.form == "Question":
             return {"id": self.question_id, "prompt": list(self.prompt), "gold": self.completion or None}
-        return {
-            "prompt": list(self.prompt),
-            "completion": [{"role": "assistant", "content": self.completion}],
-            "question_id": self.question_id,
-            "weight": self.weight,
-            "form": self.form,
-        }
+        if self.form == "Pair":
+            rejected = [{"role": "assistant", "content": self.rejected}]
+            return {"prompt": list(self.prompt), "chosen": completion, "rejected": rejected, **named}
+        return {"prompt": list(self.prompt), "completion": completion, **named}
 
 
 @dataclass(frozen=True, slots=True)

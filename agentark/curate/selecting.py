@@ -19,6 +19,7 @@ TRACE_FILTERS = {
     "truncated": "cut off at the token limit",
     "wrong": "the grader does not find the gold answer",
     "too_few_correct_agents": "DA only: fewer than two agents of the question ended with the right answer",
+    "not_mended": "DPO only: mends no wrong first attempt of its agent that was written to its end",
     "later_round": "OwnAnswers only: written after the first round",
     "too_long": "longer than max_chars",
     "names_peers": "speaks of other agents, which a single pass does not have",
@@ -82,9 +83,12 @@ def _reason(trace: Trace, params: CurationParams, names: PeerNames, dropped: boo
         return "wrong"
     if dropped:
         return "too_few_correct_agents"
+    if params.method == "DPO" and not trace.first_attempt:
+        return "not_mended"
     if params.method == "OwnAnswers" and trace.round > 0:
         return "later_round"
-    if len(trace.solution) > params.max_chars:
+    longest = max(trace.solution, trace.first_attempt, key=len) if params.method == "DPO" else trace.solution
+    if len(longest) > params.max_chars:
         return "too_long"
     if trace.round > 0 and names.mentioned(trace.solution):
         return "names_peers"

@@ -28,6 +28,8 @@ class Trace:
     """Correct, where the same agent was wrong the round before."""
     attempt: str
     """The agent's solution of the round before if this trace is corrective and that one was not cut off, else empty."""
+    first_attempt: str
+    """The agent's solution of the first round if this trace is corrective and that one was wrong and not cut off."""
     critique: str
     """What named the fault of `attempt`, in the models' words; empty if nobody did."""
     peer_critique: bool
@@ -68,11 +70,13 @@ class Verifier:
     ) -> Trace:
         turn = rounds[index][agent]
         corrective = index > 0 and right[index][agent] and not right[index - 1][agent]
-        attempt = critique = ""
+        attempt = first_attempt = critique = ""
         peers: list[str] = []
         if corrective:
             before = rounds[index - 1][agent]
             attempt = "" if before.truncated else before.solution
+            first = rounds[0][agent]
+            first_attempt = "" if first.truncated or right[0][agent] else first.solution
             for peer in rounds[index]:
                 if peer.agent != agent:
                     peers += self.names.faults_of(number_of(agent, peer.agent), peer.critique)
@@ -87,6 +91,7 @@ class Verifier:
             final=index == len(rounds) - 1,
             corrective=corrective,
             attempt=attempt,
+            first_attempt=first_attempt,
             critique=critique,
             peer_critique=bool(peers),
         )

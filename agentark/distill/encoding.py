@@ -8,13 +8,28 @@ import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from agentark.distill.rows import Row, Turn
 from agentark.errors import InvalidInput
+
+
+class Learnt(Protocol):
+    """A row in tokens, whatever is learnt from it."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest text."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all its texts."""
+
+
+LearntRow = TypeVar("LearntRow", bound=Learnt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,13 @@ class Encoded:
     prompt: int
     """Number of leading tokens that carry no loss."""
     weight: float
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompt and completion."""
+        return len(self.ids)
+
+    longest = tokens
 
 
 def encode(rows: Iterable[Row], tokenizer: Any, ends: Collection[int]) -> list[Encoded]:
@@ -71,16 +93,16 @@ def _ids(tokenizer: Any, turns: Sequence[Turn], *, opens_turn: bool) -> list[int
     return list(ids)
 
 
-class Fitted(NamedTuple):
+class Fitted(NamedTuple, Generic[LearntRow]):
     """Rows that may be trained on."""
 
-    rows: list[Encoded]
+    rows: list[LearntRow]
     dropped: int
     max_length: int
     """Longest row that was allowed, in tokens."""
 
 
-def fit(rows: Sequence[Encoded], *, max_length: int, context: int, keep: bool) -> Fitted:
+def fit(rows: Sequence[LearntRow], *, max_length: int, context: int, keep: bool) -> Fitted[LearntRow]:
     """Leave out, or make room for, rows longer than `max_length`; none is cut.
 
     Args:
@@ -92,7 +114,7 @@ def fit(rows: Sequence[Encoded], *, max_length: int, context: int, keep: bool) -
     Raises:
         InvalidInput: If no row is left, or a row that should be kept is longer than the model can read.
     """
-    longest = max(len(row.ids) for row in rows)
+    longest = max(row.longest for row in rows)
     if keep:
         if longest > context:
             raise InvalidInput(
@@ -101,9 +123,9 @@ def fit(rows: Sequence[Encoded], *, max_length: int, context: int, keep: bool) -
             )
         return Fitted(list(rows), 0, max(max_length, longest))
     limit = min(max_length, context)
-    kept = [row for row in rows if len(row.ids) <= limit]
+    kept = [row for row in rows if row.longest <= limit]
     if not kept:
-        shortest = min(len(row.ids) for row in rows)
+        shortest = min(row.longest for row in rows)
         raise InvalidInput(
             f"training: all {len(rows)} rows are longer than {limit} tokens (the shortest has {shortest}), so none is "
             "left; raise maxLengthTokens, keep long traces, or take a model that reads longer texts"

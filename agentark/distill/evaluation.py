@@ -14,8 +14,6 @@ from agentark.llm.chat import Message, Sampling
 from agentark.llm.decoding import encode, generate
 from agentark.tasks import Policy, grade
 
-_BATCH_TOKENS = 65_536
-
 
 class Measure:
     """Verified accuracy of a student on held-out questions; leaves no trace in the training.
@@ -52,17 +50,8 @@ class Measure:
         mine = slice(rank, None, world)
         conversations, golds = self._conversations[mine], self._golds[mine]
         with _undisturbed(model):
-            answers = (
-                generate(
-                    model,
-                    self._tokenizer,
-                    conversations,
-                    sampling=self._sampling,
-                    seeds=[0] * len(conversations),
-                    max_batch_tokens=_BATCH_TOKENS,
-                )
-                if conversations
-                else []
+            answers = generate(
+                model, self._tokenizer, conversations, sampling=self._sampling, seeds=[0] * len(conversations)
             )
         # An answer cut at its longest length is none, whatever number it happens to end in.
         right = sum(

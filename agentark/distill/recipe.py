@@ -2,32 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from transformers import TrainerControl
 
 from agentark.distill.evaluation import Measure
-from agentark.distill.params import StepAccuracy
+from agentark.distill.pad.params import PadParams
+from agentark.distill.params import StepAccuracy, TrainParams
 from agentark.distill.rows import read_held_out
-from agentark.distill.student import Base, write_student
+from agentark.distill.student import read_base, write_student
 from agentark.tasks import Policy
-from agentark.training.harness import Recipe
-
-
-def held_out_measure(
-    base: Base, held_out: Path | None, policy: Policy, *, evaluations: int, max_new_tokens: int
-) -> Measure | None:
-    """The in-training evaluation; None where there is nothing to measure."""
-    questions = read_held_out(held_out) if held_out is not None and evaluations else []
-    if not questions:
-        return None
-    return Measure(
-        questions,
-        tokenizer=base.tokenizer,
-        policy=policy,
-        max_new_tokens=max_new_tokens,
-        context=base.context,
-    )
+from agentark.training.harness import Recipe, Result
 
 
 def accuracies(history: Sequence[Mapping[str, Any]]) -> tuple[StepAccuracy, ...]:
@@ -39,19 +24,36 @@ def accuracies(history: Sequence[Mapping[str, Any]]) -> tuple[StepAccuracy, ...]
     )
 
 
-class StudentRecipe(Recipe[None]):
-    """A recipe whose result is a student.
+class StudentRecipe(Recipe[Result], Generic[Result]):
+    """A recipe whose model is a student.
 
     Args:
-        base: What training starts from.
-        measure: The in-training evaluation; None: nothing is measured.
+        params: How to train.
+        model: Folder of the model to start from, with a chat template.
+        held_out: JSON lines ``{"prompt", "gold"}``; None or empty: no evaluation during training.
+        policy: What counts as the right answer to them.
         out: Folder of the student; appears whole or not at all.
     """
 
-    def __init__(self, base: Base, measure: Measure | None, out: Path) -> None:
-        self.base = base
-        self.measure = measure
+    measure: Measure | None = None
+    """The in-training evaluation; None: nothing is measured."""
+
+    def __init__(
+        self, *, params: TrainParams | PadParams, model: Path, held_out: Path | None, policy: Policy, out: Path
+    ) -> None:
+        super().__init__()
+        self.params = params
+        self.sources = {"model": model, "held_out": held_out}
+        self.base = base = read_base(model)
         self.out = out
+        if params.evals and held_out is not None and (questions := read_held_out(held_out)):
+            self.measure = Measure(
+                questions,
+                tokenizer=base.tokenizer,
+                policy=policy,
+                max_new_tokens=params.max_new_tokens,
+                context=base.context,
+            )
 
     def write(self, checkpoint: Path | None) -> None:
         """Write the student as a plain model folder."""

@@ -32,6 +32,16 @@ class Row(BaseModel):
     """Factor of the row's loss; 1/k for the k traces of a question (DA)."""
 
 
+class Pair(BaseModel):
+    """Two texts after the same conversation, of which the first is to be preferred."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    prompt: Annotated[list[Turn], Field(min_length=1)]
+    chosen: Annotated[list[Turn], Field(min_length=1, max_length=1)]
+    rejected: Annotated[list[Turn], Field(min_length=1, max_length=1)]
+
+
 class HeldOut(BaseModel):
     """One question whose answer decides which checkpoint is best."""
 
@@ -65,6 +75,20 @@ def read_rows(path: Path) -> list[Row]:
         if row.completion[0].role != "assistant":
             raise InvalidInput(f"{path}: row {number}: completion has role {row.completion[0].role!r}, not 'assistant'")
     return rows
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read preference pairs from JSON lines.
+
+    Raises:
+        InvalidInput: If the file is missing, empty, or a line is not a pair; the message names file and line.
+    """
+    pairs = list(_read(path, Pair))
+    if not pairs:
+        raise InvalidInput(
+            f"{path}: holds no pairs to train on; DPO needs debates in which an agent mended its wrong first attempt"
+        )
+    return pairs
 
 
 def read_held_out(path: Path) -> list[HeldOut]:

@@ -1,136 +1,111 @@
-"""Supervised distillation, from rows to a student's folder.
-
-Runs the same on one process and on many under torchrun: then every process calls `train` and the first one writes.
-"""
+"""Supervised distillation, from rows to a student's folder."""
 
 import logging
-import time
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from transformers import Trainer, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 
 from agentark.devices import placement
-from agentark.distill.encoding import Fitted, encode, fit, order
+from agentark.distill.encoding import Encoded, LearntRow, encode, fit, order
 from agentark.distill.params import StepLoss, TrainParams, TrainResult
-from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
+from agentark.distill.recipe import StudentRecipe, accuracies
 from agentark.distill.rows import read_rows
-from agentark.distill.student import adapters, load_weights, read_base
+from agentark.distill.student import adapters, load_weights
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
-from agentark.tasks import Policy
-from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.checkpoints import Checkpoints
-from agentark.training.harness import Course, run
+from agentark.training.arguments import Arguments, trainer_arguments
+from agentark.training.harness import Course
 from agentark.training.supervision import Supervisor
 
 _log = logging.getLogger(__name__)
 
 
-def train(
-    *,
-    model: Path,
-    rows: Path,
-    held_out: Path | None,
-    policy: Policy,
-    out: Path,
-    work: Path,
-    params: TrainParams,
-    checkpoints: Checkpoints,
-    on_progress: Callable[[int, int, Mapping[str, float]], None],
-    should_stop: Callable[[], bool],
-) -> TrainResult:
-    """Train a student and write it as a plain model folder.
+class RowsRecipe(StudentRecipe[TrainResult], Generic[LearntRow]):
+    """Learn from rows that curation wrote, in an order drawn from the seed.
 
-    Goes on from the latest complete checkpoint of the same training. The output is the checkpoint with the highest
-    verified accuracy on the held-out questions, of equals the latest, or the last one where none was measured.
+    The output is the checkpoint with the highest verified accuracy on the held-out questions, of equals the latest, or
+    the last one where none was measured.
 
     Args:
-        model: Folder of the model to start from, with a chat template.
-        rows: JSON lines ``{"prompt", "completion", "weight"}``; see `agentark.distill.rows`.
-        held_out: JSON lines ``{"prompt", "gold"}``; None or empty: no evaluation during training.
-        policy: What counts as the right answer to them.
-        out: Folder of the student; appears whole or not at all.
-        work: Scratch folder.
+        rows: JSON lines; see `agentark.distill.rows`.
         params: How to train.
-        checkpoints: Where checkpoints are kept, reachable from every machine of the training.
-        on_progress: Called on the main process after each step with step, total and metrics.
-        should_stop: Asked before the first and after each step on every process.
-
-    Raises:
-        InvalidInput: If data, model or parameters cannot be used.
-        Interrupted: If it was told to stop; a complete checkpoint has been left.
-        AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
-    """
-    started = time.monotonic()
-    base = read_base(model)
-    fitted = fit(
-        encode(read_rows(rows), base.tokenizer, base.ends),
-        max_length=params.max_length,
-        context=base.context,
-        keep=params.long_traces == "Keep",
-    )
-    _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
-    recipe = SupervisedRecipe(
-        params=params,
-        fitted=fitted,
-        sources={"model": model, "rows": rows, "held_out": held_out},
-        base=base,
-        measure=held_out_measure(
-            base, held_out, policy, evaluations=params.evals, max_new_tokens=params.max_new_tokens
-        ),
-        out=out,
-    )
-    course = run(recipe, work=work, checkpoints=checkpoints, on_progress=on_progress, should_stop=should_stop)
-    return _result(recipe, course, time.monotonic() - started)
-
-
-class SupervisedRecipe(StudentRecipe):
-    """Learn rows by heart, each with its weight.
-
-    Args:
-        params: How to train.
-        fitted: The rows.
-        sources: What decides the course of the training.
         common: As StudentRecipe's.
     """
 
-    name = "training"
+    params: TrainParams
 
-    def __init__(
-        self, *, params: TrainParams, fitted: Fitted, sources: Mapping[str, Path | bool | None], **common: Any
-    ) -> None:
-        super().__init__(**common)
-        self.params: TrainParams = params
-        self.fitted = fitted
-        self.sources = sources
+    def __init__(self, *, rows: Path, params: TrainParams, **common: Any) -> None:
+        super().__init__(params=params, **common)
+        self.sources["rows"] = rows
+        self.fitted = fitted = fit(
+            self.encoded(rows),
+            max_length=params.max_length,
+            context=self.base.context,
+            keep=params.long_traces == "Keep",
+        )
+        _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
         self.steps = params.total_steps(len(fitted.rows))
-        self.longest = max(len(row.ids) for row in fitted.rows)
+        self.longest = max(row.tokens for row in fitted.rows)
         self.order = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
         if self.measure:
             self.evaluation_steps = params.evaluation_steps(self.steps)
 
-    def arguments(self, folder: Path) -> SFTConfig:
-        """SFTTrainer's settings; the data set is the whole training, already in its order."""
-        params = self.params
-        per_process = divided(
-            params.batch_size, what=f"training: batch_size {params.batch_size}", hint="choose a multiple"
-        )
+    @abstractmethod
+    def encoded(self, rows: Path) -> list[LearntRow]:
+        """Read rows and write them as tokens."""
+
+    def settings(self, kind: type[Arguments], folder: Path, **own: Any) -> Arguments:
+        """Settings of a trainer whose data set is the whole training, already in its order."""
+        batch = self.params.batch_size
         return trainer_arguments(
-            SFTConfig,
-            params,
+            kind,
+            self.params,
             folder,
-            what=self.name,
-            batch=params.batch_size,
-            micro=micro_batch(per_process=per_process, longest=self.longest),
+            name=self.name,
+            batch=batch,
+            batch_name=f"batch_size {batch}",
+            longest=self.longest,
             # One "epoch": the passes lie one after the other in the order of rows.
             num_train_epochs=1,
             train_sampling_strategy="sequential",
             gradient_checkpointing=placement("training").device != "cpu",
             max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},
+            **own,
         )
+
+    def result(self, course: Course) -> TrainResult:
+        """Losses, accuracies, and what was read."""
+        rows = self.fitted.rows
+        return TrainResult(
+            steps=course.steps,
+            epochs=len(self.order) / len(rows),
+            rows=len(rows),
+            dropped=self.fitted.dropped,
+            max_length=self.fitted.max_length,
+            losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
+            accuracy=accuracies(course.history),
+            best_step=course.best_step,
+            train_tokens=sum(rows[place].tokens for place in self.order),
+            seconds=course.seconds,
+            world_size=course.world_size,
+            resumed_from=course.resumed_from,
+        )
+
+
+class SupervisedRecipe(RowsRecipe[Encoded]):
+    """Learn rows ``{"prompt", "completion", "weight"}`` by heart, each with its weight."""
+
+    name = "training"
+
+    def encoded(self, rows: Path) -> list[Encoded]:
+        """Traces behind their prompts."""
+        return encode(read_rows(rows), self.base.tokenizer, self.base.ends)
+
+    def arguments(self, folder: Path) -> SFTConfig:
+        """SFTTrainer's settings."""
+        return self.settings(SFTConfig, folder, dataset_kwargs={"skip_prepare_dataset": True})
 
     def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
         """TRL's trainer with weighted rows."""
@@ -144,21 +119,3 @@ class SupervisedRecipe(StudentRecipe):
             peft_config=adapters(self.params.lora_rank, self.params.lora_alpha),
             callbacks=[supervisor],
         )
-
-
-def _result(recipe: SupervisedRecipe, course: Course[None], seconds: float) -> TrainResult:
-    rows, fitted = recipe.fitted.rows, recipe.fitted
-    return TrainResult(
-        steps=course.steps,
-        epochs=len(recipe.order) / len(rows),
-        rows=len(rows),
-        dropped=fitted.dropped,
-        max_length=fitted.max_length,
-        losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
-        accuracy=accuracies(course.history),
-        best_step=course.best_step,
-        train_tokens=sum(len(rows[place].ids) for place in recipe.order),
-        seconds=seconds,
-        world_size=course.world_size,
-        resumed_from=course.resumed_from,
-    )

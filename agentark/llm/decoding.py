@@ -1,12 +1,13 @@
 """Batched generation with a transformers model.
 
-`Batch` decodes rows of different lengths, sampling and seeds together; `generate` is the plain call on top of it, for
-in-training evaluation. The engine in `agentark.llm.local` uses the same batch for requests as they come.
+`Batch` decodes rows of different lengths, sampling and seeds together; `decode` cuts any number of prompts into such
+batches, for roll-outs, and `generate` does so for conversations, for in-training evaluation. The engine in
+`agentark.llm.local` fills its batches with requests as they come.
 
 Shapes: ``R`` rows (completions), ``P`` prompts, ``T`` tokens of the longest prompt.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from agentark.llm.chat_template import render
 from agentark.llm.drawing import Rules, uniforms
 from agentark.llm.kvcache import RowCache
 
+_BATCH_TOKENS = 65_536
 _PREFILL_TOKENS = 4096  # A forward pass over more no longer fits the processor's caches and is slower per token.
 _FINISHED_SHARE = 0.15  # Rows that finish stay until this share has: dropping copies what the others have cached.
 
@@ -81,7 +83,7 @@ def check_context(model: Any, prompt: Prompt) -> None:
 
 
 class Batch:
-    """Prompts that are decoded together; call `step` until `active` is 0.
+    """Prompts that are decoded together.
 
     Args:
         model: A causal language model in eval mode.
@@ -107,11 +109,6 @@ class Batch:
         self._mask = (torch.arange(width)[None, :] >= width - lengths[:, None]).to(self._device)
         self._lengths = lengths.to(self._device)
         self._logits = self._prefill(order)
-
-    @property
-    def active(self) -> int:
-        """Completions not yet finished."""
-        return len(self._live)
 
     def _prefill(self, order: Sequence[int]) -> torch.Tensor:
         """Fill the cache prompt group by prompt group; the logits after each row's prompt, shape ``(R, V)``."""
@@ -141,15 +138,17 @@ class Batch:
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
-    def step(self) -> list[Finished]:
-        """Decode one token of every row.
-
-        Returns:
-            Prompts that are now complete.
+    def finished(self) -> Iterator[Finished]:
+        """Decode to the end, giving each prompt as soon as it is complete.
 
         Raises:
             EngineError: If the model's numbers are not finite.
         """
+        while self._live:
+            yield from self._decode_token()
+
+    def _decode_token(self) -> list[Finished]:
+        """Decode one token of every row; return the prompts that are now complete."""
         chosen = self._rules.choose(self._logits, self._uniform[:, self._step].to(self._device))
         self._step += 1
         tokens = chosen.tolist()
@@ -228,46 +227,65 @@ def generate(
     *,
     sampling: Sampling,
     seeds: Sequence[int],
-    max_batch_tokens: int = 65536,
+    max_batch_tokens: int = _BATCH_TOKENS,
 ) -> list[Completion]:
     """Complete conversations with a model in memory, for example one in training.
 
     Args:
-        model: A causal language model; its train or eval mode is the same afterwards.
+        model: As `decode`'s.
         tokenizer: Its tokenizer, with a chat template.
         conversations: Messages up to the user's last.
         sampling: One for all.
         seeds: One for each conversation; the text depends on it, on the conversation and the model only.
-        max_batch_tokens: Tokens (prompts and completions at their longest) decoded together; bounds the memory.
+        max_batch_tokens: As `decode`'s.
 
     Returns:
         One completion for each conversation, in their order.
 
     Raises:
-        EngineError: If a conversation does not fit the model's context, or its numbers are not finite.
-        InvalidInput: If the model's architecture cannot be batched.
+        EngineError, InvalidInput: As `decode`.
     """
     prompts = [
         Prompt(encode(tokenizer, messages), sampling, 1, seed)
         for messages, seed in zip(conversations, seeds, strict=True)
     ]
+    finished = decode(model, tokenizer, prompts, max_batch_tokens=max_batch_tokens)
+    return [prompt.completions[0] for prompt in finished]
+
+
+def decode(
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], *, max_batch_tokens: int = _BATCH_TOKENS
+) -> list[Finished]:
+    """Complete prompts, the largest first, as many together as fit.
+
+    Args:
+        model: A causal language model; its train or eval mode is the same afterwards.
+        tokenizer: Its tokenizer.
+        prompts: What to complete.
+        max_batch_tokens: Tokens (prompts and completions at their longest) decoded together; bounds the memory.
+
+    Returns:
+        One for each prompt, in their order; `prompt` is its place in a batch.
+
+    Raises:
+        EngineError: If a prompt does not fit the model's context, or the model's numbers are not finite.
+        InvalidInput: If the model's architecture cannot be batched.
+    """
     for prompt in prompts:
         check_context(model, prompt)
-    completions: list[Completion | None] = [None] * len(prompts)
+    finished: dict[int, Finished] = {}
     was_training = model.training
     model.eval()
     try:
-        waiting = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids), reverse=True)
+        waiting = sorted(range(len(prompts)), key=lambda index: prompts[index].tokens, reverse=True)
         while waiting:
             size = max(1, max_batch_tokens // prompts[waiting[0]].tokens)
             taken, waiting = waiting[:size], waiting[size:]
             batch = Batch(model, tokenizer, [prompts[index] for index in taken])
-            while batch.active:
-                for done in batch.step():
-                    completions[taken[done.prompt]] = done.completions[0]
+            finished |= {taken[done.prompt]: done for done in batch.finished()}
     finally:
         model.train(was_training)
-    return [completion for completion in completions if completion is not None]
+    return [finished[index] for index in range(len(prompts))]
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -130,9 +130,8 @@ class TransformersEngine:
         started = time.perf_counter()
         try:
             batch = Batch(self._module, self._tokenizer, [request.prompt for request in requests])
-            while batch.active:
-                for done in batch.step():
-                    self._answer(requests[done.prompt], done.completions, time.perf_counter() - started)
+            for done in batch.finished():
+                self._answer(requests[done.prompt], done.completions, time.perf_counter() - started)
         except AgentArkError as error:
             self._fail(requests, error)
         except Exception as error:  # Whatever torch raises must reach those who wait, and the worker must go on.

@@ -119,6 +119,11 @@ def _distill(
 ) -> Stage:
     training: Training = spec.training
     params = {key: value for key, value in training.canonical().items() if key not in MACHINE_FIELDS}
+    own = spec.settings_of(method)
+    if own is not None:
+        canonical = own.canonical()
+        # Where both name a field, the method's own counts.
+        params |= {name: value for name, value in canonical.items() if name in params}
     traces = spec.curation.max_traces if method == "DA" else 1
     rows = None if questions is None else int(questions * traces * float(training.epochs))
     student = spec.student.model.uri
@@ -126,6 +131,7 @@ def _distill(
         "distill",
         name,
         params={
+            **({} if own is None else {"method": method, method.lower(): canonical}),
             "training": params,
             **grading_params(debate_spec.dataset),
             "maxNewTokens": debate_spec.protocol.sampling.max_tokens,

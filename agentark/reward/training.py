@@ -1,11 +1,6 @@
-"""Training of a process reward model, from labelled rows to a model folder.
+"""Training of a process reward model, from labelled rows to a model folder."""
 
-Runs the same on one process and on many under torchrun: then every process calls `train_prm` and the first one writes.
-"""
-
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,89 +17,30 @@ from agentark.reward.rows import PRMRow, read_rows
 from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
 from agentark.reward.trainer import Phases, PRMTrainer, QuestionSolutions, Solution, collate, in_order, projector_for
-from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.checkpoints import Checkpoint, Checkpoints
-from agentark.training.harness import Recipe, run
+from agentark.training.arguments import trainer_arguments
+from agentark.training.checkpoints import Checkpoint
+from agentark.training.harness import Course, Recipe
 from agentark.training.supervision import Supervisor
 
 _MICRO_TOKENS = 32_768
 
 
-def train_prm(
-    *,
-    model: Path,
-    rows: Path,
-    out: Path,
-    work: Path,
-    params: PRMParams,
-    checkpoints: Checkpoints,
-    on_progress: Callable[[int, int, Mapping[str, float]], None],
-    should_stop: Callable[[], bool],
-) -> PRMResult:
-    """Train a process reward model and write it as a plain token-classification folder.
+class PRMRecipe(Recipe[PRMResult]):
+    """Learn to tell right steps from wrong ones; the output is a plain token-classification folder.
 
-    Goes on from the latest complete checkpoint of the same training. Held-out rows are never trained on; they give the
-    threshold, the calibration and the figures.
+    Held-out rows are never trained on; they give the threshold, the calibration and the figures.
 
     Args:
         model: Folder of the backbone, usually the student's.
         rows: JSON lines as `agentark.reward.rows` describes.
         out: Folder of the reward model; appears whole or not at all.
-        work: Scratch folder.
-        params: How to train.
-        checkpoints: Where checkpoints are kept.
-        on_progress: Called on the main process after each step with step, total and metrics.
-        should_stop: Asked before the first and after each step on every process.
-
-    Raises:
-        InvalidInput: If rows, model or parameters cannot be used.
-        Interrupted: If it was told to stop; a complete checkpoint has been left.
-        AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
-    """
-    started = time.monotonic()
-    recipe = PRMRecipe(model=model, rows=rows, out=out, params=params)
-    course = run(recipe, work=work, checkpoints=checkpoints, on_progress=on_progress, should_stop=should_stop)
-    solutions = [solution for question in recipe.usable for solution in question.solutions]
-    figures = course.written or Figures(None, ())
-    return PRMResult(
-        steps=course.steps,
-        head_steps=params.head_steps(recipe.steps),
-        questions=len(recipe.usable),
-        solutions=len(solutions),
-        windowed=sum(len(solution.windows) > 1 for solution in solutions),
-        unusable=recipe.unusable,
-        losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
-        held_out=figures.held_out,
-        scores=figures.scores,
-        seconds=time.monotonic() - started,
-        world_size=course.world_size,
-        resumed_from=course.resumed_from,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """How a reward model does on the held-out rows."""
-
-    held_out: Metrics | None
-    """None where no rows were held out."""
-    scores: tuple[tuple[float, ...], ...]
-    """Of the steps of each held-out row."""
-
-
-class PRMRecipe(Recipe[Figures]):
-    """Learn to tell right steps from wrong ones.
-
-    Args:
-        model: Folder of the backbone.
-        rows: Labelled rows.
-        out: Folder of the reward model.
         params: How to train.
     """
 
     name = "PRM training"
 
     def __init__(self, *, model: Path, rows: Path, out: Path, params: PRMParams) -> None:
+        super().__init__()
         self.params: PRMParams = params
         self.sources = {"model": model, "rows": rows}
         self.out = out
@@ -117,20 +53,21 @@ class PRMRecipe(Recipe[Figures]):
         self.unusable = len(questions) - len(self.usable)
         self.steps = params.total_steps(len(self.usable))
         self.longest = max(question.tokens(params.solutions) for question in self.usable)
+        self.held_out: Metrics | None = None
+        self.scores: tuple[tuple[float, ...], ...] = ()
 
     def arguments(self, folder: Path) -> TrainingArguments:
         """Trainer's settings."""
         params = self.params
-        per_process = divided(
-            params.batch_size, what=f"PRM training: batch_size {params.batch_size}", hint="choose a multiple"
-        )
         return trainer_arguments(
             TrainingArguments,
             params,
             folder,
-            what=self.name,
+            name=self.name,
             batch=params.batch_size,
-            micro=micro_batch(per_process=per_process, longest=self.longest, budget=_MICRO_TOKENS),
+            batch_name=f"batch_size {params.batch_size}",
+            longest=self.longest,
+            budget=_MICRO_TOKENS,
             unused_parameters=True,  # the backbone learns in the second phase only
             num_train_epochs=1,  # the passes lie one after the other in the order of questions
             train_sampling_strategy="sequential",
@@ -160,8 +97,8 @@ class PRMRecipe(Recipe[Figures]):
         """The latest: nothing is measured on the way."""
         return checkpoints
 
-    def write(self, checkpoint: Path | None) -> Figures:
-        """Write a plain token-classification model; return how it does on the held-out rows."""
+    def write(self, checkpoint: Path | None) -> None:
+        """Write a plain token-classification model, once it is measured on the held-out rows."""
         params = self.params
         if params.lora_rank:
             base = load_backbone(self.model, "writing")
@@ -175,10 +112,28 @@ class PRMRecipe(Recipe[Figures]):
         rule = self.rows[0].rule
         draft = PRM(trained, self.tokenizer, Card(rule, self.max_length, params.loss, Calibration()))
         scored = _score_rows(draft, [row for row in self.rows if row.held_out])
-        figures = measure(scored) if scored else None
-        calibration = figures.calibration if figures else Calibration()
+        self.held_out = measure(scored) if scored else None
+        self.scores = tuple(solution.scores for solution in scored)
+        calibration = self.held_out.calibration if self.held_out else Calibration()
         write_prm(trained, self.tokenizer, Card(rule, self.max_length, params.loss, calibration), self.out)
-        return Figures(figures, tuple(solution.scores for solution in scored))
+
+    def result(self, course: Course) -> PRMResult:
+        """Losses, and on the main process how it does on the held-out rows."""
+        solutions = [solution for question in self.usable for solution in question.solutions]
+        return PRMResult(
+            steps=course.steps,
+            head_steps=self.params.head_steps(self.steps),
+            questions=len(self.usable),
+            solutions=len(solutions),
+            windowed=sum(len(solution.windows) > 1 for solution in solutions),
+            unusable=self.unusable,
+            losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
+            held_out=self.held_out,
+            scores=self.scores,
+            seconds=course.seconds,
+            world_size=course.world_size,
+            resumed_from=course.resumed_from,
+        )
 
 
 def _score_rows(prm: PRM, rows: Sequence[PRMRow]) -> list[ScoredSolution]:

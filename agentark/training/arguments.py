@@ -13,7 +13,7 @@ from agentark.training.params import OptimiserParams
 
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
-_Arguments = TypeVar("_Arguments", bound=TrainingArguments)
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 def processes() -> int:
@@ -36,35 +36,43 @@ def micro_batch(*, per_process: int, longest: int, budget: int = 16_384) -> int:
 
 
 def trainer_arguments(
-    kind: type[_Arguments],
+    kind: type[Arguments],
     params: OptimiserParams,
     folder: Path,
     *,
-    what: str,
+    name: str,
     batch: int,
-    micro: int,
+    batch_name: str,
+    longest: int,
+    budget: int = 16_384,
     unused_parameters: bool = False,
     **own: Any,
-) -> _Arguments:
+) -> Arguments:
     """Settings of a trainer; also joins the process group under torchrun.
 
     Args:
         kind: The trainer's own class of settings.
         params: How to train.
         folder: The trainer's scratch folder; emptied.
-        what: Begins messages.
+        name: Begins messages.
         batch: Rows per optimiser step over all processes.
-        micro: Rows per forward pass, a divisor of a process's share.
+        batch_name: What a user calls them.
+        longest: Tokens of the longest row.
+        budget: Tokens per forward pass, as `micro_batch`'s.
         unused_parameters: Whether some steps leave parameters out, which several processes have to be told.
         own: Settings of this kind of training alone.
 
     Raises:
+        InvalidInput: If the batch cannot be split evenly over the processes.
         AgentArkError: If fewer processes joined than were asked for.
     """
     asked = processes()
+    if batch % asked:
+        raise InvalidInput(f"{name}: {batch_name} cannot be split over {asked} processes; choose a multiple")
+    micro = micro_batch(per_process=batch // asked, longest=longest, budget=budget)
     cpu = placement("training").device == "cpu"
     shutil.rmtree(folder, ignore_errors=True)
-    arguments: _Arguments = kind(
+    arguments: Arguments = kind(
         output_dir=str(folder),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch // asked // micro,
@@ -88,19 +96,7 @@ def trainer_arguments(
     )
     if arguments.world_size != asked:
         raise AgentArkError(
-            f"{what}: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
+            f"{name}: {asked} processes were asked for, but the trainer runs as {arguments.world_size}; start it "
             "with torchrun, and make one GPU visible to each process"
         )
     return arguments
-
-
-def divided(batch: int, *, what: str, hint: str) -> int:
-    """A process's share of a batch.
-
-    Raises:
-        InvalidInput: If it cannot be split evenly; `what` says what there is, `hint` what to do.
-    """
-    asked = processes()
-    if batch % asked:
-        raise InvalidInput(f"{what} cannot be split over {asked} processes; {hint}")
-    return batch // asked

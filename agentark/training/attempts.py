@@ -60,7 +60,7 @@ def begin(should_stop: Callable[[], bool]) -> None:
         raise Interrupted("training: stopped before it had begun; run it again to go on")
 
 
-def identity_of(params: OptimiserParams, **parts: Path | bool | None) -> str:
+def identity_of(params: OptimiserParams, **parts: Path | float | None) -> str:
     """Digest of all that decides the course of a training; how often it is saved and on how many processes is not.
 
     Args:

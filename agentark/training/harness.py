@@ -4,6 +4,7 @@ Runs the same on one process and on many under torchrun: then every process call
 """
 
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,18 +24,21 @@ from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
 from agentark.training.params import OptimiserParams
 from agentark.training.supervision import Supervisor
 
-Written = TypeVar("Written", covariant=True)
+Result = TypeVar("Result", covariant=True)
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called on the main process after each step with step, total and metrics."""
 
 
-class Recipe(ABC, Generic[Written]):
-    """One way to train: its data, read and checked, its trainer, its choice of the best, and what it writes."""
+class Recipe(ABC, Generic[Result]):
+    """One way to train: its data, read and checked, its trainer, its choice of the best, what it writes and tells.
+
+    Making one reads the data, and raises InvalidInput if data, model or parameters cannot be used.
+    """
 
     name: str
     """Begins messages, such as "training"."""
     params: OptimiserParams
-    sources: Mapping[str, Path | bool | None]
+    sources: dict[str, Path | float | None]
     """Folders and files that decide the course of the training, and further facts; see `identity_of`."""
     steps: int
     """Optimiser steps of the whole training, >= 1."""
@@ -42,6 +46,9 @@ class Recipe(ABC, Generic[Written]):
     """Most tokens of a row."""
     evaluation_steps: frozenset[int] = frozenset()
     """Steps after which the trainer is told to evaluate."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
 
     @abstractmethod
     def arguments(self, folder: Path) -> TrainingArguments:
@@ -71,13 +78,17 @@ class Recipe(ABC, Generic[Written]):
         return best_first(checkpoints)
 
     @abstractmethod
-    def write(self, checkpoint: Path | None) -> Written:
-        """Write the result from a checkpoint's folder (None: from the start); called on the main process alone."""
+    def write(self, checkpoint: Path | None) -> None:
+        """Write the model from a checkpoint's folder (None: from the start); called on the main process alone."""
+
+    @abstractmethod
+    def result(self, course: "Course") -> Result:
+        """What the training tells of itself; called on every process, once the model is written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Course(Generic[Written]):
-    """What a finished training came to; the same on all processes but for `written`."""
+class Course:
+    """What a finished training came to; the same on all processes."""
 
     steps: int
     """Optimiser steps done."""
@@ -87,8 +98,8 @@ class Course(Generic[Written]):
     """Tokens that the trainer counted, where it counts."""
     best_step: int
     """Step whose weights were written; 0: the start."""
-    written: Written | None
-    """What the recipe's `write` gave; None on all processes but the first."""
+    seconds: float
+    """Wall time since the recipe began to read its data."""
     world_size: int
     resumed_from: int
     """Step of the checkpoint from which this call went on; 0 for a fresh start."""
@@ -96,13 +107,13 @@ class Course(Generic[Written]):
 
 @leaving_process_group()
 def run(
-    recipe: Recipe[Written],
+    recipe: Recipe[Result],
     *,
     work: Path,
     checkpoints: Checkpoints,
     on_progress: Progress,
     should_stop: Callable[[], bool],
-) -> Course[Written]:
+) -> Result:
     """Train by a recipe, from the latest complete checkpoint of the same training, and write the best.
 
     Args:
@@ -113,7 +124,7 @@ def run(
         should_stop: Asked before the first and after each step on every process.
 
     Raises:
-        InvalidInput: If data, model or parameters cannot be used.
+        InvalidInput: If the processes cannot share the work, or the model cannot be loaded.
         Interrupted: If it was told to stop; a complete checkpoint has been left.
         AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
     """
@@ -138,16 +149,18 @@ def run(
             raise Interrupted(
                 f"{recipe.name} stopped after step {state.global_step} of {recipe.steps}; run it again to go on"
             )
-    best_step, written = _write_best(recipe, checkpoints, identity, work / "best", arguments, state.log_history)
+    best_step = _write_best(recipe, checkpoints, identity, work / "best", arguments, state.log_history)
     shutil.rmtree(resume, ignore_errors=True)
-    return Course(
-        steps=state.global_step,
-        history=state.log_history,
-        tokens=round(state.num_input_tokens_seen),
-        best_step=best_step,
-        written=written,
-        world_size=arguments.world_size,
-        resumed_from=restored.step if restored else 0,
+    return recipe.result(
+        Course(
+            steps=state.global_step,
+            history=state.log_history,
+            tokens=round(state.num_input_tokens_seen),
+            best_step=best_step,
+            seconds=time.monotonic() - recipe.started,
+            world_size=arguments.world_size,
+            resumed_from=restored.step if restored else 0,
+        )
     )
 
 
@@ -165,24 +178,23 @@ def _trained(
 
 
 def _write_best(
-    recipe: Recipe[Written],
+    recipe: Recipe[Any],
     checkpoints: Checkpoints,
     identity: str,
     folder: Path,
     arguments: TrainingArguments,
     history: Sequence[Mapping[str, Any]],
-) -> tuple[int, Written | None]:
-    """Write the best that is undamaged on the main process; return its step everywhere, and what was written."""
+) -> int:
+    """Write the best that is undamaged on the main process; return its step everywhere."""
     step = [0]
-    written: Written | None = None
     if arguments.process_index == 0:
         best = _first_whole(checkpoints, recipe.preferred(checkpoints.find(identity), history), folder)
-        written = recipe.write(folder if best else None)
+        recipe.write(folder if best else None)
         shutil.rmtree(folder, ignore_errors=True)
         step = [best.step if best else 0]
     if arguments.world_size > 1:
         torch.distributed.broadcast_object_list(step, src=0, device=arguments.device)
-    return step[0], written
+    return step[0]
 
 
 def _first_whole(checkpoints: Checkpoints, candidates: Sequence[Checkpoint | None], folder: Path) -> Checkpoint | None:

@@ -80,6 +80,10 @@ class Supervisor(TrainerCallback):  # type: ignore[misc]
                 )
         if state.is_world_process_zero:
             self._on_progress(step, state.max_steps, self._metrics(state, logs))
+        self._judge(state, control)
+
+    def _judge(self, state: TrainerState, control: TrainerControl) -> None:
+        """Stop for reasons that only this kind of training has; called once a step is in the log."""
 
     def _metrics(self, state: TrainerState, logs: Mapping[str, float]) -> dict[str, float]:
         """What progress shows of a step."""

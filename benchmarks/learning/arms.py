@@ -14,14 +14,15 @@ import torch
 from agentark.distill import TrainParams
 from agentark.distill.evaluation import Measure
 from agentark.distill.pad.params import PadParams
-from agentark.distill.pad.training import train_pad
+from agentark.distill.pad.training import PadRecipe
 from agentark.distill.rows import HeldOut
 from agentark.distill.student import load_weights, read_base
-from agentark.distill.training import train
+from agentark.distill.training import SupervisedRecipe
 from agentark.reward.scoring import PRM
 from agentark.store import open_store
 from agentark.tasks import task
 from agentark.training.checkpoints import Checkpoints
+from agentark.training.harness import Recipe, run
 from benchmarks.learning.regimes import Regime
 
 ARMS: dict[str, tuple[str, ...]] = {
@@ -125,16 +126,20 @@ class Students:
             "held_out": self._data / "held_out.jsonl",
             "policy": task(self._regime.task).policy,
             "out": folder / "student",
-            "work": folder / "work",
-            "checkpoints": Checkpoints(open_store(str(folder / "store")), "checkpoints"),
-            "on_progress": lambda *_: None,
-            "should_stop": lambda: False,
         }
-        if source != "PAD":
-            return train(rows=rows, params=self._sft_params(), **common)
-        scored = method.startswith("PAD")
-        scorer = PRM.load(Path(self._shared["prm_folder"])) if scored else None
-        return train_pad(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
+        recipe: Recipe[Any]
+        if source == "PAD":
+            scorer = PRM.load(Path(self._shared["prm_folder"])) if method.startswith("PAD") else None
+            recipe = PadRecipe(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
+        else:
+            recipe = SupervisedRecipe(rows=rows, params=self._sft_params(), **common)
+        return run(
+            recipe,
+            work=folder / "work",
+            checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),
+            on_progress=lambda *_: None,
+            should_stop=lambda: False,
+        )
 
     def _drawn(self, path: Path) -> list[str]:
         """The rows of the questions that this seed trains on."""

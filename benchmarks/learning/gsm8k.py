@@ -101,8 +101,9 @@ def _write_test(folder: Path, path: Path) -> None:
 
 def _teach(of: Regime, folder: Path, rows: Sequence[Mapping[str, str]], model: Path) -> None:
     from agentark.distill import TrainParams
-    from agentark.distill.training import train
+    from agentark.distill.training import SupervisedRecipe
     from agentark.training.checkpoints import Checkpoints
+    from agentark.training.harness import run
 
     if of.base.exists():
         return
@@ -111,17 +112,19 @@ def _teach(of: Regime, folder: Path, rows: Sequence[Mapping[str, str]], model: P
     turns = [({"role": "user", "content": row["question"]}, solution(row)) for row in rows]
     learnt = [{"prompt": [asked], "completion": [{"role": "assistant", "content": text}]} for asked, text in turns]
     write_lines(place / "rows.jsonl", learnt)
-    train(
-        model=model,
-        rows=place / "rows.jsonl",
-        held_out=None,
-        policy=task(of.task).policy,
-        out=of.base,
-        work=place / "work",
-        params=TrainParams(
-            epochs=3.0, learning_rate=2e-4, batch_size=32, max_length=512, warmup_ratio=0.05, save_steps=100_000,
-            precision="bfloat16",
+    run(
+        SupervisedRecipe(
+            model=model,
+            rows=place / "rows.jsonl",
+            held_out=None,
+            policy=task(of.task).policy,
+            out=of.base,
+            params=TrainParams(
+                epochs=3.0, learning_rate=2e-4, batch_size=32, max_length=512, warmup_ratio=0.05, save_steps=100_000,
+                precision="bfloat16",
+            ),
         ),
+        work=place / "work",
         checkpoints=Checkpoints(open_store(str(place / "store")), "checkpoints"),
         on_progress=lambda *_: None,
         should_stop=lambda: False,

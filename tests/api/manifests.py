@@ -81,6 +81,8 @@ BROKEN: list[Case] = [
     ("DistillJob", {"evaluation.suites": [_SUITE, _SUITE]}, "names of suites must differ"),
     ("DistillJob", {"methods": ["DA"], "pad.steps": 5}, "pad, prm, prmRef and the control OutcomeOnly belong to PAD; add PAD to methods, or remove them"),
     ("DistillJob", {"methods": ["DA"], "evaluation.controls": ["OutcomeOnly"]}, "pad, prm, prmRef and the control OutcomeOnly belong to PAD; add PAD to methods, or remove them"),
+    ("DistillJob", {"dpo.beta": "0.5"}, "dpo belongs to DPO; add DPO to methods, or remove it"),
+    ("DistillJob", {"methods": ["DPO"], "dpo.beta": "0"}, "must lie between 1e-12 and 1000000"),
     ("DistillJob", {"prm": {}, "prmRef": {"name": "it"}}, "give one of prm, prmRef and pad.prmEndpoint"),
     ("DistillJob", {"prm": {}, "pad.processWeight": "0"}, 'prm and prmRef score nothing where pad.processWeight is "0"; remove one'),
     ("DistillJob", {"prm.heldOutFraction": "0.05"}, "prm.heldOutFraction is less than curation.heldOutFraction; leave it out, or give at least as much"),
@@ -106,6 +108,7 @@ BROKEN: list[Case] = [
 ]  # fmt: skip
 
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
+    ("DistillJob", {"methods": ["RSFT", "DPO"], "dpo": {"beta": "0.05", "learningRate": "5e-7"}}),
     ("DebateRun", {"teacher": {"endpoint": _ENDPOINT}}),
     ("DebateRun", {"protocol": {"agents": 1, "team": [{"role": "critic"}]}}),
     ("DebateRun", {"teacher.serving": {"replicas": 2, "gpusPerReplica": 0, "args": ["--max-model-len", "4096"], "pods": PODS}}),

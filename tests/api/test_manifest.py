@@ -46,7 +46,7 @@ def test_all_errors_of_all_documents_come_at_once_with_their_lines(tmp_path: Pat
     )
     found = issues(tmp_path, text)
     assert found == [
-        "9: spec.methods[0]: found \"RSTF\"; accepted: RSFT, DA, PAD, AnswerOnly; did you mean 'RSFT'?",
+        "9: spec.methods[0]: found \"RSTF\"; accepted: RSFT, DA, DPO, PAD, AnswerOnly; did you mean 'RSFT'?",
         "10: spec.metods: unknown field; did you mean 'methods'?",
         '14: kind: found "DebatRun"; accepted: DebateRun, PRMTraining, DistillJob, ModelRelease; '
         "did you mean 'DebateRun'?",

@@ -1,6 +1,7 @@
 """Corrective traces: the critique that turned them, and attempt, critique and mended solution as one text."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from agentark.curate import Curated, CurationParams, curate
 from agentark.curate.traces import Verifier
 from agentark.debate.prompts import Prompts
 from agentark.debate.transcript import Record
+from agentark.errors import InvalidInput
 from agentark.tasks import Policy
 from agentark.tasks.critiques import PeerNames, names_fault, number_of, turning_critique
 
@@ -118,3 +120,49 @@ def test_the_best_documented_correction_is_taken(make_record: MakeRecord) -> Non
     for seed in range(6):
         (row,) = run([record], seed=seed).rows
         assert row.form == "SelfCorrection" and row.completion.endswith(OTHER)
+
+
+CUT = "Step 1: 3 + <cut>"
+MORE = "Step 1: 3 + 5 = 7\nThe answer is \\boxed{7}"
+
+
+def test_a_pair_is_a_mended_solution_and_the_first_attempt_that_it_mends(make_record: MakeRecord) -> None:
+    # Agent 0 is wrong twice before it is right; agent 1 was right at first, agent 2 was cut off.
+    record = make_record("q", "8", [[WRONG, OTHER, CUT], [MORE, WRONG, WRONG], [RIGHT, OTHER, RIGHT]])
+    again = make_record("again", "8", [[MORE, WRONG], [MORE, RIGHT]])
+    curated = run([record, again], method="DPO")
+    assert [row.as_json() for row in curated.rows] == [
+        {
+            "prompt": [{"role": "user", "content": f"Question {name}?"}],
+            "chosen": [{"role": "assistant", "content": RIGHT}],
+            "rejected": [{"role": "assistant", "content": WRONG}],
+            "question_id": name,
+            "weight": 1.0,
+            "form": "Pair",
+        }
+        for name in ("q", "again")
+    ]
+    counts = curated.card.counts
+    assert counts.traces["not_mended"] == 3 and counts.traces["read"] == sum(counts.traces.values()) / 2
+    card = curated.card.as_markdown()
+    assert f"[rejected]\n{WRONG}" in card and "2 Pair" in card
+
+
+def test_a_pair_has_two_texts_of_the_allowed_length(make_record: MakeRecord) -> None:
+    rambling = f"Step 1: {'and so on ' * 20}\n{WRONG}"
+    short = make_record("short", "8", [[WRONG], [RIGHT]])
+    curated = run([make_record("long", "8", [[rambling], [RIGHT]]), short], method="DPO", max_chars=100)
+    assert [row.question_id for row in curated.rows] == ["short"]
+    assert curated.card.counts.traces["too_long"] == 1
+
+
+@pytest.mark.parametrize("rounds", [[[RIGHT, WRONG], [OTHER, WRONG]], [[CUT, RIGHT], [RIGHT, OTHER]]])
+def test_a_debate_in_which_nobody_was_corrected_has_no_pairs(make_record: MakeRecord, rounds: list[list[str]]) -> None:
+    with pytest.raises(InvalidInput, match=r"not_mended \d.*no agent mended its wrong first attempt.*RSFT or DA"):
+        run([make_record("q", "8", rounds)], method="DPO")
+
+
+@pytest.mark.parametrize("took", [{"max_chars": 10}, {"held_out": 0.999999}], ids=["too long", "held out"])
+def test_pairs_that_a_filter_took_are_not_said_to_be_missing(make_record: MakeRecord, took: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="loosen the filter that took most"):
+        run([make_record("q", "8", [[WRONG], [RIGHT]])], method="DPO", **took)

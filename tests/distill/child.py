@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from agentark.api import DPO
 from agentark.distill import TrainParams
 from tests.distill.world import Training
 
@@ -18,6 +19,7 @@ def main(folder: Path) -> None:
         rows=Path(given["rows"]),
         held_out=Path(given["held_out"]) if given["held_out"] else None,
         params=TrainParams(**given["params"]),
+        dpo=DPO(**given["dpo"]) if given["dpo"] else None,
     )
     result = training.run(on_progress=lambda step, _total, _metrics: print(f"step {step}", flush=True))
     # A file each, because lines of several processes on one stream may run into each other.

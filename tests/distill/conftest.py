@@ -44,6 +44,7 @@ def training(tmp_path: Path, model: Path) -> Callable[..., Training]:
             model=changes.pop("model", model),
             rows=write_lines(folder / "rows.jsonl", sums(12) if rows is None else rows),
             held_out=write_held_out(folder / "held_out.jsonl", 6) if evals else None,
+            dpo=changes.pop("dpo", None),
             params=TrainParams(**{**DEFAULTS, "evals": evals, **changes}),
         )
 

@@ -78,18 +78,21 @@ class PadTraining:
         should_stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[int, int, Mapping[str, float]], None] | None = None,
     ) -> PadResult:
-        from agentark.distill.pad.training import train_pad
+        from agentark.distill.pad.training import PadRecipe
+        from agentark.training.harness import run
 
         questions = [question(number, gold) for number, gold in enumerate(self.golds)]
-        return train_pad(
-            model=self.model,
-            questions=write_lines(self.folder / "questions.jsonl", questions),
-            held_out=write_lines(self.folder / "held_out.jsonl", [question(number) for number in range(4)]),
-            policy=task("gsm8k").policy,
-            scorer=scorer if self.scored else None,
-            out=self.out,
+        return run(
+            PadRecipe(
+                model=self.model,
+                questions=write_lines(self.folder / "questions.jsonl", questions),
+                held_out=write_lines(self.folder / "held_out.jsonl", [question(number) for number in range(4)]),
+                policy=task("gsm8k").policy,
+                scorer=scorer if self.scored else None,
+                out=self.out,
+                params=self.params,
+            ),
             work=self.folder / "work",
-            params=self.params,
             checkpoints=Checkpoints(open_store(str(self.folder / "store")), "checkpoints"),
             on_progress=on_progress or self.note,
             should_stop=should_stop,

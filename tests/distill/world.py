@@ -4,11 +4,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from agentark.api import DPO
 from agentark.distill import Checkpoints, TrainParams, TrainResult
 from agentark.store import Store, open_store
 from agentark.tasks import task
+
+if TYPE_CHECKING:
+    from agentark.distill.training import RowsRecipe
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"
@@ -73,6 +77,19 @@ def sums(count: int, answer: str = "1") -> list[dict[str, Any]]:
     return rows
 
 
+def pairs(count: int, chosen: str = "1", rejected: str = "2") -> list[dict[str, Any]]:
+    """Pairs of answers, the texts of different lengths."""
+    texts = [
+        (f"{number}+0=?", f"a{'b' * (number % 3)} \\boxed{{{chosen}}}", f"a{'b' * (number % 4)} \\boxed{{{rejected}}}")
+        for number in range(count)
+    ]
+    return [
+        {"prompt": row(question, "")["prompt"]}
+        | {"chosen": row("", good)["completion"], "rejected": row("", bad)["completion"]}
+        for question, good, bad in texts
+    ]
+
+
 def write_lines(path: Path, items: Iterable[Mapping[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(item) + "\n" for item in items))
     return path
@@ -91,6 +108,8 @@ class Training:
     rows: Path
     params: TrainParams
     held_out: Path | None = None
+    dpo: DPO | None = None
+    """Trains on pairs where it is given."""
     seen: list[tuple[int, int, dict[str, float]]] = field(default_factory=list)
 
     @property
@@ -109,8 +128,23 @@ class Training:
         """Write down what `tests.distill.child` needs; return its argument."""
         given = {"model": str(self.model), "rows": str(self.rows), "params": asdict(self.params)}
         given["held_out"] = str(self.held_out) if self.held_out else ""
+        given["dpo"] = self.dpo.model_dump() if self.dpo else None
         (self.folder / "given.json").write_text(json.dumps(given))
         return self.folder
+
+    def recipe(self) -> "RowsRecipe[Any]":
+        from agentark.distill.dpo import DPORecipe
+        from agentark.distill.training import SupervisedRecipe
+
+        arguments: dict[str, Any] = {
+            "model": self.model,
+            "rows": self.rows,
+            "held_out": self.held_out,
+            "policy": task("gsm8k").policy,
+            "out": self.out,
+            "params": self.params,
+        }
+        return DPORecipe(dpo=self.dpo, **arguments) if self.dpo else SupervisedRecipe(**arguments)
 
     def note(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         self.seen.append((step, total, dict(metrics)))
@@ -120,16 +154,11 @@ class Training:
         should_stop: Callable[[], bool] = lambda: False,
         on_progress: Callable[[int, int, Mapping[str, float]], None] | None = None,
     ) -> TrainResult:
-        from agentark.distill.training import train
+        from agentark.training.harness import run
 
-        return train(
-            model=self.model,
-            rows=self.rows,
-            held_out=self.held_out,
-            policy=task("gsm8k").policy,
-            out=self.out,
+        return run(
+            self.recipe(),
             work=self.folder / "work",
-            params=self.params,
             checkpoints=self.checkpoints,
             on_progress=on_progress or self.note,
             should_stop=should_stop,

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from agentark.api import Execution
+from agentark.api import DPO, Execution
 from agentark.distill import TrainParams
 from agentark.distill.pad import PadParams
 from agentark.execution import scoring
@@ -32,7 +32,7 @@ from agentark.reward.scoring import PRM
 from agentark.store import ProgressWriter, StageManifest, Store, commit, open_store, stage_path
 from agentark.store.outputs import Output, put_bytes, put_folder
 from tests.distill.pad_world import DEFAULTS, PadTraining
-from tests.distill.world import Training, sums, write_lines, write_model
+from tests.distill.world import Training, pairs, sums, write_lines, write_model
 from tests.reward.toys import PROMPT, rows
 
 ANSWER = {"id": "a", "question": "1+1=?", "prediction": "a cat", "gold": "a 1+1=2 \\boxed{2}"}
@@ -165,6 +165,8 @@ def test_bert_score(first_device: First, tmp_path: Path) -> None:
 def test_trainings(first_device: First, tmp_path: Path, model: Path) -> None:
     params: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 4, "max_length": 64}
     supervised = Training(tmp_path, model, write_lines(tmp_path / "rows.jsonl", sums(8)), TrainParams(**params))
+    assert first_device(supervised.run) == "cuda:0"
+    supervised.rows, supervised.dpo = write_lines(tmp_path / "pairs.jsonl", pairs(8)), DPO()
     assert first_device(supervised.run) == "cuda:0"
 
     assert first_device(PadTraining(tmp_path, model, PadParams(**DEFAULTS)).run) == "cuda:0"

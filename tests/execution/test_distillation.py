@@ -61,6 +61,17 @@ def test_a_manifest_becomes_a_student_and_a_change_runs_only_what_it_reaches(
     assert small["self_correction"]["debate"]["broken"]["interval"] is not None
     assert "What the single passes show" in shown and "sycophancy" in shown
 
+    job["spec"] |= {"methods": ["RSFT", "DPO"], "dpo": {"learningRate": "1e-4"}}
+    job["metadata"]["name"] = "preferences"
+    place.write("job.yaml", job)
+    preferring = json.loads(place.run("run", "-f", "job.yaml", "--json").splitlines()[-1])
+    ran = {stage["name"]: stage["key"] for stage in preferring["stages"] if stage["state"] == "Done"}
+    assert set(ran) == {"curate/DPO", "distill/DPO", "evaluate/small/student", "compare"}
+    stage = place.folder / ".agentark" / "stages" / "distill" / ran["distill/DPO"]
+    history = json.loads((stage / "attempts" / "1" / "history.json").read_text())
+    margins = [point["margin"] for point in history["preferences"]]
+    assert len(margins) == history["steps"] and margins[0] == 0.0 < margins[-1]
+
     place.run("study", document["run_id"], again["run_id"], "--by", "training.learningRate", "--out", "rates.svg")
     assert "STUDENT, single pass" in (place.folder / "rates.svg").read_text()
     located = json.loads(

@@ -132,6 +132,25 @@ def test_a_change_reaches_its_stage_and_all_below_and_nothing_else(
     assert changed(tmp_path, {path: value}) == expected
 
 
+def test_preferences_are_trained_by_their_own_settings(tmp_path: Path) -> None:
+    dpo: dict[str, Any] = {"spec.methods": ["RSFT", "DPO"], "spec.dpo": {}}
+    stage = next(stage for stage in planned(tmp_path, dpo).stages if stage.name == "distill/DPO")
+    assert stage.params["method"] == "DPO" and stage.params["dpo"] == {"beta": "0.1", "learningRate": "1e-6"}
+    assert stage.params["training"]["learningRate"] == "1e-6" and stage.estimate.training_rows == 200
+
+    def keys_of(changes: dict[str, Any]) -> dict[str, str]:
+        return keys(planned(tmp_path, dpo | changes))
+
+    below = {"distill/DPO", "evaluate/test/student", "compare"}
+    for change, reached in (
+        ({"spec.dpo": {"beta": "0.2"}}, below),
+        ({"spec.dpo": {"learningRate": "1e-5"}}, below),
+        ({"spec.training.learningRate": "1e-4"}, below | TRAINED - {"distill/DA"} | STUDENTS),
+    ):
+        before, after = keys_of({}), keys_of(change)
+        assert {name for name in before if before[name] != after[name]} == reached
+
+
 def test_whatever_grades_by_a_task_grades_with_the_data_sets_options(tmp_path: Path) -> None:
     grading = {"absoluteTolerance": "0.010", "relativeTolerance": "1e-3", "lists": "Unordered"}
     changes = {

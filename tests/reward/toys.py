@@ -9,9 +9,10 @@ from agentark.llm.chat import Message
 from agentark.reward.params import PRMParams, PRMResult
 from agentark.reward.rows import LabelledStep, PRMRow, PromptMessage, write_rows
 from agentark.reward.steps import split_steps
-from agentark.reward.training import train_prm
+from agentark.reward.training import PRMRecipe
 from agentark.store import open_store
 from agentark.training.checkpoints import Checkpoints
+from agentark.training.harness import run
 
 PROMPT = (Message("user", "go"),)
 
@@ -62,12 +63,14 @@ class PRMTraining:
         file = self.folder / "rows.jsonl"
         file.write_bytes(write_rows(self.made))
         steps: list[int] = []
-        return train_prm(
-            model=self.model,
-            rows=file,
-            out=self.out,
+        return run(
+            PRMRecipe(
+                model=self.model,
+                rows=file,
+                out=self.out,
+                params=self.params,
+            ),
             work=self.folder / "work",
-            params=self.params,
             checkpoints=Checkpoints(open_store(str(self.folder / "store")), "checkpoints"),
             on_progress=lambda step, _total, _metrics: steps.append(step),
             should_stop=lambda: bool(stop_after) and len(steps) + 1 >= stop_after,

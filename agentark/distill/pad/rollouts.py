@@ -10,9 +10,7 @@ from typing import Any
 from agentark.distill.pad.params import PadParams
 from agentark.errors import InvalidInput
 from agentark.llm.chat import Message, Sampling
-from agentark.llm.decoding import Batch, Prompt, check_context, encode
-
-_BATCH_TOKENS = 65_536
+from agentark.llm.decoding import Prompt, decode, encode
 
 
 def vllm_arguments(params: PadParams) -> dict[str, Any]:
@@ -56,17 +54,12 @@ class InProcessRollouts:
         """Sample one answer for each prompt; a question comes as often as it has answers on this process."""
         requests = self._requests(prompts, trainer.accelerator.process_index * len(prompts), trainer.state.global_step)
         model = trainer.accelerator.unwrap_model(trainer.model)
-        training = model.training
-        model.eval()
-        try:
-            # The arithmetic of the training, or the samples would come from another policy than the one that learns.
-            with trainer.accelerator.autocast():
-                completions = _sample(model, self._tokenizer, requests)
-        finally:
-            model.train(training)
+        # The arithmetic of the training, or the samples would come from another policy than the one that learns.
+        with trainer.accelerator.autocast():
+            finished = decode(model, self._tokenizer, requests)
         return {
             "prompt_ids": [list(request.ids) for request in requests for _ in range(request.n)],
-            "completion_ids": [list(ids) for ids in completions],
+            "completion_ids": [list(tokens) for answers in finished for tokens in answers.tokens],
             "logprobs": None,  # On policy: TRL computes what it needs with the gradient.
         }
 
@@ -81,19 +74,3 @@ class InProcessRollouts:
             requests.append(Prompt(encode(self._tokenizer, messages), self._sampling, n, seed, first))
             row += n
         return requests
-
-
-def _sample(model: Any, tokenizer: Any, requests: Sequence[Prompt]) -> list[tuple[int, ...]]:
-    """Token ids of all completions, in the order of the requests."""
-    sampled: list[tuple[tuple[int, ...], ...]] = [()] * len(requests)
-    for request in requests:
-        check_context(model, request)
-    waiting = sorted(range(len(requests)), key=lambda index: requests[index].tokens, reverse=True)
-    while waiting:
-        size = max(1, _BATCH_TOKENS // requests[waiting[0]].tokens)
-        taken, waiting = waiting[:size], waiting[size:]
-        batch = Batch(model, tokenizer, [requests[index] for index in taken])
-        while batch.active:
-            for done in batch.step():
-                sampled[taken[done.prompt]] = done.tokens
-    return [ids for completions in sampled for ids in completions]

@@ -49,17 +49,9 @@ class PadSupervisor(Supervisor):
         control.should_save = control.should_save or passed
         return control
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, float],
-        **keywords: Any,
-    ) -> None:
+    def _judge(self, state: TrainerState, control: TrainerControl) -> None:
         """Check the guards on the statistics of all batches so far; a breach ends the run with a last checkpoint."""
-        super().on_log(args, state, control, logs, **keywords)
-        if "loss" not in logs or state.global_step % self._params.iterations:
+        if state.global_step % self._params.iterations:
             return
         if reason := breach(read_statistics(state.log_history), self._params.guards):
             state.log_history.append({_STOPPED: reason, "step": state.global_step})

@@ -1,12 +1,7 @@
-"""Process-aware distillation, from questions to a student's folder.
+"""Process-aware distillation, from questions to a student's folder."""
 
-Runs the same on one process and on many under torchrun: then every process calls `train_pad` and the first one writes.
-"""
-
-import random
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,138 +11,67 @@ from transformers import Trainer, TrainingArguments
 from trl.trainer.grpo_config import GRPOConfig
 
 from agentark.devices import placement
+from agentark.distill.encoding import order
 from agentark.distill.pad.assessing import Assessor
 from agentark.distill.pad.params import PadParams, PadResult, StepScorer
 from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
 from agentark.distill.pad.supervisor import PadSupervisor, read_curves, read_stop
 from agentark.distill.pad.trainer import PadTrainer
-from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
+from agentark.distill.recipe import StudentRecipe, accuracies
 from agentark.distill.rows import RolloutQuestion, read_questions
-from agentark.distill.student import Base, adapters, load_weights, read_base
+from agentark.distill.student import Base, adapters, load_weights
 from agentark.errors import InvalidInput
 from agentark.llm.chat import Message, Sampling
 from agentark.llm.decoding import encode
 from agentark.tasks import Policy
-from agentark.training.arguments import divided, micro_batch, trainer_arguments
-from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
-from agentark.training.harness import Course, run
+from agentark.training.arguments import trainer_arguments
+from agentark.training.checkpoints import Checkpoint, best_first
+from agentark.training.harness import Course
 from agentark.training.supervision import Supervisor
 
 
-def train_pad(
-    *,
-    model: Path,
-    questions: Path,
-    held_out: Path | None,
-    policy: Policy,
-    scorer: StepScorer | None,
-    out: Path,
-    work: Path,
-    params: PadParams,
-    checkpoints: Checkpoints,
-    on_progress: Callable[[int, int, Mapping[str, float]], None],
-    should_stop: Callable[[], bool],
-) -> PadResult:
-    """Train a student by its own verified and scored answers, and write it as a plain model folder.
-
-    Goes on from the latest complete checkpoint of the same training. The output is the checkpoint with the highest
-    verified accuracy on the held-out questions, of equals the latest; the start itself where none is at least as good.
-    Without held-out questions it is the last checkpoint, or the start if a guard stopped the run.
-
-    Args:
-        model: Folder of the model to start from, with a chat template.
-        questions: JSON lines ``{"id", "prompt", "gold"}``; gold null: no verifiable reward.
-        held_out: JSON lines ``{"prompt", "gold"}``. None or empty: no evaluation during training.
-        policy: What counts as the right answer.
-        scorer: Scores the steps of answers; None: outcome rewards alone (plain GRPO).
-        out: Folder of the student; appears whole or not at all.
-        work: Scratch folder.
-        params: How to train.
-        checkpoints: Where checkpoints are kept, reachable from every machine of the training.
-        on_progress: Called on the main process after each step with step, total and metrics.
-        should_stop: Asked before the first and after each batch of roll-outs on every process.
-
-    Raises:
-        InvalidInput: If data, model or parameters cannot be used.
-        Interrupted: If it was told to stop; a complete checkpoint has been left.
-        AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
-    """
-    started = time.monotonic()
-    base = read_base(model)
-    asked = _questions(questions)
-    longest, sampling = _room(base, asked, params)
-    recipe = PadRecipe(
-        params=params,
-        questions=asked,
-        longest=longest,
-        sampling=sampling,
-        assessor=Assessor(base.tokenizer, base.ends, policy, scorer),
-        sources={"model": model, "questions": questions, "held_out": held_out, "scored": scorer is not None},
-        base=base,
-        measure=held_out_measure(
-            base, held_out, policy, evaluations=params.evals, max_new_tokens=params.max_new_tokens
-        ),
-        out=out,
-    )
-    course = run(recipe, work=work, checkpoints=checkpoints, on_progress=on_progress, should_stop=should_stop)
-    return _result(recipe, course, time.monotonic() - started)
-
-
-class PadRecipe(StudentRecipe):
+class PadRecipe(StudentRecipe[PadResult]):
     """Learn from the student's own answers, verified and scored.
 
+    The output is the checkpoint with the highest verified accuracy on the held-out questions, of equals the latest; the
+    start itself where none is at least as good. Without held-out questions it is the last checkpoint, or the start if a
+    guard stopped the run.
+
     Args:
+        questions: JSON lines ``{"id", "prompt", "gold"}``; gold null: no verifiable reward.
+        scorer: Scores the steps of answers; None: outcome rewards alone (plain GRPO).
         params: How to train.
-        questions: At least one.
-        longest: Most tokens of a question with its answer.
-        sampling: Of the answers.
-        assessor: What an answer is worth.
-        sources: What decides the course of the training.
+        policy: What counts as the right answer.
         common: As StudentRecipe's.
     """
 
     name = "PAD"
+    params: PadParams
 
     def __init__(
-        self,
-        *,
-        params: PadParams,
-        questions: Sequence[RolloutQuestion],
-        longest: int,
-        sampling: Sampling,
-        assessor: Assessor,
-        sources: Mapping[str, Path | bool | None],
-        **common: Any,
+        self, *, questions: Path, scorer: StepScorer | None, params: PadParams, policy: Policy, **common: Any
     ) -> None:
-        super().__init__(**common)
-        self.params: PadParams = params
-        self.questions = questions
-        self.assessor = assessor
-        self.sources = sources
+        super().__init__(params=params, policy=policy, **common)
+        self.sources |= {"questions": questions, "scored": scorer is not None}
+        self.questions = _questions(questions)
+        self.longest, self.sampling = _room(self.base, self.questions, params)
+        self.assessor = Assessor(self.base.tokenizer, self.base.ends, policy, scorer)
         self.steps = params.steps
-        self.longest = longest
-        self.sampling = sampling
         if self.measure:
             self.evaluation_steps = params.evaluation_steps()
 
     def arguments(self, folder: Path) -> GRPOConfig:
         """GRPOTrainer's settings."""
         params = self.params
-        per_process = divided(
-            params.batch,
-            what=f"PAD: {params.prompts_per_step} questions of {params.group} answers",
-            hint="choose a number of questions per step that can",
-        )
-        size = micro_batch(per_process=per_process, longest=self.longest)
         return trainer_arguments(
             GRPOConfig,
             params,
             folder,
-            what=self.name,
+            name=self.name,
             batch=params.batch,
-            micro=size,
+            batch_name=f"{params.prompts_per_step} questions of {params.group} answers",
+            longest=self.longest,
             num_generations=params.group,
-            steps_per_generation=per_process // size,
             num_iterations=params.iterations,
             # The passes lie one after the other in the order of questions.
             shuffle_dataset=False,
@@ -199,6 +123,25 @@ class PadRecipe(StudentRecipe):
             candidates = []
         return candidates or [None]
 
+    def result(self, course: Course) -> PadResult:
+        """Curves, accuracies, and whether a guard stopped the run."""
+        measured = accuracies(course.history)
+        at = {entry.step: entry.accuracy for entry in measured}
+        return PadResult(
+            steps=course.steps,
+            questions=len(self.questions),
+            curves=tuple(read_curves(course.history)),
+            accuracy=measured,
+            start_accuracy=at.get(0),
+            best_accuracy=at.get(course.best_step),
+            best_step=course.best_step,
+            stopped=read_stop(course.history),
+            train_tokens=course.tokens,
+            seconds=course.seconds,
+            world_size=course.world_size,
+            resumed_from=course.resumed_from,
+        )
+
 
 def _questions(path: Path) -> list[RolloutQuestion]:
     questions = read_questions(path)
@@ -223,20 +166,13 @@ def _room(base: Base, questions: Sequence[RolloutQuestion], params: PadParams) -
 
 
 def ordered(questions: Sequence[RolloutQuestion], params: PadParams) -> Dataset:
-    """Questions in the order of training: one fresh shuffle per pass, passes one after the other.
-
-    It depends on nothing but number and seed, so any number of processes sees the same batches.
-    """
+    """Questions in the order of training."""
     total = params.steps // params.iterations * params.prompts_per_step
-    draw = random.Random(params.seed)
-    places: list[int] = []
-    while len(places) < total:
-        places += draw.sample(range(len(questions)), len(questions))
     columns = {
         "prompt": [[turn.model_dump() for turn in question.prompt] for question in questions],
         "gold": [question.gold for question in questions],
     }
-    return Dataset.from_dict(columns).select(places[:total])
+    return Dataset.from_dict(columns).select(order(len(questions), total=total, seed=params.seed))
 
 
 def _rollouts(base: Base, sampling: Sampling, params: PadParams) -> InProcessRollouts | None:
@@ -251,22 +187,3 @@ def _known_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are using 'rollout_func'", category=UserWarning)
         yield
-
-
-def _result(recipe: PadRecipe, course: Course[None], seconds: float) -> PadResult:
-    measured = accuracies(course.history)
-    at = {entry.step: entry.accuracy for entry in measured}
-    return PadResult(
-        steps=course.steps,
-        questions=len(recipe.questions),
-        curves=tuple(read_curves(course.history)),
-        accuracy=measured,
-        start_accuracy=at.get(0),
-        best_accuracy=at.get(course.best_step),
-        best_step=course.best_step,
-        stopped=read_stop(course.history),
-        train_tokens=course.tokens,
-        seconds=seconds,
-        world_size=course.world_size,
-        resumed_from=course.resumed_from,
-    )

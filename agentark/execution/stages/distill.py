@@ -1,39 +1,50 @@
-"""The `distill` stage: train a student on curated rows."""
+"""The `distill` stage: train a student by one of the methods."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentark.api import DPO
 from agentark.distill import TrainParams
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.stages import pad
-from agentark.execution.stages.training import held_out_of, run_training
-from agentark.tasks import policy_of
+from agentark.execution.stages.training import train_student
 
 
 def run(context: StageContext) -> StageResult:
     """Train from the student before (or the base) and keep the best checkpoint."""
-    if context.stage.params.get("method") == "PAD":
-        return pad.run(context)
-    from agentark.distill.training import train
+    return _METHODS[context.stage.params.get("method", "")](context)
 
-    params = context.stage.params
-    return run_training(
+
+def _supervised(context: StageContext) -> StageResult:
+    from agentark.distill.training import SupervisedRecipe
+
+    return _on_rows(context, SupervisedRecipe)
+
+
+def _preferences(context: StageContext) -> StageResult:
+    from agentark.distill.dpo import DPORecipe
+
+    return _on_rows(context, DPORecipe, dpo=DPO.model_validate_json(json.dumps(context.stage.params["dpo"])))
+
+
+def _on_rows(context: StageContext, recipe: Callable[..., Any], **settings: Any) -> StageResult:
+    return train_student(
         context,
-        train,
-        folder="student",
-        history=asdict,
-        metrics=lambda result: {
-            "steps": result.steps,
-            "rows": result.rows,
-            "dropped": result.dropped,
-            "best_step": result.best_step,
-        },
+        recipe,
+        metrics=("steps", "rows", "dropped", "best_step"),
         rows=context.input_output("rows", "rows"),
-        held_out=held_out_of(context),
-        policy=policy_of(params),
-        params=train_params(params, save_steps=context.stage.settings["checkpointSteps"]),
+        params=train_params(context.stage.params, save_steps=context.stage.settings["checkpointSteps"]),
+        **settings,
     )
+
+
+_METHODS: Mapping[str, Callable[[StageContext], StageResult]] = {
+    "": _supervised,
+    "DPO": _preferences,
+    "PAD": pad.run,
+}
+"""How each method trains; the supervised ones differ in their rows alone, so their stages name none."""
 
 
 def train_params(params: Mapping[str, Any], *, save_steps: int) -> TrainParams:

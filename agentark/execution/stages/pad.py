@@ -3,50 +3,31 @@
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from typing import Any
 
 from agentark.api import PRMEndpoint
 from agentark.distill.pad.guards import Guards
-from agentark.distill.pad.params import PadParams, PadResult, StepScorer
+from agentark.distill.pad.params import PadParams, StepScorer
 from agentark.errors import EngineError, InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import connection
-from agentark.execution.stages.training import held_out_of, run_training
+from agentark.execution.stages.training import train_student
 from agentark.execution.weights import model_folder
-from agentark.tasks import policy_of
 
 
 def run(context: StageContext) -> StageResult:
     """Train from the student before (or the base); the output is never worse on the held-out questions."""
-    from agentark.distill.pad.training import train_pad
+    from agentark.distill.pad.training import PadRecipe
 
-    params = context.stage.params
     with ExitStack() as stack:
-        return run_training(
+        return train_student(
             context,
-            train_pad,
-            folder="student",
-            history=_history,
-            metrics=lambda result: {
-                "steps": result.steps,
-                "questions": result.questions,
-                "best_step": result.best_step,
-                "start_accuracy": result.start_accuracy,
-                "best_accuracy": result.best_accuracy,
-                "stopped": result.stopped,
-            },
+            PadRecipe,
+            metrics=("steps", "questions", "best_step", "start_accuracy", "best_accuracy", "stopped"),
             questions=context.input_output("rows", "rows"),
-            held_out=held_out_of(context),
-            policy=policy_of(params),
             scorer=_scorer(context, stack),
-            params=pad_params(params, settings=context.stage.settings),
+            params=pad_params(context.stage.params, settings=context.stage.settings),
         )
-
-
-def _history(result: PadResult) -> dict[str, Any]:
-    named = {name: [point._asdict() for point in getattr(result, name)] for name in ("curves", "accuracy")}
-    return asdict(result) | named
 
 
 def _scorer(context: StageContext, stack: ExitStack) -> StepScorer | None:

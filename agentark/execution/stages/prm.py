@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import JsonValue
@@ -17,7 +16,7 @@ from agentark.store.outputs import put_bytes
 def run(context: StageContext) -> StageResult:
     """Train, measure on the held-out questions, keep their scores for people to read."""
     from agentark.reward.rows import read_rows
-    from agentark.reward.training import train_prm
+    from agentark.reward.training import PRMRecipe
 
     rows = context.input_output("steps", "rows")
 
@@ -29,20 +28,13 @@ def run(context: StageContext) -> StageResult:
 
     return run_training(
         context,
-        train_prm,
+        PRMRecipe,
         folder="prm",
-        history=_history,
         metrics=_metrics,
         outputs=scores,
         rows=rows,
         params=prm_params(context.stage.params, save_steps=context.stage.settings["checkpointSteps"]),
     )
-
-
-def _history(result: PRMResult) -> dict[str, Any]:
-    history = asdict(result) | {"losses": [loss._asdict() for loss in result.losses]}
-    del history["scores"]  # they stand beside their rows
-    return history
 
 
 def _metrics(result: PRMResult) -> dict[str, JsonValue]:
