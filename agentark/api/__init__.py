@@ -1,6 +1,6 @@
 """The custom resources as pydantic models: the single source of schemas, defaults, validation and reference docs."""
 
-from agentark.api.base import API_VERSION
+from agentark.api.base import API_VERSION, decimal_text
 from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Prompts, Protocol, Sampling
 from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Release, Suite
 from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
@@ -18,12 +18,11 @@ from agentark.api.resources import (
 )
 from agentark.api.running import OPERATOR, RunPolicy
 from agentark.api.sources import Dataset, Endpoint, Grading, Model, SecretKey, Serving, StoreSource, Teacher
-from agentark.api.training import MACHINE_FIELDS, Elastic, Gang, RuntimeRef, Training
+from agentark.api.training import Elastic, Gang, RuntimeRef, Training
 
 __all__ = [
     "API_VERSION",
     "KINDS",
-    "MACHINE_FIELDS",
     "OPERATOR",
     "PAD",
     "Curation",
@@ -65,6 +64,7 @@ __all__ = [
     "Teacher",
     "Training",
     "check_manifest",
+    "decimal_text",
     "json_schema",
     "read_manifest",
 ]

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Rule, Seed, Spec, Temperature
+from agentark.api.base import NOT_IN_KEY, Fraction, Rule, Seed, Spec, Temperature
 from agentark.api.running import Run
 from agentark.api.sources import Dataset, Teacher
 
@@ -12,9 +12,9 @@ from agentark.api.sources import Dataset, Teacher
 class Sampling(Spec):
     """How a model draws its text."""
 
-    temperature: Temperature = "0.7"
+    temperature: Temperature = 0.7
     """0 is greedy; up to 2."""
-    top_p: Fraction = "1"
+    top_p: Fraction = 1.0
     """Nucleus: only the likeliest tokens that together hold this probability."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Only so many likeliest tokens; 0 means all."""
@@ -101,7 +101,7 @@ class Protocol(Spec):
     """Of every turn."""
     prompts: Prompts = Prompts()
     """Texts of the debate."""
-    team: Annotated[list[Agent], Field(max_length=64)] = []
+    team: Annotated[Annotated[list[Agent], Field(max_length=64)], NOT_IN_KEY] = []
     """Roles and models agent by agent; empty means that all are alike."""
     seed: Seed = 0
     """Seed of all sampling."""
