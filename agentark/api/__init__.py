@@ -18,7 +18,7 @@ from agentark.api.resources import (
 )
 from agentark.api.running import OPERATOR, RunPolicy
 from agentark.api.sources import Dataset, Endpoint, Grading, Model, SecretKey, Serving, StoreSource, Teacher
-from agentark.api.training import Elastic, Gang, RuntimeRef, Training
+from agentark.api.training import Elastic, Gang, Lora, RuntimeRef, Training
 
 __all__ = [
     "API_VERSION",
@@ -41,6 +41,7 @@ __all__ = [
     "Grading",
     "InvalidManifest",
     "Issue",
+    "Lora",
     "Model",
     "ModelRelease",
     "ModelReleaseSpec",

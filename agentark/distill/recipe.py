@@ -39,6 +39,12 @@ def accuracies(history: Sequence[Mapping[str, Any]]) -> tuple[StepAccuracy, ...]
     )
 
 
+def evaluation_steps(steps: int, *, evaluations: int, multiple: int = 1) -> frozenset[int]:
+    """Steps after which the student is evaluated, evenly spread, the last of them among them, each a multiple."""
+    parts = (part * steps / evaluations / multiple for part in range(1, evaluations + 1))
+    return frozenset(max(1, round(part)) * multiple for part in parts)
+
+
 class StudentRecipe(Recipe[None]):
     """A recipe whose result is a student.
 
@@ -55,7 +61,7 @@ class StudentRecipe(Recipe[None]):
 
     def write(self, checkpoint: Path | None) -> None:
         """Write the student as a plain model folder."""
-        lora = checkpoint is not None and self.params.lora_rank > 0
+        lora = checkpoint is not None and self.training.lora is not None
         write_student(self.base, checkpoint or self.base.folder, self.out, lora=lora)
 
 

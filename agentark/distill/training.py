@@ -4,6 +4,7 @@ Runs the same on one process and on many under torchrun: then every process call
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 from transformers import Trainer, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 
+from agentark.api import Training
 from agentark.devices import placement
 from agentark.distill.encoding import Fitted, encode, fit, order
-from agentark.distill.params import StepLoss, TrainParams, TrainResult
-from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
+from agentark.distill.params import StepLoss, TrainResult
+from agentark.distill.recipe import StudentRecipe, accuracies, evaluation_steps, held_out_measure
 from agentark.distill.rows import read_rows
 from agentark.distill.student import adapters, load_weights, read_base
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
@@ -36,7 +38,8 @@ def train(
     policy: Policy,
     out: Path,
     work: Path,
-    params: TrainParams,
+    training: Training,
+    max_new_tokens: int,
     checkpoints: Checkpoints,
     on_progress: Callable[[int, int, Mapping[str, float]], None],
     should_stop: Callable[[], bool],
@@ -53,7 +56,8 @@ def train(
         policy: What counts as the right answer to them.
         out: Folder of the student; appears whole or not at all.
         work: Scratch folder.
-        params: How to train.
+        training: How to train.
+        max_new_tokens: Longest answer in the evaluation during training, in tokens.
         checkpoints: Where checkpoints are kept, reachable from every machine of the training.
         on_progress: Called on the main process after each step with step, total and metrics.
         should_stop: Asked before the first and after each step on every process.
@@ -67,18 +71,24 @@ def train(
     base = read_base(model)
     fitted = fit(
         encode(read_rows(rows), base.tokenizer, base.ends),
-        max_length=params.max_length,
+        max_length=training.max_length_tokens,
         context=base.context,
-        keep=params.long_traces == "Keep",
+        keep=training.long_traces == "Keep",
     )
     _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
     recipe = SupervisedRecipe(
-        params=params,
+        training=training,
         fitted=fitted,
-        sources={"model": model, "rows": rows, "held_out": held_out},
+        sources={
+            "model": model,
+            "rows": rows,
+            "held_out": held_out,
+            "training": training.keyed("Supervised"),
+            "max_new_tokens": max_new_tokens,
+        },
         base=base,
         measure=held_out_measure(
-            base, held_out, policy, evaluations=params.evals, max_new_tokens=params.max_new_tokens
+            base, held_out, policy, evaluations=training.evaluations, max_new_tokens=max_new_tokens
         ),
         out=out,
     )
@@ -90,7 +100,7 @@ class SupervisedRecipe(StudentRecipe):
     """Learn rows by heart, each with its weight.
 
     Args:
-        params: How to train.
+        training: How to train.
         fitted: The rows.
         sources: What decides the course of the training.
         common: As StudentRecipe's.
@@ -98,31 +108,28 @@ class SupervisedRecipe(StudentRecipe):
 
     name = "training"
 
-    def __init__(
-        self, *, params: TrainParams, fitted: Fitted, sources: Mapping[str, Path | bool | None], **common: Any
-    ) -> None:
+    def __init__(self, *, training: Training, fitted: Fitted, sources: Mapping[str, Any], **common: Any) -> None:
         super().__init__(**common)
-        self.params: TrainParams = params
+        self.training = training
         self.fitted = fitted
         self.sources = sources
-        self.steps = params.total_steps(len(fitted.rows))
+        total = total_rows(training, len(fitted.rows))
+        self.steps = math.ceil(total / training.batch_size)
         self.longest = max(len(row.ids) for row in fitted.rows)
-        self.order = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
+        self.order = order(len(fitted.rows), total=total, seed=training.seed)
         if self.measure:
-            self.evaluation_steps = params.evaluation_steps(self.steps)
+            self.evaluation_steps = evaluation_steps(self.steps, evaluations=training.evaluations)
 
     def arguments(self, folder: Path) -> SFTConfig:
         """SFTTrainer's settings; the data set is the whole training, already in its order."""
-        params = self.params
-        per_process = divided(
-            params.batch_size, what=f"training: batch_size {params.batch_size}", hint="choose a multiple"
-        )
+        batch = self.training.batch_size
+        per_process = divided(batch, what=f"training: batchSize {batch}", hint="choose a multiple")
         return trainer_arguments(
             SFTConfig,
-            params,
+            self.training,
             folder,
             what=self.name,
-            batch=params.batch_size,
+            batch=batch,
             micro=micro_batch(per_process=per_process, longest=self.longest),
             # One "epoch": the passes lie one after the other in the order of rows.
             num_train_epochs=1,
@@ -138,12 +145,17 @@ class SupervisedRecipe(StudentRecipe):
             measure=self.measure,
             model=load_weights(self.base, "training"),
             args=arguments,
-            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.params.batch_size),
+            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.training.batch_size),
             data_collator=WeightedCollator(self.base.pad),
             processing_class=self.base.tokenizer,
-            peft_config=adapters(self.params.lora_rank, self.params.lora_alpha),
+            peft_config=adapters(self.training.lora),
             callbacks=[supervisor],
         )
+
+
+def total_rows(training: Training, rows: int) -> int:
+    """Rows seen over the whole training, repetitions counted, at least 1."""
+    return max(1, round(training.epochs * rows))
 
 
 def _result(recipe: SupervisedRecipe, course: Course[None], seconds: float) -> TrainResult:

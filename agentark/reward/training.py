@@ -3,6 +3,7 @@
 Runs the same on one process and on many under torchrun: then every process calls `train_prm` and the first one writes.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from typing import Any
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import Trainer, TrainingArguments
 
+from agentark.api import Lora, PRMSpec
 from agentark.errors import InvalidInput
 from agentark.llm.chat import Message
 from agentark.reward.encoding import encode
 from agentark.reward.metrics import Calibration, Metrics, ScoredSolution, measure
 from agentark.reward.model import Card, load_backbone, load_config, load_tokenizer, window_tokens, write_prm
-from agentark.reward.params import PRMParams, PRMResult, StepLoss
+from agentark.reward.params import PRMResult, StepLoss
 from agentark.reward.rows import PRMRow, read_rows
 from agentark.reward.scoring import PRM
 from agentark.reward.steps import Step
@@ -28,6 +30,8 @@ from agentark.training.harness import Recipe, run
 from agentark.training.supervision import Supervisor
 
 _MICRO_TOKENS = 32_768
+SOLUTIONS = 8
+"""Most solutions of a question in one step."""
 
 
 def train_prm(
@@ -36,7 +40,8 @@ def train_prm(
     rows: Path,
     out: Path,
     work: Path,
-    params: PRMParams,
+    spec: PRMSpec,
+    solutions: int = SOLUTIONS,
     checkpoints: Checkpoints,
     on_progress: Callable[[int, int, Mapping[str, float]], None],
     should_stop: Callable[[], bool],
@@ -51,7 +56,8 @@ def train_prm(
         rows: JSON lines as `agentark.reward.rows` describes.
         out: Folder of the reward model; appears whole or not at all.
         work: Scratch folder.
-        params: How to train.
+        spec: How to train: its loss, `head_fraction` and `training`; debate, labels and the rest are not read.
+        solutions: Most solutions of a question in one step, drawn anew in each pass, >= 2.
         checkpoints: Where checkpoints are kept.
         on_progress: Called on the main process after each step with step, total and metrics.
         should_stop: Asked before the first and after each step on every process.
@@ -62,16 +68,16 @@ def train_prm(
         AgentArkError: If the loss or gradient is no finite number, memory runs out, or nothing can be written.
     """
     started = time.monotonic()
-    recipe = PRMRecipe(model=model, rows=rows, out=out, params=params)
+    recipe = PRMRecipe(model=model, rows=rows, out=out, spec=spec, solutions=solutions)
     course = run(recipe, work=work, checkpoints=checkpoints, on_progress=on_progress, should_stop=should_stop)
-    solutions = [solution for question in recipe.usable for solution in question.solutions]
+    trained_on = [solution for question in recipe.usable for solution in question.solutions]
     figures = course.written or Figures(None, ())
     return PRMResult(
         steps=course.steps,
-        head_steps=params.head_steps(recipe.steps),
+        head_steps=recipe.head_steps,
         questions=len(recipe.usable),
-        solutions=len(solutions),
-        windowed=sum(len(solution.windows) > 1 for solution in solutions),
+        solutions=len(trained_on),
+        windowed=sum(len(solution.windows) > 1 for solution in trained_on),
         unusable=recipe.unusable,
         losses=tuple(StepLoss(entry["step"], entry["loss"]) for entry in course.history if "loss" in entry),
         held_out=figures.held_out,
@@ -99,37 +105,39 @@ class PRMRecipe(Recipe[Figures]):
         model: Folder of the backbone.
         rows: Labelled rows.
         out: Folder of the reward model.
-        params: How to train.
+        spec: How to train.
+        solutions: Most solutions of a question in one step.
     """
 
     name = "PRM training"
 
-    def __init__(self, *, model: Path, rows: Path, out: Path, params: PRMParams) -> None:
-        self.params: PRMParams = params
-        self.sources = {"model": model, "rows": rows}
+    def __init__(self, *, model: Path, rows: Path, out: Path, spec: PRMSpec, solutions: int) -> None:
+        self.spec = spec
+        self.training = spec.training
+        self.solutions = solutions
+        self.sources = {"model": model, "rows": rows, "spec": spec.keyed("PRM"), "solutions": solutions}
         self.out = out
         self.model = model
         self.rows = read_rows(rows)
         self.tokenizer = load_tokenizer(model)
-        self.max_length = window_tokens(load_config(model), params.max_length)
+        self.max_length = window_tokens(load_config(model), spec.training.max_length_tokens)
         questions = _questions([row for row in self.rows if not row.held_out], self.tokenizer, self.max_length)
-        self.usable = _usable(questions, params, rows)
+        self.usable = _usable(questions, spec, rows)
         self.unusable = len(questions) - len(self.usable)
-        self.steps = params.total_steps(len(self.usable))
-        self.longest = max(question.tokens(params.solutions) for question in self.usable)
+        self.steps = max(1, math.ceil(self.training.epochs * len(self.usable) / self.training.batch_size))
+        self.head_steps = min(self.steps - 1, round(spec.head_fraction * self.steps))
+        self.longest = max(question.tokens(solutions) for question in self.usable)
 
     def arguments(self, folder: Path) -> TrainingArguments:
         """Trainer's settings."""
-        params = self.params
-        per_process = divided(
-            params.batch_size, what=f"PRM training: batch_size {params.batch_size}", hint="choose a multiple"
-        )
+        batch = self.training.batch_size
+        per_process = divided(batch, what=f"PRM training: batchSize {batch}", hint="choose a multiple")
         return trainer_arguments(
             TrainingArguments,
-            params,
+            self.training,
             folder,
             what=self.name,
-            batch=params.batch_size,
+            batch=batch,
             micro=micro_batch(per_process=per_process, longest=self.longest, budget=_MICRO_TOKENS),
             unused_parameters=True,  # the backbone learns in the second phase only
             num_train_epochs=1,  # the passes lie one after the other in the order of questions
@@ -138,20 +146,21 @@ class PRMRecipe(Recipe[Figures]):
 
     def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
         """A trainer whose batches are questions, in two phases."""
-        params = self.params
+        projector = self.spec.loss == "Representation"
         model = load_backbone(self.model, "training")
-        if params.loss == "Representation":
+        if projector:
             model.projector = projector_for(model)
-        if params.lora_rank:
-            model = get_peft_model(model, adapters(params, projector=params.loss == "Representation"))
+        if self.training.lora:
+            model = get_peft_model(model, adapters(self.training.lora, projector=projector))
+        count = self.steps * self.training.batch_size
         return PRMTrainer(
-            params=params,
+            spec=self.spec,
             model=model,
             args=arguments,
-            train_dataset=in_order(self.usable, count=self.steps * params.batch_size, params=params),
+            train_dataset=in_order(self.usable, count=count, solutions=self.solutions, seed=self.training.seed),
             data_collator=collate,
             processing_class=self.tokenizer,
-            callbacks=[Phases(params.head_steps(self.steps)), supervisor],
+            callbacks=[Phases(self.head_steps), supervisor],
         )
 
     def preferred(
@@ -162,10 +171,9 @@ class PRMRecipe(Recipe[Figures]):
 
     def write(self, checkpoint: Path | None) -> Figures:
         """Write a plain token-classification model; return how it does on the held-out rows."""
-        params = self.params
-        if params.lora_rank:
+        if self.training.lora:
             base = load_backbone(self.model, "writing")
-            if params.loss == "Representation":
+            if self.spec.loss == "Representation":
                 base.projector = projector_for(base)
             trained = PeftModel.from_pretrained(base, checkpoint, torch_device="cpu").merge_and_unload()
         else:
@@ -173,11 +181,11 @@ class PRMRecipe(Recipe[Figures]):
         if hasattr(trained, "projector"):
             del trained.projector  # it served the training alone
         rule = self.rows[0].rule
-        draft = PRM(trained, self.tokenizer, Card(rule, self.max_length, params.loss, Calibration()))
+        draft = PRM(trained, self.tokenizer, Card(rule, self.max_length, self.spec.loss, Calibration()))
         scored = _score_rows(draft, [row for row in self.rows if row.held_out])
         figures = measure(scored) if scored else None
         calibration = figures.calibration if figures else Calibration()
-        write_prm(trained, self.tokenizer, Card(rule, self.max_length, params.loss, calibration), self.out)
+        write_prm(trained, self.tokenizer, Card(rule, self.max_length, self.spec.loss, calibration), self.out)
         return Figures(figures, tuple(solution.scores for solution in scored))
 
 
@@ -212,7 +220,7 @@ def _questions(rows: Sequence[PRMRow], tokenizer: Any, max_length: int) -> list[
     return [Question(solutions) for solutions in grouped.values()]
 
 
-def _usable(questions: list[Question], params: PRMParams, rows: Path) -> list[Question]:
+def _usable(questions: list[Question], spec: PRMSpec, rows: Path) -> list[Question]:
     """The questions that a loss can learn from."""
     contrasting = [question for question in questions if question.contrasts()]
     if not contrasting:
@@ -220,14 +228,14 @@ def _usable(questions: list[Question], params: PRMParams, rows: Path) -> list[Qu
             f"{rows}: no question has both right and wrong steps, so there is nothing to learn from; "
             "take more questions, more agents, or further label sources"
         )
-    return contrasting if params.loss == "Contrastive" else questions
+    return contrasting if spec.loss == "Contrastive" else questions
 
 
-def adapters(params: PRMParams, *, projector: bool) -> LoraConfig:
+def adapters(lora: Lora, *, projector: bool) -> LoraConfig:
     """Adapters on every linear layer of the backbone; head and projector are trained whole."""
     return LoraConfig(
-        r=params.lora_rank,
-        lora_alpha=params.lora_alpha,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
         lora_dropout=0.0,
         target_modules="all-linear",
         exclude_modules=["score", "classifier", "projector"],

@@ -5,15 +5,14 @@ import random
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from agentark.distill import TrainParams
+from agentark.api import PAD, Training
 from agentark.distill.evaluation import Measure
-from agentark.distill.pad.params import PadParams
 from agentark.distill.pad.training import train_pad
 from agentark.distill.rows import HeldOut
 from agentark.distill.student import load_weights, read_base
@@ -126,15 +125,17 @@ class Students:
             "policy": task(self._regime.task).policy,
             "out": folder / "student",
             "work": folder / "work",
+            "max_new_tokens": self._regime.max_tokens,
             "checkpoints": Checkpoints(open_store(str(folder / "store")), "checkpoints"),
             "on_progress": lambda *_: None,
             "should_stop": lambda: False,
         }
         if source != "PAD":
-            return train(rows=rows, params=self._sft_params(), **common)
+            return train(rows=rows, training=self._training(self._regime.sft | self._changes.get("sft", {})), **common)
         scored = method.startswith("PAD")
         scorer = PRM.load(Path(self._shared["prm_folder"])) if scored else None
-        return train_pad(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
+        training = self._training({"schedule": "Linear"} | self._regime.pad_training)
+        return train_pad(questions=rows, scorer=scorer, pad=self._pad(method), training=training, **common)
 
     def _drawn(self, path: Path) -> list[str]:
         """The rows of the questions that this seed trains on."""
@@ -144,23 +145,21 @@ class Students:
         chosen = set(random.Random(f"questions {self._seed}").sample(pool, min(self._regime.questions, len(pool))))
         return [line for line, name in zip(lines, names, strict=True) if name in chosen]
 
-    def _sft_params(self) -> TrainParams:
-        settings = {"max_length": 512, "warmup_ratio": 0.1, "seed": self._seed, "evals": 0}
-        return TrainParams(**(settings | self._regime.sft | self._changes.get("sft", {})))
+    def _training(self, chosen: dict[str, Any]) -> Training:
+        settings = {"max_length_tokens": 512, "warmup_ratio": 0.1, "precision": "Float32", "evaluations": 0}
+        return Training(**(settings | {"seed": self._seed} | chosen))
 
-    def _pad_params(self, method: str) -> PadParams:
+    def _pad(self, method: str) -> PAD:
         scored = method.startswith("PAD")
         chosen = self._regime.pad if scored else self._regime.grpo
-        settings = {"max_new_tokens": self._regime.max_tokens, "prompts_per_step": 8, "group": 8, "evals": 2}
-        params = PadParams(
-            **(settings | {"seed": self._seed, "save_steps": 1000} | chosen | self._changes.get(method.rstrip("+"), {}))
-        )
+        settings: dict[str, Any] = {"prompts_per_step": 8, "group": 8, "checkpoint_steps": 1000}
+        settings |= chosen | self._changes.get(method.rstrip("+"), {})
         if method.endswith("/vLLM"):
-            params = replace(params, rollouts="VLLMColocate")
-        if scored:
-            return params
-        more = self._regime.time_steps if method == "GRPO+" else 0
-        return replace(params, process_weight=0.0, steps=params.steps + more)
+            settings["rollouts"] = "VLLMColocate"
+        if not scored:
+            settings["process_weight"] = 0.0
+            settings["steps"] += self._regime.time_steps if method == "GRPO+" else 0
+        return PAD(**settings)
 
     def _measure(self, model: Path) -> float:
         base = read_base(model)

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from agentark.distill import TrainParams
+from agentark.api import Training as TrainingSettings
 from tests.distill.world import Training
 
 
@@ -17,7 +17,7 @@ def main(folder: Path) -> None:
         model=Path(given["model"]),
         rows=Path(given["rows"]),
         held_out=Path(given["held_out"]) if given["held_out"] else None,
-        params=TrainParams(**given["params"]),
+        settings=TrainingSettings.model_validate(given["settings"]),
     )
     result = training.run(on_progress=lambda step, _total, _metrics: print(f"step {step}", flush=True))
     # A file each, because lines of several processes on one stream may run into each other.

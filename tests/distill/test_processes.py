@@ -36,7 +36,7 @@ def results(process: subprocess.Popen[str], folder: Path) -> list[dict[str, Any]
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_model: Path) -> None:
-    changes: dict[str, Any] = {"model": dropping_model, "epochs": 10, "evals": 1, "save_steps": 8}
+    changes: dict[str, Any] = {"model": dropping_model, "epochs": 10, "evaluations": 1, "checkpoint_steps": 8}
     undisturbed = training("whole", **changes)
     # In a process of its own as well: what ran before in this one (threads, flags of torch) can change the last bit.
     (expected,) = results(child("-m", "tests.distill.child", str(undisturbed.for_child())), undisturbed.folder)
@@ -54,7 +54,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(training: Make, dropping_m
 
 
 def test_two_processes_train_as_one(training: Make) -> None:
-    changes: dict[str, Any] = {"rows": sums(11), "batch_size": 6, "evals": 2}
+    changes: dict[str, Any] = {"rows": sums(11), "batch_size": 6, "evaluations": 2}
     alone, shared = training("one", **changes), training("two", **changes)
     expected = alone.run()
     command = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "tests.distill.child")

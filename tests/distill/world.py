@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentark.distill import Checkpoints, TrainParams, TrainResult
+from agentark.api import Training as TrainingSettings
+from agentark.distill import Checkpoints, TrainResult
 from agentark.store import Store, open_store
 from agentark.tasks import task
 
@@ -89,7 +90,7 @@ class Training:
     folder: Path
     model: Path
     rows: Path
-    params: TrainParams
+    settings: TrainingSettings
     held_out: Path | None = None
     seen: list[tuple[int, int, dict[str, float]]] = field(default_factory=list)
 
@@ -107,7 +108,7 @@ class Training:
 
     def for_child(self) -> Path:
         """Write down what `tests.distill.child` needs; return its argument."""
-        given = {"model": str(self.model), "rows": str(self.rows), "params": asdict(self.params)}
+        given = {"model": str(self.model), "rows": str(self.rows), "settings": self.settings.canonical()}
         given["held_out"] = str(self.held_out) if self.held_out else ""
         (self.folder / "given.json").write_text(json.dumps(given))
         return self.folder
@@ -129,7 +130,8 @@ class Training:
             policy=task("gsm8k").policy,
             out=self.out,
             work=self.folder / "work",
-            params=self.params,
+            training=self.settings,
+            max_new_tokens=24,
             checkpoints=self.checkpoints,
             on_progress=on_progress or self.note,
             should_stop=should_stop,

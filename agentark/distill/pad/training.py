@@ -15,13 +15,14 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments
 from trl.trainer.grpo_config import GRPOConfig
 
+from agentark.api import PAD, Training
 from agentark.devices import placement
 from agentark.distill.pad.assessing import Assessor
-from agentark.distill.pad.params import PadParams, PadResult, StepScorer
+from agentark.distill.pad.params import PadResult, StepScorer
 from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
 from agentark.distill.pad.supervisor import PadSupervisor, read_curves, read_stop
 from agentark.distill.pad.trainer import PadTrainer
-from agentark.distill.recipe import StudentRecipe, accuracies, held_out_measure
+from agentark.distill.recipe import StudentRecipe, accuracies, evaluation_steps, held_out_measure
 from agentark.distill.rows import Question, read_questions
 from agentark.distill.student import Base, adapters, load_weights, read_base
 from agentark.errors import InvalidInput
@@ -43,7 +44,9 @@ def train_pad(
     scorer: StepScorer | None,
     out: Path,
     work: Path,
-    params: PadParams,
+    pad: PAD,
+    training: Training,
+    max_new_tokens: int,
     checkpoints: Checkpoints,
     on_progress: Callable[[int, int, Mapping[str, float]], None],
     should_stop: Callable[[], bool],
@@ -62,7 +65,9 @@ def train_pad(
         scorer: Scores the steps of answers; None: outcome rewards alone (plain GRPO).
         out: Folder of the student; appears whole or not at all.
         work: Scratch folder.
-        params: How to train.
+        pad: How to train.
+        training: Adapters, precision, schedule, evaluations and seed; the rest of it is not read.
+        max_new_tokens: Longest answer in tokens, where `pad` does not say.
         checkpoints: Where checkpoints are kept, reachable from every machine of the training.
         on_progress: Called on the main process after each step with step, total and metrics.
         should_stop: Asked before the first and after each batch of roll-outs on every process.
@@ -75,17 +80,30 @@ def train_pad(
     started = time.monotonic()
     base = read_base(model)
     asked = _questions(questions)
-    longest, sampling = _room(base, asked, params)
+    longest, sampling = _room(base, asked, pad, pad.max_new_tokens or max_new_tokens)
     recipe = PadRecipe(
-        params=params,
+        pad=pad,
+        training=training,
         questions=asked,
         longest=longest,
         sampling=sampling,
         assessor=Assessor(base.tokenizer, base.ends, policy, scorer),
-        sources={"model": model, "questions": questions, "held_out": held_out, "scored": scorer is not None},
+        sources={
+            "model": model,
+            "questions": questions,
+            "held_out": held_out,
+            "scored": scorer is not None,
+            "pad": pad.keyed("StepScores"),
+            "training": training.keyed("PAD"),
+            "max_new_tokens": pad.max_new_tokens or max_new_tokens,
+        },
         base=base,
         measure=held_out_measure(
-            base, held_out, policy, evaluations=params.evals, max_new_tokens=params.max_new_tokens
+            base,
+            held_out,
+            policy,
+            evaluations=training.evaluations,
+            max_new_tokens=pad.max_new_tokens or max_new_tokens,
         ),
         out=out,
     )
@@ -97,7 +115,8 @@ class PadRecipe(StudentRecipe):
     """Learn from the student's own answers, verified and scored.
 
     Args:
-        params: How to train.
+        pad: How to train.
+        training: Of it, what `train_pad` reads.
         questions: At least one.
         longest: Most tokens of a question with its answer.
         sampling: Of the answers.
@@ -111,77 +130,88 @@ class PadRecipe(StudentRecipe):
     def __init__(
         self,
         *,
-        params: PadParams,
+        pad: PAD,
+        training: Training,
         questions: Sequence[Question],
         longest: int,
         sampling: Sampling,
         assessor: Assessor,
-        sources: Mapping[str, Path | bool | None],
+        sources: Mapping[str, Any],
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        self.params: PadParams = params
+        self.pad = pad
+        own = {"learning_rate": pad.learning_rate, "checkpoint_steps": pad.checkpoint_steps}
+        self.training = training.model_copy(update=own)
         self.questions = questions
         self.assessor = assessor
         self.sources = sources
-        self.steps = params.steps
+        self.steps = pad.steps
         self.longest = longest
         self.sampling = sampling
         if self.measure:
-            self.evaluation_steps = params.evaluation_steps()
+            self.evaluation_steps = evaluation_steps(
+                pad.steps, evaluations=training.evaluations, multiple=pad.iterations
+            )
 
     def arguments(self, folder: Path) -> GRPOConfig:
         """GRPOTrainer's settings."""
-        params = self.params
+        pad = self.pad
+        batch = pad.prompts_per_step * pad.group
         per_process = divided(
-            params.batch,
-            what=f"PAD: {params.prompts_per_step} questions of {params.group} answers",
+            batch,
+            what=f"PAD: {pad.prompts_per_step} questions of {pad.group} answers",
             hint="choose a number of questions per step that can",
         )
         size = micro_batch(per_process=per_process, longest=self.longest)
         return trainer_arguments(
             GRPOConfig,
-            params,
+            self.training,
             folder,
             what=self.name,
-            batch=params.batch,
+            batch=batch,
             micro=size,
-            num_generations=params.group,
+            num_generations=pad.group,
             steps_per_generation=per_process // size,
-            num_iterations=params.iterations,
+            num_iterations=pad.iterations,
             # The passes lie one after the other in the order of questions.
             shuffle_dataset=False,
-            max_steps=params.steps,
+            max_steps=pad.steps,
             max_completion_length=self.sampling.max_tokens,
             loss_type="dapo",
-            beta=params.kl,
-            epsilon=params.clip,
-            temperature=params.temperature,
+            beta=pad.kl,
+            epsilon=pad.clip,
+            temperature=pad.temperature,
             scale_rewards="group",
             gradient_checkpointing=placement("training").device != "cpu",
-            **vllm_arguments(params),
+            **vllm_arguments(pad),
         )
 
     def supervisor(self, **arguments: Any) -> PadSupervisor:
         """The guards watch too."""
-        return PadSupervisor(params=self.params, measure=self.measure, **arguments)
+        return PadSupervisor(pad=self.pad, measure=self.measure, **arguments)
 
     def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
         """TRL's trainer with an advantage per token."""
-        params = self.params
         with _known_warning():
             return PadTrainer(
-                params=params,
+                pad=self.pad,
                 assessor=self.assessor,
                 measure=self.measure,
                 model=load_weights(self.base, "training"),
                 args=arguments,
-                train_dataset=ordered(self.questions, params),
+                train_dataset=ordered(self.questions, self.pad, seed=self.training.seed),
                 processing_class=self.base.tokenizer,
-                peft_config=adapters(params.lora_rank, params.lora_alpha),
+                peft_config=adapters(self.training.lora),
                 callbacks=[supervisor],
-                rollout_func=_rollouts(self.base, self.sampling, params),
+                rollout_func=self._rollouts(),
             )
+
+    def _rollouts(self) -> InProcessRollouts | None:
+        if self.pad.rollouts != "InProcess":
+            return None
+        seed = self.training.seed
+        return InProcessRollouts(self.base.tokenizer, sampling=self.sampling, group=self.pad.group, seed=seed)
 
     def ended_early(self, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a guard stopped the run."""
@@ -207,7 +237,7 @@ def _questions(path: Path) -> list[Question]:
     return questions
 
 
-def _room(base: Base, questions: Sequence[Question], params: PadParams) -> tuple[int, Sampling]:
+def _room(base: Base, questions: Sequence[Question], pad: PAD, max_new_tokens: int) -> tuple[int, Sampling]:
     """Most tokens of a prompt with its answer, and the sampling that still fits behind the longest prompt."""
     if base.tokenizer.chat_template is None:
         raise InvalidInput("student model: its tokenizer has no chat template; take an instruction-tuned model")
@@ -218,17 +248,17 @@ def _room(base: Base, questions: Sequence[Question], params: PadParams) -> tuple
             f"PAD: the longest prompt has {longest} tokens, but the student model reads {base.context}; shorten the "
             "questions or take a model that reads longer texts"
         )
-    room = min(params.max_new_tokens, base.context - longest)
-    return longest + room, Sampling(temperature=params.temperature, max_tokens=room)
+    room = min(max_new_tokens, base.context - longest)
+    return longest + room, Sampling(temperature=pad.temperature, max_tokens=room)
 
 
-def ordered(questions: Sequence[Question], params: PadParams) -> Dataset:
+def ordered(questions: Sequence[Question], pad: PAD, *, seed: int) -> Dataset:
     """Questions in the order of training: one fresh shuffle per pass, passes one after the other.
 
     It depends on nothing but number and seed, so any number of processes sees the same batches.
     """
-    total = params.steps // params.iterations * params.prompts_per_step
-    draw = random.Random(params.seed)
+    total = pad.steps // pad.iterations * pad.prompts_per_step
+    draw = random.Random(seed)
     places: list[int] = []
     while len(places) < total:
         places += draw.sample(range(len(questions)), len(questions))
@@ -237,12 +267,6 @@ def ordered(questions: Sequence[Question], params: PadParams) -> Dataset:
         "gold": [question.gold for question in questions],
     }
     return Dataset.from_dict(columns).select(places[:total])
-
-
-def _rollouts(base: Base, sampling: Sampling, params: PadParams) -> InProcessRollouts | None:
-    if params.rollouts != "InProcess":
-        return None
-    return InProcessRollouts(base.tokenizer, sampling=sampling, group=params.group, seed=params.seed)
 
 
 @contextmanager
