@@ -1,12 +1,13 @@
 """The custom resources as pydantic models: the single source of schemas, defaults, validation and reference docs."""
 
 from agentark.api.base import API_VERSION, decimal_text
-from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Prompts, Protocol, Sampling
+from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Protocol, Sampling
 from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Release, Suite
 from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
 from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.api.pad import PAD, PADGuards, PRMEndpoint
 from agentark.api.prmtraining import MonteCarlo, PRMSpec, PRMTrainingSpec
+from agentark.api.prompts import Prompts
 from agentark.api.resources import (
     KINDS,
     DebateRun,

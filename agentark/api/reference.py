@@ -23,7 +23,13 @@ SHARED = "fields"
 _KINDS = {kind: f"kinds/{kind.lower()}" for kind in KINDS}
 _WITHIN: Mapping[type[BaseModel], str] = {DebateSpec: "DebateRun", PRMSpec: "PRMTraining"}
 """What a kind's spec has beside `Run`; described there."""
-_BY_MODULE = {"debaterun": "DebateRun", "prmtraining": "PRMTraining", "distilljob": "DistillJob", "pad": "DistillJob"}
+_BY_MODULE = {
+    "debaterun": "DebateRun",
+    "prompts": "DebateRun",
+    "prmtraining": "PRMTraining",
+    "distilljob": "DistillJob",
+    "pad": "DistillJob",
+}
 _MEANINGS = {
     URI_PATTERN: "address",
     NAME_PATTERN: "DNS label",
@@ -187,6 +193,8 @@ def _default(field: FieldInfo) -> str:
         return ", ".join(f"`{one}`" for one in default) or "none"
     if isinstance(default, float):
         return f'`"{decimal_text(default)}"`'
+    if isinstance(default, str) and "\n" in default:
+        return "built in"
     if isinstance(default, str):
         return f"`{default}`"
     return f"`{json.dumps(default)}`"

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agentark.api import Prompts
 from agentark.curate.card import QUESTION_FILTERS, Counts, DataCard, Examples, describe_lengths
 from agentark.curate.contamination import EvaluationIndex
 from agentark.curate.labels import LabelTally, leading
@@ -26,7 +27,6 @@ from agentark.curate.rows import (
 )
 from agentark.curate.selecting import TRACE_FILTERS, select
 from agentark.curate.traces import Trace, Verifier
-from agentark.debate.prompts import Prompts
 from agentark.debate.rounds import RoundTally
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput

@@ -17,10 +17,9 @@ from typing import Any
 
 import yaml
 
-from agentark.api import PADGuards
+from agentark.api import PADGuards, Prompts
 from agentark.curate import CurationParams, curate
 from agentark.debate import Record, read_records
-from agentark.execution.protocols import prompts_from
 from agentark.store import open_store, stage_path
 from agentark.tasks import equal, task
 
@@ -124,7 +123,7 @@ def write_rows(folder: Path, store: Path, debate: str, name: str) -> None:
         curated = curate(
             records,
             params=CurationParams(method=method, held_out=0.2),
-            prompts=prompts_from(PROMPTS),
+            prompts=Prompts.model_validate(PROMPTS),
             policy=task(name).policy,
             evaluation_questions=(),
         )

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agentark.api import Prompts
 from agentark.curate import Curated, CurationParams, curate
-from agentark.debate.prompts import Prompts
 from agentark.debate.transcript import Record
 from agentark.tasks import Policy
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from agentark.api import Prompts
 from agentark.curate import Curated, CurationParams, curate
 from agentark.curate.traces import Verifier
-from agentark.debate.prompts import Prompts
 from agentark.debate.transcript import Record
 from agentark.tasks import Policy
 from agentark.tasks.critiques import PeerNames, names_fault, number_of, turning_critique

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from agentark.api import Prompts
 from agentark.curate import Curated, CurationParams, curate, leading
-from agentark.debate.prompts import Prompts
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
 from agentark.statistics import wilson

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from agentark.api import Prompts
 from agentark.curate import Curated, CurationParams, curate
-from agentark.debate.prompts import Prompts
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
 from agentark.tasks import Policy

@@ -14,7 +14,7 @@ from agentark.generation import saveable_generation
 from agentark.llm.local import load
 from tests.distill.pad_world import PadTraining, settings
 from tests.distill.world import Training, write_model
-from tests.reward.test_prm_training import PARAMS
+from tests.reward.test_prm_training import SPEC
 from tests.reward.toys import PRMTraining, rows
 
 Make = Callable[..., Training]
@@ -110,6 +110,6 @@ def test_pad_saves(model: Path, tmp_path: Path) -> None:
 
 def test_a_reward_model_saves(tmp_path: Path) -> None:
     plain = write_model(tmp_path / "plain")
-    made = PRMTraining(tmp_path / "a", with_settings(plain, tmp_path / "m", PUBLISHED), PARAMS, tuple(rows(8)))
+    made = PRMTraining(tmp_path / "a", with_settings(plain, tmp_path / "m", PUBLISHED), SPEC, tuple(rows(8)))
     assert made.run().steps
     assert (made.out / "model.safetensors").is_file()

@@ -26,7 +26,8 @@ Make = Callable[..., PadTrainer]
 @pytest.fixture
 def trainer(tmp_path: Path, model: Path) -> Make:
     def make(**changes: Any) -> PadTrainer:
-        pad = PAD(**{"steps": 1, "prompts_per_step": 2, "group": 3, **changes})
+        # Copied, not checked: some tests reward nothing, which no manifest may.
+        pad = PAD(steps=1, prompts_per_step=2, group=3).model_copy(update=changes)
         base = read_base(model)
         arguments = GRPOConfig(
             output_dir=str(tmp_path), num_generations=3, per_device_train_batch_size=6, max_completion_length=9,

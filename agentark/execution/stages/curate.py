@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from agentark.api import Prompts
 from agentark.curate import CurationParams, curate
 from agentark.debate import read_records
 from agentark.execution.context import StageContext, StageResult
-from agentark.execution.protocols import prompts_from
 from agentark.execution.questions import stage_questions
 from agentark.store import stage_path
 from agentark.store.outputs import put_bytes
@@ -32,7 +32,7 @@ def run(context: StageContext) -> StageResult:
             labels=params.get("labels", "Gold"),
             consensus_threshold=float(params.get("consensusThreshold", "0.8")),
         ),
-        prompts=prompts_from(params["prompts"]),
+        prompts=Prompts.model_validate(params["prompts"]),
         policy=policy_of(params),
         evaluation_questions=_evaluation_questions(context),
     )
