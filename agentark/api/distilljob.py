@@ -40,6 +40,12 @@ class Curation(Spec):
     consensus_threshold: Annotated[Threshold, Key(("Consensus",))] = 0.8
     """Consensus only: least part of the agents that must end with the same answer; other questions are left out."""
 
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.held_out_fraction == 1:
+            raise ValueError('heldOutFraction is "1", which leaves nothing to train on; give less')
+        return self
+
 
 class Suite(Spec):
     """A named set of evaluation questions."""

@@ -113,6 +113,15 @@ class Training(Spec):
     """Runtime of a TrainJob; torch-distributed by default."""
 
     @model_validator(mode="after")
+    def _trains(self) -> Self:
+        for name, value in (("epochs", self.epochs), ("learningRate", self.learning_rate)):
+            if value == 0:
+                raise ValueError(f'{name} is "0", which trains nothing; give more')
+        if self.warmup_ratio == 1:
+            raise ValueError('warmupRatio is "1": the learning rate would never reach its peak; give less')
+        return self
+
+    @model_validator(mode="after")
     def _of_the_backend(self) -> Self:
         given = [name for name, value in (("elastic", self.elastic), ("gang", self.gang)) if value is not None]
         if given and self.backend != "PyTorchJob":

@@ -3,7 +3,7 @@
 from agentark.curate.card import Counts, DataCard
 from agentark.curate.curating import Curated, curate
 from agentark.curate.labels import LabelScore, leading
-from agentark.curate.params import CurationParams
+from agentark.curate.params import MethodCuration
 from agentark.curate.rows import HeldOut, Row
 
-__all__ = ["Counts", "Curated", "CurationParams", "DataCard", "HeldOut", "LabelScore", "Row", "curate", "leading"]
+__all__ = ["Counts", "Curated", "DataCard", "HeldOut", "LabelScore", "MethodCuration", "Row", "curate", "leading"]

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from agentark.api import PADGuards, Prompts
-from agentark.curate import CurationParams, curate
+from agentark.curate import MethodCuration, curate
 from agentark.debate import Record, read_records
 from agentark.store import open_store, stage_path
 from agentark.tasks import equal, task
@@ -122,7 +122,7 @@ def write_rows(folder: Path, store: Path, debate: str, name: str) -> None:
         records = read_records(open_store(str(store)), stage_path("debate", debate, "records"))
         curated = curate(
             records,
-            params=CurationParams(method=method, held_out=0.2),
+            params=MethodCuration(method=method, held_out_fraction=0.2),
             prompts=Prompts.model_validate(PROMPTS),
             policy=task(name).policy,
             evaluation_questions=(),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agentark.api import Prompts
-from agentark.curate import Curated, CurationParams, curate
+from agentark.curate import Curated, MethodCuration, curate
 from agentark.curate.traces import Verifier
 from agentark.debate.transcript import Record
 from agentark.tasks import Policy
@@ -22,9 +22,9 @@ OTHER = "Step 1: 4 * 2 = 8\nThe answer is \\boxed{8}"
 WRONG = "Step 1: 3 + 5 = 9\nThe answer is \\boxed{9}"
 
 
-def run(records: list[Record], forms: str = "SelfCorrection", **params: object) -> Curated:
-    arguments = {"method": "RSFT", "held_out": 0.0, "forms": forms, **params}
-    return curate(records, params=CurationParams(**arguments), prompts=PROMPTS, policy=NUMBER)  # type: ignore[arg-type]
+def run(records: list[Record], form: str = "SelfCorrection", **params: object) -> Curated:
+    arguments = {"method": "RSFT", "held_out_fraction": 0.0, "form": form, **params}
+    return curate(records, params=MethodCuration(**arguments), prompts=PROMPTS, policy=NUMBER)  # type: ignore[arg-type]
 
 
 def test_a_trace_is_corrective_where_its_agent_was_wrong_one_round_before(make_record: MakeRecord) -> None:
@@ -95,10 +95,10 @@ def test_a_self_correction_tells_attempt_fault_and_mended_solution(make_record: 
     places = [row.completion.index(part) for part in (WRONG, "Mine: step 1 is wrong", RIGHT)]
     assert places == sorted(places)
     assert "Agent 1" not in row.completion
-    both = run([record], forms="Both")
+    both = run([record], form="Both")
     assert [(row.form, row.weight) for row in both.rows] == [("Solution", 0.5), ("SelfCorrection", 0.5)]
     assert both.rows[0].completion == RIGHT
-    assert run([record], forms="Solution").card.forms == {"Solution": 1}
+    assert run([record], form="Solution").card.forms == {"Solution": 1}
 
 
 def test_without_a_named_fault_the_clean_solution_is_taken_and_counted(make_record: MakeRecord) -> None:
@@ -106,7 +106,7 @@ def test_without_a_named_fault_the_clean_solution_is_taken_and_counted(make_reco
     cut = make_record("cut", "8", [[WRONG + "<cut>", WRONG], [f"Mine: wrong\n{RIGHT}", WRONG]])
     plain = make_record("plain", "8", [[RIGHT, RIGHT]])
     long = make_record("long", "8", [[WRONG, WRONG], [f"Mine: wrong {'indeed ' * 20}\n{RIGHT}", WRONG]])
-    curated = run([silent, cut, plain, long], max_chars=200)
+    curated = run([silent, cut, plain, long], max_trace_characters=200)
     assert curated.card.forms == {"Solution": 4}
     assert curated.card.counts.monologues == {"written": 0, "no_critique": 2, "too_long": 1, "not_verified": 0}
 

@@ -67,6 +67,15 @@ def test_steps_and_evaluations_follow_from_epochs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "named"),
+    [({"epochs": 0}, "epochs"), ({"learning_rate": 0}, "learningRate"), ({"warmup_ratio": 1}, "warmupRatio")],
+)
+def test_a_training_that_would_train_nothing_is_refused(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput, match=f"Training: {named} is"):
+        Training(**change)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"epochs": -1.0},
