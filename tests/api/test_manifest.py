@@ -176,9 +176,9 @@ def test_the_schema_holds_no_floats() -> None:
     ],
 )
 def test_a_number_has_one_text_however_it_was_written(texts: list[str], text: str) -> None:
-    trainings = [Training.model_validate_json(json.dumps({"epochs": written})) for written in texts]
-    assert {training.epochs for training in trainings} == {float(text)}
-    assert {training.canonical()["epochs"] for training in trainings} == {text}
+    trainings = [Training.model_validate_json(json.dumps({"weightDecay": written})) for written in texts]
+    assert {training.weight_decay for training in trainings} == {float(text)}
+    assert {training.canonical()["weightDecay"] for training in trainings} == {text}
     assert Training.model_validate(trainings[0].canonical()) == trainings[0]
 
 

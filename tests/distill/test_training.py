@@ -177,7 +177,8 @@ def test_long_traces_are_kept_whole(training: Make) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_training_at_once(training: Make) -> None:
-    made = training(learning_rate=1e30, warmup_ratio=0.0, evaluations=1)
+    made = training(warmup_ratio=0.0, evaluations=1)
+    made.settings = made.settings.model_copy(update={"learning_rate": 1e30})  # A manifest may not ask for it.
     with pytest.raises(AgentArkError, match=r"at step \d of 10 \(learning rate .*Lower the learning rate") as caught:
         made.run()
     assert caught.value.exit_code == 1

@@ -136,7 +136,7 @@ def test_questions_and_gates(first_device: First, model: Path) -> None:
 def test_pads_reward_model(first_device: First, store: Store, tmp_path: Path, reward_model: Path) -> None:
     made = {"prm": ("prm", lambda path: {"model": put_folder(store, f"{path}/model", reward_model)})}
     context = context_of(store, tmp_path, {"kind": "distill", "params": {}}, made)
-    assert first_device(lambda: pad._scorer(context, ExitStack())) == "cuda:0"
+    assert first_device(lambda: pad._scorer(context, PAD(), ExitStack())) == "cuda:0"
 
 
 def test_scores_of_a_file(first_device: First, store: Store, tmp_path: Path, reward_model: Path) -> None:
@@ -161,8 +161,10 @@ def test_bert_score(first_device: First, tmp_path: Path) -> None:
 
 
 def test_trainings(first_device: First, tmp_path: Path, model: Path) -> None:
-    params: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 4, "max_length_tokens": 64}
-    supervised = Training(tmp_path, model, write_lines(tmp_path / "rows.jsonl", sums(8)), TrainingSettings(**params))
+    settings = TrainingSettings(
+        epochs=1, learning_rate=1e-2, batch_size=4, max_length_tokens=64, precision="Float32", evaluations=0
+    )
+    supervised = Training(tmp_path, model, write_lines(tmp_path / "rows.jsonl", sums(8)), settings)
     assert first_device(supervised.run) == "cuda:0"
 
     assert first_device(PadTraining(tmp_path, model, PAD(**DEFAULTS)).run) == "cuda:0"
@@ -170,7 +172,7 @@ def test_trainings(first_device: First, tmp_path: Path, model: Path) -> None:
 
 def prm_context(store: Store, work: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     """Of a stage that trains for a moment."""
-    training = TrainingSettings(epochs=1, learning_rate=1e-2, batch_size=4, max_length_tokens=64)
+    training = TrainingSettings(epochs=1, learning_rate=1e-2, batch_size=4, max_length_tokens=64, precision="Float32")
     params = PRMSpec(training=training).keyed("PRM")
     labelled = write_rows(tuple(rows(12)))
     made = {"steps": ("steps", lambda path: {"rows": put_bytes(store, f"{path}/rows.jsonl", labelled)})}

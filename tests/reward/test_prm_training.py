@@ -231,7 +231,10 @@ def test_questions_without_contrast_are_named(training: Make, tmp_path: Path, mo
         PRMTraining(tmp_path / "b", model, SPEC, right).run()
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0.0), ("head_fraction", 1.0), ("temperature", 0.0)])
-def test_parameters_out_of_range_are_named(name: str, value: float) -> None:
-    with pytest.raises(InvalidInput, match=name):
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [("epochs", 0.0, "epochs"), ("head_fraction", 1.0, "headFraction"), ("temperature", 0.0, "temperature")],
+)
+def test_settings_out_of_range_are_named(name: str, value: float, named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
         spec(**{name: value})
