@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
+from agentark.api import PAD, PADGuards, Training
 from agentark.distill import Checkpoints
-from agentark.distill.pad import Guards, PadParams
 from agentark.reward.scoring import PRM
 from agentark.store import open_store
 from agentark.tasks import task
@@ -49,10 +49,10 @@ def measure(steps: int, scorer: Any, seed: int) -> tuple[list[float], list[float
         def __call__(self, prompts: Any, ids: Any, golds: Any) -> Any:
             started = time.perf_counter()
             plain = Assessor(tokenizer, ends, policy, None)(prompts, ids, golds)
-            advantages(plain, process_rewards(plain, params), params)
+            advantages(plain, process_rewards(plain, pad), pad)
             between = time.perf_counter()
             scored = Assessor(tokenizer, ends, policy, scorer)(prompts, ids, golds)
-            advantages(scored, process_rewards(scored, params), params)
+            advantages(scored, process_rewards(scored, pad), pad)
             added.append((time.perf_counter() - between) - (between - started))
             repeated.append(time.perf_counter() - started)
             return super().__call__(prompts, ids, golds)
@@ -60,10 +60,8 @@ def measure(steps: int, scorer: Any, seed: int) -> tuple[list[float], list[float
     base = read_base(QUICKSTART / "base")
     tokenizer, ends, policy = base.tokenizer, base.ends, task("gsm8k").policy
     repeated: list[float] = []
-    off = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
-    params = PadParams(
-        steps=steps, learning_rate=2e-4, max_new_tokens=72, evals=0, save_steps=steps, guards=off, seed=seed
-    )
+    off = PADGuards(step_drift=0, length_drift=0, disagreement=0, spread=0, kl=0)
+    pad = PAD(steps=steps, learning_rate=2e-4, checkpoint_steps=steps, guards=off)
     last = 0.0
 
     def note(_step: int, _total: int, _metrics: Any) -> None:
@@ -84,7 +82,9 @@ def measure(steps: int, scorer: Any, seed: int) -> tuple[list[float], list[float
                 policy=policy,
                 scorer=None,
                 out=folder / "student",
-                params=params,
+                pad=pad,
+                training=Training(precision="Float32", schedule="Linear", warmup_ratio=0.1, evaluations=0, seed=seed),
+                max_new_tokens=72,
             ),
             work=folder / "work",
             checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),

@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentark.api import PRMSpec, Training
 from agentark.llm.chat import Message
 from agentark.reward.metrics import auroc
-from agentark.reward.params import PRMParams
 from agentark.reward.rows import LabelledStep, PRMRow, PromptMessage, write_rows
 from agentark.reward.steps import split_steps
 from agentark.tasks import NUMBER, grade
@@ -263,7 +263,7 @@ def shorten(model: Path, layers: int, folder: Path) -> Path:
     return folder
 
 
-def train(model: Path, rows: Sequence[PRMRow], work: Path, params: PRMParams) -> dict[str, Any]:
+def train(model: Path, rows: Sequence[PRMRow], work: Path, spec: PRMSpec) -> dict[str, Any]:
     """Train the product's reward model into `work/prm`; goes on where an earlier call was stopped."""
     from agentark.reward.training import PRMRecipe
     from agentark.store import open_store
@@ -283,7 +283,7 @@ def train(model: Path, rows: Sequence[PRMRow], work: Path, params: PRMParams) ->
             model=model,
             rows=work / "rows.jsonl",
             out=work / "prm",
-            params=params,
+            spec=spec,
         ),
         work=work / "training",
         checkpoints=Checkpoints(open_store(str(work / "store")), "checkpoints"),
@@ -318,7 +318,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--loss", choices=["CrossEntropy", "Contrastive", "Representation"], default="CrossEntropy")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16")
+    parser.add_argument("--precision", choices=["Float32", "BFloat16"], default="BFloat16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -329,12 +329,19 @@ def main() -> int:
     with given.file.open(encoding="utf-8") as lines:
         recorded = read(lines)
     learnt, test = halves(recorded, given.seed)
-    params = PRMParams(
-        epochs=given.epochs, learning_rate=given.learning_rate, batch_size=4, max_length=512, loss=given.loss,
-        head_fraction=0.1, warmup_ratio=0.05, precision=given.precision, seed=given.seed, save_steps=50,
-    )  # fmt: skip
+    optimisation = Training(
+        epochs=given.epochs,
+        learning_rate=given.learning_rate,
+        batch_size=4,
+        max_length_tokens=512,
+        warmup_ratio=0.05,
+        precision=given.precision,
+        seed=given.seed,
+        checkpoint_steps=50,
+    )
+    spec = PRMSpec(loss=given.loss, head_fraction=0.1, training=optimisation)
     backbone = shorten(given.model, given.layers, given.work / "backbone")
-    training = train(backbone, labelled(learnt), given.work, params)
+    training = train(backbone, labelled(learnt), given.work, spec)
     started = time.monotonic()
     scores = judge(given.work / "prm", test)
     training["scoring_seconds"] = round(time.monotonic() - started)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agentark.distill.pad import PadParams, PadResult
+from agentark.api import PAD, Training
+from agentark.distill.pad import PadResult
 from agentark.llm.chat import Message
 
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
@@ -28,7 +29,7 @@ REASONS = {"faithful": "", "length": "drift", "constant": "variance collapse", "
 CALM: dict[str, Any] = {"steps": 15, "learning_rate": 2e-4}
 # The base writes as many steps as a question asks for; only an eager run at a high temperature finds out how to write
 # more. Without gold answers, so that no verifier contradicts first.
-EAGER: dict[str, Any] = {"steps": 60, "learning_rate": 1e-3, "temperature": 1.3, "scheduler": "constant"}
+EAGER: dict[str, Any] = {"steps": 60, "learning_rate": 1e-3, "temperature": 1.3}
 
 
 class Step(NamedTuple):
@@ -116,7 +117,7 @@ def write_questions(folder: Path, name: str, count: int, *, gold: bool = True) -
     return path
 
 
-def run(name: str, params: PadParams, held_out: int, folder: Path) -> PadResult:
+def run(name: str, pad: PAD, training: Training, held_out: int, folder: Path) -> PadResult:
     """Train the quickstart's base with one of the scorers."""
     from agentark.distill import Checkpoints
     from agentark.distill.pad.training import PadRecipe
@@ -132,7 +133,9 @@ def run(name: str, params: PadParams, held_out: int, folder: Path) -> PadResult:
             policy=task("gsm8k").policy,
             scorer=SCORERS[name],
             out=folder / "student",
-            params=params,
+            pad=pad,
+            training=training,
+            max_new_tokens=96,
         ),
         work=folder / "work",
         checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),
@@ -152,15 +155,16 @@ def main() -> int:
     for name, reason in REASONS.items():
         if given.only not in (None, name):
             continue
-        params = PadParams(
-            **(EAGER if name == "length" else CALM),
-            max_new_tokens=96,
-            outcome_weight=given.outcome_weight,
-            evals=3,
+        pad = PAD(**(EAGER if name == "length" else CALM), outcome_weight=given.outcome_weight)
+        training = Training(
+            precision="Float32",
+            schedule="Constant" if name == "length" else "Linear",
+            warmup_ratio=0.1,
+            evaluations=3,
             seed=given.seed,
         )
         with tempfile.TemporaryDirectory() as folder:
-            result = run(name, params, given.held_out, Path(folder))
+            result = run(name, pad, training, given.held_out, Path(folder))
         assert result.start_accuracy is not None
         assert result.best_accuracy is not None
         right = reason in result.stopped if reason else not result.stopped

@@ -19,14 +19,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agentark.distill import Checkpoints, TrainParams
+from agentark.api import Training
+from agentark.distill import Checkpoints
 from agentark.store import open_store
 from agentark.tasks import task
 
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart"
 HELD_OUT = 40
-PARAMS = TrainParams(
-    epochs=2, learning_rate=1e-3, batch_size=8, max_length=256, save_steps=7, evals=4, seed=5, max_new_tokens=16
+TRAINING = Training(
+    epochs=2,
+    learning_rate=1e-3,
+    batch_size=8,
+    max_length_tokens=256,
+    warmup_ratio=0.0,
+    precision="Float32",
+    checkpoint_steps=7,
+    evaluations=4,
+    seed=5,
 )
 
 
@@ -56,7 +65,8 @@ def train_here(data: Path, folder: Path) -> None:
             held_out=data / "held_out.jsonl",
             policy=task("gsm8k").policy,
             out=folder / "student",
-            params=PARAMS,
+            training=TRAINING,
+            max_new_tokens=16,
         ),
         work=folder / "work",
         checkpoints=Checkpoints(open_store(str(folder / "store")), "checkpoints"),

@@ -1,12 +1,13 @@
 """The custom resources as pydantic models: the single source of schemas, defaults, validation and reference docs."""
 
-from agentark.api.base import API_VERSION
-from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Prompts, Protocol, Sampling
+from agentark.api.base import API_VERSION, decimal_text
+from agentark.api.debaterun import DebateRunSpec, DebateSpec, Execution, Protocol, Sampling
 from agentark.api.distilljob import Curation, DistillJobSpec, Evaluation, Gate, Release, Suite
 from agentark.api.manifest import InvalidManifest, Issue, check_manifest, read_manifest
 from agentark.api.modelrelease import ModelReleaseSpec
 from agentark.api.pad import PAD, PADGuards, PRMEndpoint
 from agentark.api.prmtraining import MonteCarlo, PRMSpec, PRMTrainingSpec
+from agentark.api.prompts import Prompts
 from agentark.api.resources import (
     KINDS,
     DebateRun,
@@ -18,13 +19,12 @@ from agentark.api.resources import (
 )
 from agentark.api.running import OPERATOR, RunPolicy
 from agentark.api.sources import Dataset, Endpoint, Grading, Model, SecretKey, Serving, StoreSource, Teacher
-from agentark.api.training import DPO, MACHINE_FIELDS, Elastic, Gang, RuntimeRef, Training
+from agentark.api.training import DPO, Elastic, Gang, Lora, RuntimeRef, Training
 
 __all__ = [
     "API_VERSION",
     "DPO",
     "KINDS",
-    "MACHINE_FIELDS",
     "OPERATOR",
     "PAD",
     "Curation",
@@ -43,6 +43,7 @@ __all__ = [
     "Grading",
     "InvalidManifest",
     "Issue",
+    "Lora",
     "Model",
     "ModelRelease",
     "ModelReleaseSpec",
@@ -66,6 +67,7 @@ __all__ = [
     "Teacher",
     "Training",
     "check_manifest",
+    "decimal_text",
     "json_schema",
     "read_manifest",
 ]

@@ -1,15 +1,22 @@
 """What all resources share: strict frozen models, camelCase on the wire, numbers that Kubernetes keeps exactly."""
 
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+import decimal
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo
+from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
+
+from agentark.errors import InvalidInput
 
 API_VERSION: Literal["agentark.dev/v1alpha1"] = "agentark.dev/v1alpha1"
 
-DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?([eE]-?[0-9]{1,2})?$"
+DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?([eE]-?[0-9]{1,3})?$"
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+_LONGEST_DECIMAL = 24
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 Location = tuple[str | int, ...]
@@ -31,7 +38,45 @@ class Rule(NamedTuple):
     """What a user reads when it is false: the field and the mend."""
 
 
-class Spec(BaseModel):
+class Key(NamedTuple):
+    """Marks a field that is not part of every key in which its model is; see `Spec.keyed`."""
+
+    uses: tuple[str, ...] | None = None
+    """The uses of the model in whose keys the field is; None: all."""
+    unless_default: bool = False
+    """Left out where it has its default: for fields that are newer than v1alpha1, so that older keys stay."""
+
+    def holds(self, uses: Sequence[str], *, is_default: bool) -> bool:
+        """Whether a field so marked is part of a key for these uses."""
+        used = self.uses is None or not set(uses).isdisjoint(self.uses)
+        return used and not (self.unless_default and is_default)
+
+
+NOT_IN_KEY = Key(uses=())
+"""The result does not depend on the field, or the key has it in another form, such as a digest for an address."""
+
+
+class _Checked(ModelMetaclass):
+    """In Python, too, what is wrong is said in the words of a manifest's errors."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        """Make a spec.
+
+        Raises:
+            InvalidInput: If values are not accepted; names all of them.
+        """
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            from agentark.api.manifest import explained  # which knows all kinds
+
+            wrong = [
+                f"{dotted((cls.__name__, *place))}: {message}" for place, message in explained(error, cast(Any, cls))
+            ]
+            raise InvalidInput("; ".join(wrong)) from None
+
+
+class Spec(BaseModel, metaclass=_Checked):
     """A part of a resource: unknown fields are refused, values cannot be changed after reading."""
 
     rules: ClassVar[tuple[Rule, ...]] = ()
@@ -49,50 +94,83 @@ class Spec(BaseModel):
         """The spec as plain JSON data with its defaults filled in."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
+    def keyed(self, *uses: str) -> dict[str, Any]:
+        """What of the spec is part of a stage's key.
 
-def _quoted(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f'write the number in quotes: "{value}" (Kubernetes keeps decimals only as text)')
-    return value
-
-
-def _decimal(low: str, high: str) -> Any:
-    """How the API server sees a decimal string; text of any length would make its rule too dear."""
-    bounds = [f"double(self)<={float(high)}"]
-    if Decimal(low) > 0:  # the pattern has no sign
-        bounds.insert(0, f"double(self)>={float(low)}")
-    rule: dict[str, JsonValue] = {"rule": " && ".join(bounds)}
-    rule["message"] = f"must lie between {low} and {high}"
-    return Field(pattern=DECIMAL_PATTERN, max_length=24, json_schema_extra={"x-kubernetes-validations": [rule]})
-
-
-def _bounded(low: str, high: str) -> AfterValidator:
-    def check(value: str) -> str:
-        try:
-            number = Decimal(value)
-        except InvalidOperation:
-            raise ValueError(f"must be a decimal number in quotes, {low} to {high}") from None
-        if not Decimal(low) <= number <= Decimal(high):
-            raise ValueError(f"must lie between {low} and {high}")
-        return value
-
-    return AfterValidator(check)
+        Args:
+            uses: What the spec is used for, in the words of its fields' `Key` marks.
+        """
+        content = self.canonical()
+        for name, field in type(self).model_fields.items():
+            alias, value = field.alias or name, getattr(self, name)
+            if isinstance(value, Spec):
+                content[alias] = value.keyed(*uses)
+            elif isinstance(value, list):
+                content[alias] = [part.keyed(*uses) if isinstance(part, Spec) else part for part in value]
+            for key in field.metadata:
+                is_default = value == field.get_default() or content.get(alias) == {}
+                if isinstance(key, Key) and not key.holds(uses, is_default=is_default):
+                    content.pop(alias, None)
+        return content
 
 
-Fraction = Annotated[str, _decimal("0", "1"), BeforeValidator(_quoted), _bounded("0", "1")]
-"""A decimal string from 0 to 1, such as "0.1"."""
+def decimal_text(value: float) -> str:
+    """The one text of a number, however it was written: below 0.01 with an exponent, such as 5e-4; else 0.05 or 2."""
+    number = decimal.Decimal(repr(float(value))).normalize()
+    return f"{number:e}" if 0 < number < decimal.Decimal("0.01") else f"{number:f}"
 
-Threshold = Annotated[str, _decimal("0.01", "1"), BeforeValidator(_quoted), _bounded("0.01", "1")]
-"""A decimal string from 0.01 to 1, such as "0.8"."""
 
-Temperature = Annotated[str, _decimal("0", "2"), BeforeValidator(_quoted), _bounded("0", "2")]
-"""A decimal string from 0 (greedy) to 2."""
+class Decimal(NamedTuple):
+    """The type of a number that is text on the wire and a float in Python, with its bounds."""
 
-PositiveDecimal = Annotated[str, _decimal("0", "1000000"), BeforeValidator(_quoted), _bounded("0", "1000000")]
-"""A decimal string, such as "0.0005" or "5e-4"."""
+    low: float
+    """At least 0."""
+    high: float
 
-AboveZero = Annotated[str, _decimal("1e-12", "1000000"), BeforeValidator(_quoted), _bounded("1e-12", "1000000")]
-"""A decimal string that is not 0."""
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
+        text = core_schema.plain_serializer_function_ser_schema(decimal_text, when_used="json")
+        return core_schema.with_info_plain_validator_function(self._read, serialization=text)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: object) -> dict[str, JsonValue]:
+        """How the API server sees it; text of any length would make its rule too dear."""
+        bounds = [f"double(self)<={self.high}"]
+        if self.low > 0:  # the pattern has no sign
+            bounds.insert(0, f"double(self)>={self.low}")
+        rule: dict[str, JsonValue] = {"rule": " && ".join(bounds), "message": self._accepted()}
+        text: dict[str, JsonValue] = {"type": "string", "pattern": DECIMAL_PATTERN, "maxLength": _LONGEST_DECIMAL}
+        return text | {"x-kubernetes-validations": [rule]}
+
+    def _read(self, value: object, info: ValidationInfo) -> float:
+        if isinstance(value, str):
+            if len(value) > _LONGEST_DECIMAL or not re.fullmatch(DECIMAL_PATTERN, value):
+                raise ValueError(f'a decimal number in quotes, such as "0.5" or "5e-4", {self._accepted()}')
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"a decimal number {self._accepted()}")
+        elif info.mode == "json":
+            raise ValueError(f'write the number in quotes: "{value}" (Kubernetes keeps decimals only as text)')
+        number = float(value)
+        if not self.low <= number <= self.high:
+            raise ValueError(self._accepted())
+        return number
+
+    def _accepted(self) -> str:
+        return f"must lie between {decimal_text(self.low)} and {decimal_text(self.high)}"
+
+
+Fraction = Annotated[float, Decimal(0.0, 1.0)]
+"""From 0 to 1; in a manifest a text such as "0.1"."""
+
+Threshold = Annotated[float, Decimal(0.01, 1.0)]
+"""From 0.01 to 1; in a manifest a text such as "0.8"."""
+
+Temperature = Annotated[float, Decimal(0.0, 2.0)]
+"""From 0 (greedy) to 2; in a manifest a text."""
+
+PositiveDecimal = Annotated[float, Decimal(0.0, 1_000_000.0)]
+"""From 0 to 1,000,000; in a manifest a text, such as "0.0005" or "5e-4"."""
+
+AboveZero = Annotated[float, Decimal(1e-12, 1_000_000.0)]
+"""More than 0; in a manifest a text."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=63)]
 """A DNS label: lower-case letters, digits and '-'."""

@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from agentark.api.base import API_VERSION, Spec
+from agentark.api.base import API_VERSION, Spec, decimal_text
 from agentark.api.resources import KINDS, json_schema
 from agentark.api.status import status_schema
 
@@ -216,7 +216,7 @@ def _or_default(path: list[str], model: type[Spec]) -> str:
 
 
 def _literal(value: Any) -> str:
-    return json.dumps(value).replace('"', "'") if not isinstance(value, str) else f"'{value}'"
+    return f"'{decimal_text(value)}'" if isinstance(value, float) else json.dumps(value).replace('"', "'")
 
 
 def _models(model: type[Spec]) -> dict[str, type[Spec]]:

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Rule, Seed, Spec, Temperature
+from agentark.api.base import NOT_IN_KEY, Fraction, Rule, Seed, Spec, Temperature
+from agentark.api.prompts import Prompts, Text
 from agentark.api.running import Run
 from agentark.api.sources import Dataset, Teacher
 
@@ -12,59 +13,14 @@ from agentark.api.sources import Dataset, Teacher
 class Sampling(Spec):
     """How a model draws its text."""
 
-    temperature: Temperature = "0.7"
+    temperature: Temperature = 0.7
     """0 is greedy; up to 2."""
-    top_p: Fraction = "1"
+    top_p: Fraction = 1.0
     """Nucleus: only the likeliest tokens that together hold this probability."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Only so many likeliest tokens; 0 means all."""
     max_tokens: Annotated[int, Field(ge=1, le=131072)] = 1024
     """Longest reply, in tokens; a longer one is cut and marked, and never counts as an answer."""
-
-
-Text = Annotated[str, Field(max_length=65536)]
-"""A text for a model, at most 65,536 characters."""
-
-
-class Prompts(Spec):
-    """What the agents are told. Defaults suit instruction-tuned chat models."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule("!has(self.solve) || self.solve.contains('{question}')", "solve must hold {question}"),
-        Rule("!has(self.peer) || self.peer.contains('{solution}')", "peer must hold {solution}"),
-        Rule("!has(self.review) || self.review.contains('{peers}')", "review must hold {peers}"),
-        Rule(
-            "!has(self.summarise) || (self.summarise.contains('{question}') && self.summarise.contains('{peers}'))",
-            "summarise must hold {question} and {peers}",
-        ),
-    )
-
-    system: Text | None = None
-    """System message of every agent without a role; empty means none."""
-    solve: Text | None = None
-    """First message; must hold {question}."""
-    peer: Text | None = None
-    """How one peer's solution is shown; must hold {solution}, may hold {number}."""
-    review: Text | None = None
-    """Message of the later rounds; must hold {peers}."""
-    summarise: Text | None = None
-    """Message to the summariser; must hold {question} and {peers}."""
-    solution_marker: Text | None = None
-    """Text that opens the solution inside a reply; what stands before it is the critique."""
-
-    @model_validator(mode="after")
-    def _placeholders(self) -> Self:
-        needed = {"solve": ["question"], "peer": ["solution"], "review": ["peers"], "summarise": ["question", "peers"]}
-        missing = [
-            f"{name} lacks {{{placeholder}}}"
-            for name, placeholders in needed.items()
-            if (text := getattr(self, name)) is not None
-            for placeholder in placeholders
-            if f"{{{placeholder}}}" not in text
-        ]
-        if missing:
-            raise ValueError("; ".join(missing))
-        return self
 
 
 class Agent(Spec):
@@ -101,7 +57,7 @@ class Protocol(Spec):
     """Of every turn."""
     prompts: Prompts = Prompts()
     """Texts of the debate."""
-    team: Annotated[list[Agent], Field(max_length=64)] = []
+    team: Annotated[Annotated[list[Agent], Field(max_length=64)], NOT_IN_KEY] = []
     """Roles and models agent by agent; empty means that all are alike."""
     seed: Seed = 0
     """Seed of all sampling."""

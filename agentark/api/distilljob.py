@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, Name, Reference, Rule, Seed, Spec, Threshold
+from agentark.api.base import Fraction, Key, Name, Reference, Rule, Seed, Spec, Threshold
 from agentark.api.debaterun import DebateSpec, Execution
 from agentark.api.pad import PAD
 from agentark.api.prmtraining import PRMSpec
@@ -28,17 +28,23 @@ class Curation(Spec):
 
     form: Literal["Solution", "SelfCorrection", "Both"] = "Solution"
     """Clean solutions; attempt, critique and mended solution in one monologue; or both where there was a correction."""
-    max_traces: Annotated[int, Field(ge=1, le=3)] = 3
+    max_traces: Annotated[Annotated[int, Field(ge=1, le=3)], Key(("DA",))] = 3
     """Different correct traces per question for DA (k in the paper)."""
     max_trace_characters: Annotated[int, Field(ge=1)] = 16000
     """Longer traces are left out and counted."""
-    held_out_fraction: Fraction = "0.1"
+    held_out_fraction: Fraction = 0.1
     """Part of the questions kept out of training, for in-training evaluation."""
-    labels: Literal["Gold", "Consensus"] = "Gold"
+    labels: Annotated[Literal["Gold", "Consensus"], Key(("Consensus",))] = "Gold"
     """What counts as right: the data set's answers, or what the agents agree on. Consensus needs none; any there are
     only measure the labels."""
-    consensus_threshold: Threshold = "0.8"
+    consensus_threshold: Annotated[Threshold, Key(("Consensus",))] = 0.8
     """Consensus only: least part of the agents that must end with the same answer; other questions are left out."""
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.held_out_fraction == 1:
+            raise ValueError('heldOutFraction is "1", which leaves nothing to train on; give less')
+        return self
 
 
 class Suite(Spec):
@@ -100,7 +106,7 @@ class Gate(Spec):
     """What is measured."""
     min_gain_over: Literal["student", "debate"] | None = None
     """Must be better than the student before distillation, or than the debate."""
-    significance: Fraction = "0.05"
+    significance: Fraction = 0.05
     """Largest p-value (McNemar's exact test) at which the gain counts."""
     min_value: Fraction | None = None
     """Least value of the metric."""
@@ -252,17 +258,17 @@ class DistillJobSpec(Run):
     @model_validator(mode="after")
     def _same_questions_held_out(self) -> Self:
         own = self.prm.held_out_fraction if self.prm else None
-        if own is not None and float(own) < float(self.curation.held_out_fraction):
+        if own is not None and own < self.curation.held_out_fraction:
             raise ValueError(
-                f'prm.heldOutFraction "{own}" is less than curation.heldOutFraction '
-                f'"{self.curation.held_out_fraction}": the model would be trained on questions that are held out; '
+                f'prm.heldOutFraction "{own:g}" is less than curation.heldOutFraction '
+                f'"{self.curation.held_out_fraction:g}": the model would be trained on questions that are held out; '
                 "leave it out, or give at least as much"
             )
         return self
 
     @model_validator(mode="after")
     def _gated(self) -> Self:
-        if self.evolve is not None and float(self.curation.held_out_fraction) == 0:
+        if self.evolve is not None and self.curation.held_out_fraction == 0:
             raise ValueError(
                 'evolve needs held-out questions for its gates, but curation.heldOutFraction is "0"; give more, such '
                 'as "0.1"'

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from agentark.api.base import API_VERSION, DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN, Location, dotted
+from agentark.api.base import API_VERSION, DIGEST_PATTERN, NAME_PATTERN, Location, dotted
 from agentark.api.resources import KINDS, Resource
 from agentark.api.secrets import NamedKey, clashes, named_keys
 from agentark.api.sources import URI_PATTERN
@@ -31,7 +31,6 @@ _TEXT_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("timestamp", "bi
 _MEANINGS = {
     URI_PATTERN: "an address starts with file:, s3://, hf:// or release://",
     NAME_PATTERN: "a name has lower-case letters, digits and '-', and starts and ends with a letter or digit",
-    DECIMAL_PATTERN: 'a decimal number in quotes, such as "0.5" or "5e-4"',
     DIGEST_PATTERN: "a digest is 'sha256:' and 64 hex digits",
 }
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Fraction, PositiveDecimal, Reference, Rule, Spec, Temperature
+from agentark.api.base import NOT_IN_KEY, Fraction, Key, PositiveDecimal, Reference, Rule, Spec, Temperature
 from agentark.api.debaterun import DebateSpec, Execution
 from agentark.api.running import Run
 from agentark.api.sources import Endpoint, Model
@@ -25,12 +25,12 @@ class MonteCarlo(Spec):
 
     rollouts: Annotated[int, Field(ge=1, le=256)] = 8
     """Continuations per step; the teacher that debated writes them."""
-    temperature: Temperature = "0.7"
+    temperature: Temperature = 0.7
     """Sampling temperature of the continuations, above 0."""
 
     @model_validator(mode="after")
     def _sampled(self) -> Self:
-        if float(self.temperature) == 0:
+        if self.temperature == 0:
             raise ValueError('temperature is "0": all continuations would be the same; give more than 0')
         return self
 
@@ -64,37 +64,40 @@ class PRMSpec(Spec):
         ),
     )
 
-    debate_ref: Reference | None = None
+    debate_ref: Annotated[Reference | None, NOT_IN_KEY] = None
     """A DebateRun of this namespace."""
-    debate: DebateSpec | None = None
+    debate: Annotated[DebateSpec | None, NOT_IN_KEY] = None
     """Or the debate itself."""
-    model: Model | None = None
+    model: Annotated[Model | None, NOT_IN_KEY] = None
     """Backbone; by default the student when embedded in a DistillJob, else the weights that debated."""
-    steps: Literal["Auto"] | SplitRule = "Auto"
+    steps: Annotated[Literal["Auto"] | SplitRule, Key(("Labels",))] = "Auto"
     """Where a solution is split into steps: at "Step 2:" or "2.", empty lines, line ends, or after sentences. Auto
     takes the first that splits most solutions."""
-    labels: Annotated[list[LabelSource], Field(min_length=1, max_length=4)] = ["Agreement", "Corrective"]
+    labels: Annotated[Annotated[list[LabelSource], Field(min_length=1, max_length=4)], Key(("Labels",))] = [
+        "Agreement",
+        "Corrective",
+    ]
     """Sources of step labels: agreement with the debate's verified solutions, steps that a critique named and the agent
     mended, continuations from each step, or a judge. The last two cost calls."""
-    monte_carlo: MonteCarlo | None = None
+    monte_carlo: Annotated[MonteCarlo | None, NOT_IN_KEY] = None
     """How continuations are drawn; for labels with MonteCarlo."""
-    judge: Endpoint | None = None
+    judge: Annotated[Endpoint | None, NOT_IN_KEY] = None
     """The server that judges steps; for labels with Judge."""
-    loss: Literal["Contrastive", "CrossEntropy", "Representation"] = "Contrastive"
+    loss: Annotated[Literal["Contrastive", "CrossEntropy", "Representation"], Key(("PRM",))] = "Contrastive"
     """Contrastive over one question's steps (paper eq. 7), binary cross-entropy, or contrastive plus one on hidden
     representations."""
-    temperature: PositiveDecimal = "0.1"
+    temperature: Annotated[PositiveDecimal, Key(("PRM",))] = 0.1
     """Temperature of the contrastive loss."""
-    representation_weight: PositiveDecimal | None = None
+    representation_weight: Annotated[PositiveDecimal | None, Key(("PRM",))] = None
     """Weight of the representation term, 0.5 by default; for the loss Representation."""
-    head_fraction: Fraction = "0.2"
+    head_fraction: Annotated[Fraction, Key(("PRM",))] = 0.2
     """First part of the steps, in which only the head and the last layer learn."""
-    held_out_fraction: Fraction | None = None
+    held_out_fraction: Annotated[Fraction | None, NOT_IN_KEY] = None
     """Part of the questions on which the model is measured and not trained; 0.1 by default, in a
     DistillJob its curation's."""
-    training: Training = Training()
+    training: Annotated[Training, Key(("PRM",))] = Training()
     """Optimisation and machines; batchSize counts questions."""
-    execution: Execution = Execution()
+    execution: Annotated[Execution, NOT_IN_KEY] = Execution()
     """How the requests of MonteCarlo and Judge are carried out."""
 
     @model_validator(mode="after")
@@ -115,15 +118,15 @@ class PRMSpec(Spec):
 
     @model_validator(mode="after")
     def _numbers(self) -> Self:
-        if float(self.temperature) == 0:
+        if self.temperature == 0:
             raise ValueError('temperature is "0"; give more than 0')
-        if float(self.head_fraction) == 1:
+        if self.head_fraction == 1:
             raise ValueError('headFraction is "1": all but the head and the last layer would never learn; give less')
         if self.representation_weight is not None and self.loss != "Representation":
             raise ValueError(f"representationWeight belongs to loss: Representation; the loss is {self.loss}")
-        if self.held_out_fraction is not None and not 0 < float(self.held_out_fraction) < 1:
+        if self.held_out_fraction is not None and not 0 < self.held_out_fraction < 1:
             raise ValueError(
-                f'heldOutFraction is "{self.held_out_fraction}"; give more than 0 and less than 1: thresholds and '
+                f'heldOutFraction is "{self.held_out_fraction:g}"; give more than 0 and less than 1: thresholds and '
                 "figures need questions that were not trained on"
             )
         return self

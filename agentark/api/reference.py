@@ -4,14 +4,13 @@ Each model is described on one page, its home, and linked from everywhere else. 
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from agentark.api.base import DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN, Spec
+from agentark.api.base import DECIMAL_PATTERN, DIGEST_PATTERN, NAME_PATTERN, Spec, decimal_text
 from agentark.api.debaterun import DebateSpec
 from agentark.api.prmtraining import PRMSpec
 from agentark.api.resources import KINDS
@@ -24,7 +23,13 @@ SHARED = "fields"
 _KINDS = {kind: f"kinds/{kind.lower()}" for kind in KINDS}
 _WITHIN: Mapping[type[BaseModel], str] = {DebateSpec: "DebateRun", PRMSpec: "PRMTraining"}
 """What a kind's spec has beside `Run`; described there."""
-_BY_MODULE = {"debaterun": "DebateRun", "prmtraining": "PRMTraining", "distilljob": "DistillJob", "pad": "DistillJob"}
+_BY_MODULE = {
+    "debaterun": "DebateRun",
+    "prompts": "DebateRun",
+    "prmtraining": "PRMTraining",
+    "distilljob": "DistillJob",
+    "pad": "DistillJob",
+}
 _MEANINGS = {
     URI_PATTERN: "address",
     NAME_PATTERN: "DNS label",
@@ -186,7 +191,11 @@ def _default(field: FieldInfo) -> str:
         return "see there"
     if isinstance(default, list):
         return ", ".join(f"`{one}`" for one in default) or "none"
-    if isinstance(default, str) and not re.fullmatch(r"[0-9.e-]+", default):
+    if isinstance(default, float):
+        return f'`"{decimal_text(default)}"`'
+    if isinstance(default, str) and "\n" in default:
+        return "built in"
+    if isinstance(default, str):
         return f"`{default}`"
     return f"`{json.dumps(default)}`"
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import PodTemplate, Spec
+from agentark.api.base import NOT_IN_KEY, PodTemplate, Spec
 from agentark.api.secrets import clashes, named_keys
 from agentark.api.sources import StoreSource
 
@@ -39,13 +39,13 @@ class RunPolicy(Spec):
 class Run(Spec):
     """What every resource that runs stages has beside its task."""
 
-    store: StoreSource | None = None
+    store: Annotated[StoreSource | None, NOT_IN_KEY] = None
     """Where artifacts go; the operator's setting or the folder .agentark by default."""
-    suspend: bool = False
+    suspend: Annotated[bool, NOT_IN_KEY] = False
     """Keep the run from starting, or stop it where it can go on later."""
-    run_policy: RunPolicy = RunPolicy()
+    run_policy: Annotated[RunPolicy, NOT_IN_KEY] = RunPolicy()
     """Limits and clean-up on a cluster."""
-    pods: PodTemplate | None = None
+    pods: Annotated[PodTemplate | None, NOT_IN_KEY] = None
     """Laid over the template of the pods that run stages: {metadata, spec}; their container is called "stage"."""
 
     @model_validator(mode="after")

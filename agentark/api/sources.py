@@ -4,7 +4,18 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import Digest, Fraction, Name, PodTemplate, PositiveDecimal, Reference, Rule, Spec
+from agentark.api.base import (
+    NOT_IN_KEY,
+    Digest,
+    Fraction,
+    Key,
+    Name,
+    PodTemplate,
+    PositiveDecimal,
+    Reference,
+    Rule,
+    Spec,
+)
 
 URI_PATTERN = r"^(file:|s3://|hf://|release://).+"
 Uri = Annotated[str, Field(pattern=URI_PATTERN, max_length=2048)]
@@ -16,18 +27,18 @@ class Grading(Spec):
 
     rules: ClassVar[tuple[Rule, ...]] = (Rule("double($relativeTolerance) < 1.0", "relativeTolerance is less than 1"),)
 
-    absolute_tolerance: PositiveDecimal = "0"
+    absolute_tolerance: Annotated[PositiveDecimal, Key(unless_default=True)] = 0.0
     """Numbers at most this far apart are equal, in the unit that is written."""
-    relative_tolerance: Fraction = "0"
+    relative_tolerance: Annotated[Fraction, Key(unless_default=True)] = 0.0
     """The same, as a part of the larger number; less than 1. The wider of the two tolerances counts."""
-    lists: Literal["Ordered", "Unordered"] = "Ordered"
+    lists: Annotated[Literal["Ordered", "Unordered"], Key(unless_default=True)] = "Ordered"
     """Whether 2,3 differs from 3,2 (Ordered). Only for lists without brackets: (2,3) is a point."""
 
     @model_validator(mode="after")
     def _tells_numbers_apart(self) -> Self:
-        if float(self.relative_tolerance) >= 1:
+        if self.relative_tolerance >= 1:
             raise ValueError(
-                f'relativeTolerance is "{self.relative_tolerance}", so all numbers would be equal; give less than 1'
+                f'relativeTolerance is "{self.relative_tolerance:g}", so all numbers would be equal; give less than 1'
             )
         return self
 
@@ -42,15 +53,15 @@ class Dataset(Spec):
         ),
     )
 
-    uri: Uri
+    uri: Annotated[Uri, NOT_IN_KEY]
     """Address of the rows: .jsonl, .jsonl.gz, .jsonl.zst or .json; hf:// data sets name config and split after '#'."""
     task: Literal["gsm8k", "medmcqa", "jsonl"] = "jsonl"
     """How rows are read and answers graded; jsonl takes {"id", "question", "answer"}."""
-    grading: Grading | None = None
+    grading: Annotated[Grading | None, Key(unless_default=True)] = None
     """Tolerances and the order of lists; exact and ordered by default. Not for medmcqa, whose answers are letters."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[Annotated[int, Field(ge=1)] | None, NOT_IN_KEY] = None
     """Use only the first so many questions."""
-    digest: Digest | None = None
+    digest: Annotated[Digest | None, NOT_IN_KEY] = None
     """Expected content; a file with another digest is refused."""
 
     @model_validator(mode="after")

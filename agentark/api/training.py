@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agentark.api.base import AboveZero, Fraction, Name, PositiveDecimal, Rule, Seed, Spec
+from agentark.api.base import NOT_IN_KEY, AboveZero, Fraction, Key, Name, PositiveDecimal, Rule, Seed, Spec
 
 BackendName = Literal["PyTorchJob", "TrainJob", "Job"]
 """Kinds that run trainings; the operator has a module in agentark_operator.backends for each."""
@@ -17,12 +17,6 @@ class Lora(Spec):
     """Rank of the adapters."""
     alpha: Annotated[int, Field(ge=1, le=4096)] = 64
     """Scale: the update is multiplied by alpha / rank."""
-
-
-MACHINE_FIELDS = frozenset(
-    {"backend", "nodes", "gpusPerNode", "processesPerNode", "checkpointSteps", "elastic", "gang", "runtimeRef"}
-)
-"""Fields of a training, as on the wire, that do not change its result and are no part of a key."""
 
 
 class Elastic(Spec):
@@ -71,9 +65,9 @@ class RuntimeRef(Spec):
 class DPO(Spec):
     """How DPO trains on pairs: the mended solution against the wrong first attempt. All else is as in `training`."""
 
-    beta: AboveZero = "0.1"
+    beta: AboveZero = 0.1
     """How closely the student is held to its start."""
-    learning_rate: AboveZero = "1e-6"
+    learning_rate: AboveZero = 1e-6
     """Peak learning rate; adapters take ten times as much."""
 
 
@@ -88,47 +82,53 @@ class Training(Spec):
         Rule("!has(self.runtimeRef) || $backend == 'TrainJob'", "runtimeRef belongs to backend: TrainJob"),
     )
 
-    epochs: PositiveDecimal = "2"
+    epochs: Annotated[AboveZero, Key(("Supervised", "PRM"))] = 2.0
     """Passes over the rows."""
-    learning_rate: PositiveDecimal = "2e-5"
+    learning_rate: Annotated[AboveZero, Key(("Supervised", "PRM"))] = 2e-5
     """Peak learning rate."""
-    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
+    batch_size: Annotated[Annotated[int, Field(ge=1, le=65536)], Key(("Supervised", "PRM"))] = 32
     """Rows per optimiser step, over all processes."""
-    max_length_tokens: Annotated[int, Field(ge=16, le=1048576)] = 4096
+    max_length_tokens: Annotated[Annotated[int, Field(ge=16, le=1048576)], Key(("Supervised", "PRM"))] = 4096
     """Longest row in tokens, prompt included."""
-    long_traces: Literal["Drop", "Keep"] = "Drop"
+    long_traces: Annotated[Literal["Drop", "Keep"], Key(("Supervised",))] = "Drop"
     """Rows above maxLengthTokens: drop and count them, or keep them whole. Never cut."""
     schedule: Literal["Cosine", "Linear", "Constant"] = "Cosine"
     """Course of the learning rate after the warm-up."""
-    warmup_ratio: Fraction = "0.03"
+    warmup_ratio: Fraction = 0.03
     """Part of the steps over which the learning rate rises."""
-    weight_decay: PositiveDecimal = "0"
+    weight_decay: PositiveDecimal = 0.0
     """Decoupled weight decay."""
     precision: Literal["BFloat16", "Float32"] = "BFloat16"
     """Arithmetic of forward and backward pass; weights and optimiser stay in 32 bits."""
     lora: Lora | None = None
     """Adapters instead of full training."""
-    evaluations: Annotated[int, Field(ge=0, le=100)] = 4
+    evaluations: Annotated[Annotated[int, Field(ge=0, le=100)], Key(("Supervised", "PAD"))] = 4
     """Checks by verified accuracy on held-out questions during training; the best checkpoint is the output."""
     seed: Seed = 0
     """Seed of data order and dropout."""
-    checkpoint_steps: Annotated[int, Field(ge=1)] = 100
+    checkpoint_steps: Annotated[Annotated[int, Field(ge=1)], NOT_IN_KEY] = 100
     """Steps between checkpoints; not part of the key."""
-    backend: BackendName = "PyTorchJob"
+    backend: Annotated[BackendName, NOT_IN_KEY] = "PyTorchJob"
     """Kubernetes object that runs the training on a cluster."""
-    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    nodes: Annotated[Annotated[int, Field(ge=1, le=1024)], NOT_IN_KEY] = 1
     """Pods."""
-    gpus_per_node: Annotated[int, Field(ge=0, le=16)] = 0
+    gpus_per_node: Annotated[Annotated[int, Field(ge=0, le=16)], NOT_IN_KEY] = 0
     """GPUs per pod; 0 trains on the CPU."""
-    processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
+    processes_per_node: Annotated[Annotated[int, Field(ge=1, le=64)] | None, NOT_IN_KEY] = None
     """Processes per pod, or on a laptop; gpusPerNode (at least 1) by default."""
 
-    elastic: Elastic | None = None
+    elastic: Annotated[Elastic | None, NOT_IN_KEY] = None
     """Bounds within which the number of pods may change; fixed by default."""
-    gang: Gang | None = None
+    gang: Annotated[Gang | None, NOT_IN_KEY] = None
     """Placement by a gang scheduler; none by default."""
-    runtime_ref: RuntimeRef | None = None
+    runtime_ref: Annotated[RuntimeRef | None, NOT_IN_KEY] = None
     """Runtime of a TrainJob; torch-distributed by default."""
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if self.warmup_ratio == 1:
+            raise ValueError('warmupRatio is "1": the learning rate would never reach its peak; give less')
+        return self
 
     @model_validator(mode="after")
     def _of_the_backend(self) -> Self:

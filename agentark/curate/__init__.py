@@ -3,17 +3,17 @@
 from agentark.curate.card import Counts, DataCard
 from agentark.curate.curating import Curated, curate
 from agentark.curate.labels import LabelScore, leading
-from agentark.curate.params import CurationParams
+from agentark.curate.params import MethodCuration
 from agentark.curate.rows import CuratedRow, HeldOut
 
 __all__ = [
     "Counts",
     "Curated",
     "CuratedRow",
-    "CurationParams",
     "DataCard",
     "HeldOut",
     "LabelScore",
+    "MethodCuration",
     "curate",
     "leading",
 ]

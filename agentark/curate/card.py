@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentark.curate.labels import LabelScore, render_labels
-from agentark.curate.params import CurationParams
+from agentark.curate.params import MethodCuration
 from agentark.curate.rows import CuratedRow
 from agentark.curate.selecting import TRACE_FILTERS
 from agentark.debate.rounds import RoundScore, render_rounds
@@ -59,7 +59,7 @@ class Counts:
 class DataCard:
     """Everything worth knowing about a training set."""
 
-    params: CurationParams
+    params: MethodCuration
     counts: Counts
     forms: Mapping[str, int]
     rows_per_question: Mapping[int, int]
@@ -80,7 +80,7 @@ class DataCard:
         """Return the card as JSON values."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "params": asdict(self.params),
+            "params": self.params.model_dump(),
             "rows": self.rows,
             "forms": dict(self.forms),
             "questions": dict(self.counts.questions),
@@ -138,7 +138,7 @@ class DataCard:
             f"{found['with_critique']:,} of them a critique names the fault, a peer's in "
             f"{found['with_peer_critique']:,}; {found['selected']:,} selected."
         )
-        if self.params.forms != "Solution":
+        if self.params.form != "Solution":
             text += (
                 f" Self-corrections: {written['written']:,} written; refused for want of a critique or a whole attempt "
                 f"{written['no_critique']:,}, as too long {written['too_long']:,}, because the grader does not read "

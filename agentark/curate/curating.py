@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from agentark.api import Prompts
 from agentark.curate.card import QUESTION_FILTERS, Counts, DataCard, Examples, describe_lengths
 from agentark.curate.contamination import EvaluationIndex
 from agentark.curate.labels import LabelTally, leading
 from agentark.curate.misses import SHOWN_MISSES, advice, miss
-from agentark.curate.params import CurationParams, Form
+from agentark.curate.params import Form, MethodCuration
 from agentark.curate.rows import (
     CuratedRow,
     HeldOut,
@@ -26,7 +27,6 @@ from agentark.curate.rows import (
 )
 from agentark.curate.selecting import TRACE_FILTERS, select
 from agentark.curate.traces import Trace, Verifier
-from agentark.debate.prompts import Prompts
 from agentark.debate.rounds import RoundTally
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
@@ -52,7 +52,7 @@ class Curated:
 def curate(
     records: Iterable[Record],
     *,
-    params: CurationParams,
+    params: MethodCuration,
     prompts: Prompts,
     policy: Policy,
     evaluation_questions: Iterable[str] = (),
@@ -92,7 +92,7 @@ class _Unanswered:
 class _Curation:
     """The state of one pass over the records."""
 
-    def __init__(self, params: CurationParams, prompts: Prompts, policy: Policy, index: EvaluationIndex) -> None:
+    def __init__(self, params: MethodCuration, prompts: Prompts, policy: Policy, index: EvaluationIndex) -> None:
         self._params = params
         self._prompts = prompts
         self._policy = policy
@@ -163,11 +163,11 @@ class _Curation:
             return "contaminated"
         if not record.gold:
             # Without an answer to verify, PAD still rewards the steps.
-            rewarded = self._params.method == "PAD" and not is_held_out(record.id, self._params.held_out)
+            rewarded = self._params.method == "PAD" and not is_held_out(record.id, self._params.held_out_fraction)
             return "" if rewarded else "no_consensus"
         if shows_gold(self._prompts, record.question, record.gold, self._policy):
             return "leak"
-        if is_held_out(record.id, self._params.held_out):
+        if is_held_out(record.id, self._params.held_out_fraction):
             prompt = single_pass_prompt(self._prompts, record.question)
             self._held_out.append(HeldOut(prompt, record.gold, record.id))
             return "held_out"
@@ -216,12 +216,12 @@ class _Curation:
 
     def _forms(self, trace: Trace, gold: str) -> list[tuple[Form, str]]:
         solution: tuple[Form, str] = ("Solution", trace.solution)
-        if self._params.forms == "Solution" or not trace.corrective:
+        if self._params.form == "Solution" or not trace.corrective:
             return [solution]
         text = monologue(trace)
         if not text:
             outcome = "no_critique"
-        elif len(text) > self._params.max_chars:
+        elif len(text) > self._params.max_trace_characters:
             outcome = "too_long"
         elif not self._verifier.right(text, gold):
             outcome = "not_verified"
@@ -230,7 +230,7 @@ class _Curation:
         self._monologues[outcome] += 1
         if outcome != "written":
             return [solution]
-        return [solution, ("SelfCorrection", text)] if self._params.forms == "Both" else [("SelfCorrection", text)]
+        return [solution, ("SelfCorrection", text)] if self._params.form == "Both" else [("SelfCorrection", text)]
 
     def _write(self, question_id: str, question: str, completions: list[tuple[Form, str]]) -> None:
         prompt = single_pass_prompt(self._prompts, question)

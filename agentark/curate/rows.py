@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agentark.api import Prompts
 from agentark.curate.params import Form
 from agentark.curate.traces import Trace
-from agentark.debate.prompts import Prompts, solve_text
+from agentark.debate.prompts import solve_text
 from agentark.tasks import Policy, equal
 from agentark.tasks.critiques import CHECK_WORDS, MEND_WORDS
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agentark.curate.params import CurationParams
+from agentark.curate.params import MethodCuration
 from agentark.curate.traces import Trace
 from agentark.tasks.critiques import PeerNames
 from agentark.tasks.operations import distance, operations
@@ -21,7 +21,7 @@ TRACE_FILTERS = {
     "too_few_correct_agents": "DA only: fewer than two agents of the question ended with the right answer",
     "not_mended": "DPO only: mends no wrong first attempt of its agent that was written to its end",
     "later_round": "OwnAnswers only: written after the first round",
-    "too_long": "longer than max_chars",
+    "too_long": "longer than maxTraceCharacters",
     "names_peers": "speaks of other agents, which a single pass does not have",
     "near_duplicate": "the same calculations as a better placed trace of the question",
     "not_selected": "right, but a better placed or more different trace was taken",
@@ -41,7 +41,7 @@ class _Candidate(NamedTuple):
     operations: tuple[str, ...]
 
 
-def select(traces: Sequence[Trace], *, question_id: str, params: CurationParams, names: PeerNames) -> Selection:
+def select(traces: Sequence[Trace], *, question_id: str, params: MethodCuration, names: PeerNames) -> Selection:
     """Select the traces of one question.
 
     Args:
@@ -74,7 +74,7 @@ def select(traces: Sequence[Trace], *, question_id: str, params: CurationParams,
     return Selection(chosen, removed)
 
 
-def _reason(trace: Trace, params: CurationParams, names: PeerNames, dropped: bool) -> str:
+def _reason(trace: Trace, params: MethodCuration, names: PeerNames, dropped: bool) -> str:
     if trace.filtered:
         return "filtered"
     if trace.truncated:
@@ -88,16 +88,16 @@ def _reason(trace: Trace, params: CurationParams, names: PeerNames, dropped: boo
     if params.method == "OwnAnswers" and trace.round > 0:
         return "later_round"
     longest = max(trace.solution, trace.first_attempt, key=len) if params.method == "DPO" else trace.solution
-    if len(longest) > params.max_chars:
+    if len(longest) > params.max_trace_characters:
         return "too_long"
     if trace.round > 0 and names.mentioned(trace.solution):
         return "names_peers"
     return ""
 
 
-def _rank(trace: Trace, params: CurationParams, question_id: str) -> tuple[bool, bool, bool, bytes]:
+def _rank(trace: Trace, params: MethodCuration, question_id: str) -> tuple[bool, bool, bool, bytes]:
     """Sort corrective traces first, those with a critique ahead where one is wanted, then the last round's."""
-    wanted = params.forms != "Solution"
+    wanted = params.form != "Solution"
     tie = f"{params.seed}\0{question_id}\0{trace.round}/{trace.agent}".encode()
     return (
         not trace.corrective,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentark.debate.prompts import Prompts
+from agentark.api import Prompts
 from agentark.debate.rounds import agent_rounds
 from agentark.debate.transcript import Record, Turn
 from agentark.tasks import Policy, grade

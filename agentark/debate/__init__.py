@@ -1,7 +1,7 @@
 """Debates between language models: the protocol, its texts, its transcripts, and running it over many questions."""
 
 from agentark.debate.outcome import Outcome, outcome_of, warning_of
-from agentark.debate.prompts import Prompts, split_reply
+from agentark.debate.prompts import split_reply
 from agentark.debate.protocol import DebateProtocol, discuss
 from agentark.debate.running import Summary, run_questions
 from agentark.debate.shards import Failure
@@ -21,7 +21,6 @@ __all__ = [
     "Failure",
     "MessageRef",
     "Outcome",
-    "Prompts",
     "Record",
     "Summary",
     "Turn",

@@ -1,4 +1,4 @@
-"""The texts of a debate, and how they become the messages of a request.
+"""How the texts of a debate become the messages of a request.
 
 Only the named placeholders are replaced, all in one pass over the template: braces anywhere else, and placeholders that
 stand inside a question or a solution, are left alone.
@@ -6,82 +6,12 @@ stand inside a question or a solution, are left alone.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from agentark.errors import InvalidInput
+from agentark.api import Prompts
 
-_SOLVE = """\
-Solve the following problem.
-
-Problem:
-{question}
-
-Write your solution under the heading "### Solution", in numbered steps ("Step 1: ...", "Step 2: ..."), one step per \
-line, with every calculation written out. End with the final answer inside \\boxed{}; if the problem offers options, \
-put the letter of the option there."""
-
-_PEER = """\
---- Agent {number} ---
-{solution}
-"""
-
-_REVIEW = """\
-Other agents worked on the same problem. Their solutions:
-
-{peers}
-First, check your own solution and theirs. Where a final answer differs from yours, find the first step that is wrong, \
-in theirs or in your own: name the agent and the step, and say what is wrong with it. Agreement proves nothing by \
-itself; check the steps.
-
-Then revise your solution, or defend it if it stands. Under the heading "### Solution", write it out completely, in \
-numbered steps ("Step 1: ...", "Step 2: ..."), one step per line, so that it can be read on its own, without any \
-mention of the other agents. End with the final answer inside \\boxed{}."""
-
-_SUMMARISE = """\
-Several agents worked on a problem and did not agree.
-
-Problem:
-{question}
-
-Their solutions:
-
-{peers}
-Compare the solutions step by step, find out which steps are wrong, and decide which final answer is right. Then, \
-under the heading "### Solution", write one complete and correct solution in numbered steps ("Step 1: ...", \
-"Step 2: ..."). End with the final answer inside \\boxed{}."""
-
-_NEEDED = {"solve": ("question",), "peer": ("solution",), "review": ("peers",), "summarise": ("question", "peers")}
 _PLACEHOLDER = re.compile(r"\{(question|peers|number|solution)\}")
 _NO_SOLUTION = "(no solution)"
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """The texts of a debate; the defaults suit instruction-tuned chat models.
-
-    Raises:
-        InvalidInput: If a text lacks a placeholder that it needs.
-    """
-
-    system: str = ""
-    """System message of every agent without a role of its own, and of the summariser; empty for none."""
-    solve: str = _SOLVE
-    """First message of every agent; holds ``{question}``."""
-    peer: str = _PEER
-    """One peer's solution inside a review; holds ``{solution}`` and may hold ``{number}``."""
-    review: str = _REVIEW
-    """Message of the later rounds; holds ``{peers}``, the filled `peer` texts joined by line breaks."""
-    summarise: str = _SUMMARISE
-    """Message to the summariser; holds ``{question}`` and ``{peers}``."""
-    solution_marker: str = "### Solution"
-    """Text that opens the solution inside a reply; what stands before it is the critique. Empty for none."""
-
-    def __post_init__(self) -> None:
-        for name, needed in _NEEDED.items():
-            for placeholder in needed:
-                if f"{{{placeholder}}}" not in getattr(self, name):
-                    raise InvalidInput(f"prompts.{name} lacks {{{placeholder}}}; put it where that text shall stand")
 
 
 class ReplyParts(NamedTuple):

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from agentark.debate.prompts import Prompts, split_reply
+from agentark.api import Prompts
+from agentark.debate.prompts import split_reply
 from agentark.debate.transcript import DecidedBy, MessageRef, Record, Strategy, Template, Turn, messages_of, turn_ref
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Engine, Message, Reply, Role, Sampling

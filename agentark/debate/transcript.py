@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentark.debate.prompts import Prompts, review_text, shown_solution, solve_text, summarise_text
+from agentark.api import Prompts
+from agentark.debate.prompts import review_text, shown_solution, solve_text, summarise_text
 from agentark.errors import StoreError
 from agentark.llm.chat import FinishReason, Message, Role
 from agentark.store import Store

@@ -3,7 +3,7 @@
 Importing this package loads no torch; `agentark.distill.training` does.
 """
 
-from agentark.distill.params import TrainParams, TrainResult
+from agentark.distill.params import TrainResult
 from agentark.training.checkpoints import Checkpoint, Checkpoints
 
-__all__ = ["Checkpoint", "Checkpoints", "TrainParams", "TrainResult"]
+__all__ = ["Checkpoint", "Checkpoints", "TrainResult"]

@@ -6,7 +6,7 @@ tokens of a text; a step's loss is the mean over its pairs. At the start it is l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,9 @@ from transformers import Trainer, TrainingArguments
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
-from agentark.api import DPO
+from agentark.api import DPO, Training
 from agentark.distill.encoding import Encoded, encode, order
-from agentark.distill.params import TrainParams, TrainResult
+from agentark.distill.params import TrainResult
 from agentark.distill.recipe import VerifiedEvaluation
 from agentark.distill.rows import Row, read_pairs
 from agentark.distill.student import adapters, load_weights
@@ -68,18 +68,18 @@ class DPORecipe(RowsRecipe[EncodedPair]):
     The reference is the start: the student without its adapters, or a frozen copy where all weights are trained.
 
     Args:
-        dpo: Beta, and the learning rate, which replaces that of `params`.
-        params: How to train otherwise; a batch is so many pairs, and the last one is filled up from a further pass.
+        dpo: Beta, and the learning rate, which replaces that of `training`.
+        training: How to train otherwise; a batch is so many pairs, and the last one is filled up from a further pass.
         common: As RowsRecipe's.
     """
 
     name = "DPO"
 
-    def __init__(self, *, dpo: DPO, params: TrainParams, **common: Any) -> None:
-        super().__init__(params=replace(params, learning_rate=float(dpo.learning_rate)), **common)
-        self.beta = float(dpo.beta)
+    def __init__(self, *, dpo: DPO, training: Training, **common: Any) -> None:
+        super().__init__(training=training.model_copy(update={"learning_rate": dpo.learning_rate}), **common)
+        self.beta = dpo.beta
         self.sources["beta"] = self.beta
-        self.order = order(len(self.fitted.rows), total=self.steps * params.batch_size, seed=params.seed)
+        self.order = order(len(self.fitted.rows), total=self.steps * training.batch_size, seed=training.seed)
 
     def encoded(self, rows: Path) -> list[EncodedPair]:
         """Both texts of each pair behind its prompt."""
@@ -94,7 +94,7 @@ class DPORecipe(RowsRecipe[EncodedPair]):
 
     def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
         """TRL's trainer on pairs."""
-        lora = adapters(self.params.lora_rank, self.params.lora_alpha)
+        lora = adapters(self.training.lora)
         return PreferenceTrainer(
             measure=self.measure,
             model=load_weights(self.base, "training"),

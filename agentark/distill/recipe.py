@@ -6,9 +6,9 @@ from typing import Any, Generic
 
 from transformers import TrainerControl
 
+from agentark.api import Training
 from agentark.distill.evaluation import Measure
-from agentark.distill.pad.params import PadParams
-from agentark.distill.params import StepAccuracy, TrainParams
+from agentark.distill.params import StepAccuracy
 from agentark.distill.rows import read_held_out
 from agentark.distill.student import read_base, write_student
 from agentark.tasks import Policy
@@ -24,11 +24,18 @@ def accuracies(history: Sequence[Mapping[str, Any]]) -> tuple[StepAccuracy, ...]
     )
 
 
+def evaluation_steps(steps: int, *, evaluations: int, multiple: int = 1) -> frozenset[int]:
+    """Steps after which the student is evaluated, evenly spread, the last of them among them, each a multiple."""
+    parts = (part * steps / evaluations / multiple for part in range(1, evaluations + 1))
+    return frozenset(max(1, round(part)) * multiple for part in parts)
+
+
 class StudentRecipe(Recipe[Result], Generic[Result]):
     """A recipe whose model is a student.
 
     Args:
-        params: How to train.
+        training: How to train.
+        max_new_tokens: Longest answer in the evaluation during training, in tokens.
         model: Folder of the model to start from, with a chat template.
         held_out: JSON lines ``{"prompt", "gold"}``; None or empty: no evaluation during training.
         policy: What counts as the right answer to them.
@@ -39,25 +46,32 @@ class StudentRecipe(Recipe[Result], Generic[Result]):
     """The in-training evaluation; None: nothing is measured."""
 
     def __init__(
-        self, *, params: TrainParams | PadParams, model: Path, held_out: Path | None, policy: Policy, out: Path
+        self,
+        *,
+        training: Training,
+        max_new_tokens: int,
+        model: Path,
+        held_out: Path | None,
+        policy: Policy,
+        out: Path,
     ) -> None:
         super().__init__()
-        self.params = params
-        self.sources = {"model": model, "held_out": held_out}
+        self.training = training
+        self.sources = {"model": model, "held_out": held_out, "max_new_tokens": max_new_tokens}
         self.base = base = read_base(model)
         self.out = out
-        if params.evals and held_out is not None and (questions := read_held_out(held_out)):
+        if training.evaluations and held_out is not None and (questions := read_held_out(held_out)):
             self.measure = Measure(
                 questions,
                 tokenizer=base.tokenizer,
                 policy=policy,
-                max_new_tokens=params.max_new_tokens,
+                max_new_tokens=max_new_tokens,
                 context=base.context,
             )
 
     def write(self, checkpoint: Path | None) -> None:
         """Write the student as a plain model folder."""
-        lora = checkpoint is not None and self.params.lora_rank > 0
+        lora = checkpoint is not None and self.training.lora is not None
         write_student(self.base, checkpoint or self.base.folder, self.out, lora=lora)
 
 

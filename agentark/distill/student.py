@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from agentark import pretrained
+from agentark.api import Lora
 from agentark.devices import Purpose
 from agentark.errors import AgentArkError, InvalidInput
 from agentark.generation import saveable_generation
@@ -73,11 +74,13 @@ def load_weights(base: Base, purpose: Purpose, folder: Path | None = None) -> An
         )
 
 
-def adapters(rank: int, alpha: int) -> LoraConfig | None:
-    """Adapters on every linear layer but the output; None for rank 0."""
-    if rank == 0:
+def adapters(lora: Lora | None) -> LoraConfig | None:
+    """Adapters on every linear layer but the output; None where all weights are trained."""
+    if lora is None:
         return None
-    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
 
 
 def write_student(base: Base, checkpoint: Path, out: Path, *, lora: bool) -> None:

@@ -1,6 +1,7 @@
 """Supervised distillation, from rows to a student's folder."""
 
 import logging
+import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Generic
@@ -8,10 +9,11 @@ from typing import Any, Generic
 from transformers import Trainer, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 
+from agentark.api import Training
 from agentark.devices import placement
 from agentark.distill.encoding import Encoded, LearntRow, encode, fit, order
-from agentark.distill.params import StepLoss, TrainParams, TrainResult
-from agentark.distill.recipe import StudentRecipe, accuracies
+from agentark.distill.params import StepLoss, TrainResult
+from agentark.distill.recipe import StudentRecipe, accuracies, evaluation_steps
 from agentark.distill.rows import read_rows
 from agentark.distill.student import adapters, load_weights
 from agentark.distill.trainer import WeightedCollator, WeightedSFTTrainer, ordered
@@ -30,27 +32,26 @@ class RowsRecipe(StudentRecipe[TrainResult], Generic[LearntRow]):
 
     Args:
         rows: JSON lines; see `agentark.distill.rows`.
-        params: How to train.
+        training: How to train.
         common: As StudentRecipe's.
     """
 
-    params: TrainParams
-
-    def __init__(self, *, rows: Path, params: TrainParams, **common: Any) -> None:
-        super().__init__(params=params, **common)
-        self.sources["rows"] = rows
+    def __init__(self, *, rows: Path, training: Training, **common: Any) -> None:
+        super().__init__(training=training, **common)
+        self.sources |= {"rows": rows, "training": training.keyed("Supervised")}
         self.fitted = fitted = fit(
             self.encoded(rows),
-            max_length=params.max_length,
+            max_length=training.max_length_tokens,
             context=self.base.context,
-            keep=params.long_traces == "Keep",
+            keep=training.long_traces == "Keep",
         )
         _log.info("%d rows of at most %d tokens, %d dropped", len(fitted.rows), fitted.max_length, fitted.dropped)
-        self.steps = params.total_steps(len(fitted.rows))
+        total = total_rows(training, len(fitted.rows))
+        self.steps = math.ceil(total / training.batch_size)
         self.longest = max(row.tokens for row in fitted.rows)
-        self.order = order(len(fitted.rows), total=params.total_rows(len(fitted.rows)), seed=params.seed)
+        self.order = order(len(fitted.rows), total=total, seed=training.seed)
         if self.measure:
-            self.evaluation_steps = params.evaluation_steps(self.steps)
+            self.evaluation_steps = evaluation_steps(self.steps, evaluations=training.evaluations)
 
     @abstractmethod
     def encoded(self, rows: Path) -> list[LearntRow]:
@@ -58,14 +59,14 @@ class RowsRecipe(StudentRecipe[TrainResult], Generic[LearntRow]):
 
     def settings(self, kind: type[Arguments], folder: Path, **own: Any) -> Arguments:
         """Settings of a trainer whose data set is the whole training, already in its order."""
-        batch = self.params.batch_size
+        batch = self.training.batch_size
         return trainer_arguments(
             kind,
-            self.params,
+            self.training,
             folder,
             name=self.name,
             batch=batch,
-            batch_name=f"batch_size {batch}",
+            batch_name=f"batchSize {batch}",
             longest=self.longest,
             # One "epoch": the passes lie one after the other in the order of rows.
             num_train_epochs=1,
@@ -113,9 +114,14 @@ class SupervisedRecipe(RowsRecipe[Encoded]):
             measure=self.measure,
             model=load_weights(self.base, "training"),
             args=arguments,
-            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.params.batch_size),
+            train_dataset=ordered(self.fitted.rows, self.order, multiple=self.training.batch_size),
             data_collator=WeightedCollator(self.base.pad),
             processing_class=self.base.tokenizer,
-            peft_config=adapters(self.params.lora_rank, self.params.lora_alpha),
+            peft_config=adapters(self.training.lora),
             callbacks=[supervisor],
         )
+
+
+def total_rows(training: Training, rows: int) -> int:
+    """Rows seen over the whole training, repetitions counted, at least 1."""
+    return max(1, round(training.epochs * rows))

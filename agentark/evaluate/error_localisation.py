@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from agentark.debate.prompts import Prompts, review_text, solve_text, split_reply
+from agentark.api import Prompts
+from agentark.debate.prompts import review_text, solve_text, split_reply
 from agentark.evaluate.calculations import Calculation, calculations, evaluate
 from agentark.evaluate.self_correction import Rate, rate
 from agentark.llm import Engine, Message, Sampling

@@ -5,11 +5,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from agentark.api import Execution
+from agentark.api import Execution, Prompts
 from agentark.debate.prompts import solve_text
 from agentark.errors import InvalidInput
 from agentark.execution.engines import weights_engine
-from agentark.execution.protocols import prompts_from
 from agentark.llm import Message, Sampling
 from agentark.reports.results import distill_spec, student_stage
 from agentark.store import RunRecord, Store, read_manifest
@@ -38,7 +37,7 @@ def ask_student(store: Store, run: RunRecord, question: str) -> Asked:
         raise InvalidInput(f"run {run.run_id} has no student yet; finish it with: agentark run -f MANIFEST")
     spec = distill_spec(run)
     debate = spec.debate
-    prompts = prompts_from(debate.protocol.prompts.canonical() if debate else {})
+    prompts = debate.protocol.prompts if debate else Prompts()
     sampling = Sampling(temperature=0.0, max_tokens=debate.protocol.sampling.max_tokens if debate else 1024)
     folder = _cached(store, manifest.key)
     fetch(store, manifest.outputs["model"], folder)

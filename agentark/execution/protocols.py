@@ -1,8 +1,9 @@
-"""Protocol and prompts of a debate, as a stage's parameters hold them."""
+"""Protocol of a debate, as a stage's parameters hold it."""
 
 from typing import Any
 
-from agentark.debate import DebateProtocol, Prompts
+from agentark.api import Prompts
+from agentark.debate import DebateProtocol
 from agentark.llm import Sampling
 
 
@@ -22,13 +23,7 @@ def protocol_from(params: dict[str, Any]) -> DebateProtocol:
             top_k=sampling["topK"],
             max_tokens=sampling["maxTokens"],
         ),
-        prompts=prompts_from(params["prompts"]),
+        prompts=Prompts.model_validate(params["prompts"]),
         roles=tuple(params.get("roles", ())),
         engines=tuple(params.get("engines", ())),
     )
-
-
-def prompts_from(params: dict[str, str]) -> Prompts:
-    """Prompts from a stage's parameters; what is left out has its default."""
-    names = {"solutionMarker": "solution_marker"}
-    return Prompts(**{names.get(name, name): text for name, text in params.items()})

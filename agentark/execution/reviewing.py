@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agentark.api import Execution
-from agentark.debate import Prompts, Record, read_records
+from agentark.api import Execution, Prompts
+from agentark.debate import Record, read_records
 from agentark.errors import InvalidInput
 from agentark.evaluate.error_localisation import Case, Localisation, localise, plant, whole
 from agentark.execution.engines import weights_engine
-from agentark.execution.protocols import prompts_from
 from agentark.llm import Sampling
 from agentark.reports.results import distill_spec, stage_manifest, student_stage
 from agentark.store import RunRecord, RunStage, Store, read_manifest, stage_path
@@ -50,7 +49,7 @@ def review_models(
         raise InvalidInput(f"run {run.run_id} has no student yet; finish it with: agentark run -f MANIFEST")
     cases = plant_errors(_solutions(store, run.stages, name), policy_of(suites[name].dataset.canonical()), limit, seed)
     debate = spec.debate
-    prompts = prompts_from(debate.protocol.prompts.canonical() if debate else {})
+    prompts = debate.protocol.prompts if debate else Prompts()
     tokens = debate.protocol.sampling.max_tokens if debate else 1024
     found = {}
     with TemporaryDirectory() as folder:

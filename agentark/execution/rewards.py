@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from agentark.debate.prompts import Prompts, solve_text
+from agentark.api import Prompts
+from agentark.debate.prompts import solve_text
 from agentark.errors import InvalidInput, NotFound
-from agentark.execution.protocols import prompts_from
 from agentark.llm.chat import Message
 from agentark.reports.step_scores import ShownSolution, reward_model_manifest, shown_step
 from agentark.store import StageManifest, Store, read_manifest, read_run
@@ -117,5 +117,4 @@ def _prompts(store: Store, prm: StageManifest) -> Prompts:
     manifest = read_manifest(store, "steps", key)
     if manifest is None:
         raise InvalidInput(f"stage steps {key} is no longer in the store {store.uri}; run it again")
-    prompts: Any = manifest.params["prompts"]
-    return prompts_from(prompts)
+    return Prompts.model_validate(manifest.params["prompts"])

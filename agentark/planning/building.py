@@ -1,10 +1,9 @@
 """Stages are collected here, each with its key; an equal stage is laid out once."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
-from agentark.api import Dataset, DebateSpec, Endpoint, Execution, Grading, Protocol, Teacher
+from agentark.api import Dataset, DebateSpec, Endpoint, Execution, Protocol, Teacher
 from agentark.planning.stage import Estimate, Pin, Resources, Stage, StageKind, stage_key
 
 Pins = Mapping[str, Pin]
@@ -91,12 +90,12 @@ class Builder:
         return self.add(
             kind,
             name,
-            params={**grading_params(dataset), "limit": dataset.limit, "protocol": protocol},
+            params={**dataset.keyed(), "limit": dataset.limit, "protocol": protocol},
             inputs=inputs,
             pins=pins,
             settings={
                 "dataset": dataset.uri,
-                "models": [_teacher_settings(teacher) for teacher in teachers],
+                "models": [teacher.canonical() for teacher in teachers],
                 "execution": execution.canonical(),
                 "needsGold": needs_gold,
             },
@@ -138,22 +137,6 @@ class Builder:
         return endpoint_identity(teacher.endpoint)
 
 
-def grading_params(dataset: Dataset) -> dict[str, Any]:
-    """How a data set's answers are graded, as keys have it: its task, and the options that change something."""
-    grading = dataset.grading or Grading()
-    options = {
-        name: str(number.normalize())
-        for name, number in (
-            ("absoluteTolerance", Decimal(grading.absolute_tolerance)),
-            ("relativeTolerance", Decimal(grading.relative_tolerance)),
-        )
-        if number
-    }
-    if grading.lists == "Unordered":
-        options["lists"] = grading.lists
-    return {"task": dataset.task} | ({"grading": options} if options else {})
-
-
 def workers(execution: Execution, *, shared: bool = True) -> Resources:
     """The pods of a stage that asks models; one where it cannot be shared."""
     return Resources(nodes=execution.workers if shared else 1, gpus_per_node=execution.gpus_per_worker)
@@ -164,14 +147,9 @@ def endpoint_identity(endpoint: Endpoint) -> str:
     return f"endpoint:{endpoint.base_url.rstrip('/')}#{endpoint.model}"
 
 
-def _teacher_settings(teacher: Teacher) -> dict[str, Any]:
-    return teacher.canonical()
-
-
 def debate_protocol(protocol: Protocol, teacher: Teacher) -> tuple[dict[str, Any], list[Teacher]]:
     """The protocol as parameters, with each agent's engine as an index into the list of distinct models."""
-    params = protocol.canonical()
-    team = params.pop("team")
+    params = protocol.keyed()
     teachers = [teacher]
     engines = []
     for agent in protocol.team:
@@ -181,8 +159,8 @@ def debate_protocol(protocol: Protocol, teacher: Teacher) -> tuple[dict[str, Any
         engines.append(next(alike, len(teachers)))
         if engines[-1] == len(teachers):
             teachers.append(own)
-    if team:
-        params |= {"roles": [agent["role"] for agent in team], "engines": engines}
+    if protocol.team:
+        params |= {"roles": [agent.role for agent in protocol.team], "engines": engines}
     if protocol.type == "SinglePass":
         params |= {"agents": 1, "rounds": 1}
     elif protocol.type == "SelfConsistency":

@@ -3,8 +3,8 @@
 import functools
 from typing import Any
 
-from agentark.api import MACHINE_FIELDS, PAD, DebateSpec, DistillJobSpec, Teacher, Training
-from agentark.planning.building import Builder, grading_params, least
+from agentark.api import PAD, DebateSpec, DistillJobSpec, Teacher, Training
+from agentark.planning.building import Builder, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.evolving import Round, evolve
 from agentark.planning.rewarding import RewardModel, reward_model
@@ -50,7 +50,7 @@ def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec,
             data = _curate(builder, spec, debate_spec, debate, control)
             students[name] = _distill(builder, spec, debate_spec, control, data, None, rows, f"control/{control}")
     if "OutcomeOnly" in spec.evaluation.controls:
-        students["outcome-only"] = train(pad.model_copy(update={"process_weight": "0"}), first, "control")
+        students["outcome-only"] = train(pad.model_copy(update={"process_weight": 0.0}), first, "control")
     compared = {
         suite.name: evaluations(builder, spec, debate_spec, suite, base, students) for suite in spec.evaluation.suites
     }
@@ -59,8 +59,7 @@ def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec,
         "compare",
         params={
             "suites": {
-                suite.name: {**grading_params(suite.dataset), "limit": suite.dataset.limit}
-                for suite in spec.evaluation.suites
+                suite.name: {**suite.dataset.keyed(), "limit": suite.dataset.limit} for suite in spec.evaluation.suites
             },
             "subjects": {suite: list(subjects) for suite, subjects in compared.items()},
             "seed": spec.evaluation.seed,
@@ -75,7 +74,7 @@ def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec,
         builder.add(
             "release",
             "release",
-            params=spec.release.canonical(),
+            params=spec.release.keyed(),
             inputs={"compare": compare.key, "model": student.key},
         )
 
@@ -84,22 +83,16 @@ def _curate(
     builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec, debate: Stage, method: str, turn: str = ""
 ) -> Stage:
     suites = spec.evaluation.suites
-    curation = spec.curation.canonical()
-    if method != "DA":
-        curation.pop("maxTraces")
-    if spec.curation.labels == "Gold":
-        # What does not apply is no part of the key.
-        del curation["labels"], curation["consensusThreshold"]
     return builder.add(
         "curate",
         f"curate/{turn}{method}",
         params={
             "method": method,
-            **grading_params(debate_spec.dataset),
-            "prompts": debate_spec.protocol.prompts.canonical(),
+            **debate_spec.dataset.keyed(),
+            "prompts": debate_spec.protocol.prompts.keyed(),
             "seed": debate_spec.protocol.seed,
             "suites": {suite.name: {"task": suite.dataset.task, "limit": suite.dataset.limit} for suite in suites},
-            **curation,
+            **spec.curation.keyed(method, spec.curation.labels),
         },
         inputs={"debate": debate.key},
         pins={f"suite:{suite.name}": builder.pin(suite.dataset.uri).identity for suite in suites},
@@ -118,22 +111,20 @@ def _distill(
     name: str,
 ) -> Stage:
     training: Training = spec.training
-    params = {key: value for key, value in training.canonical().items() if key not in MACHINE_FIELDS}
     own = spec.settings_of(method)
-    if own is not None:
-        canonical = own.canonical()
-        # Where both name a field, the method's own counts.
-        params |= {name: value for name, value in canonical.items() if name in params}
+    if own is not None:  # where both name a field, the method's own counts
+        shared = type(own).model_fields.keys() & Training.model_fields
+        training = training.model_copy(update={field: getattr(own, field) for field in shared})
     traces = spec.curation.max_traces if method == "DA" else 1
-    rows = None if questions is None else int(questions * traces * float(training.epochs))
+    rows = None if questions is None else int(questions * traces * training.epochs)
     student = spec.student.model.uri
     return builder.add(
         "distill",
         name,
         params={
-            **({} if own is None else {"method": method, method.lower(): canonical}),
-            "training": params,
-            **grading_params(debate_spec.dataset),
+            **({} if own is None else {"method": method, method.lower(): own.keyed()}),
+            "training": training.keyed("Supervised"),
+            **debate_spec.dataset.keyed(),
             "maxNewTokens": debate_spec.protocol.sampling.max_tokens,
         },
         inputs={"rows": data.key} | ({"model": before.key} if before else {}),
@@ -142,11 +133,6 @@ def _distill(
         resources=_machines(training),
         estimate=Estimate(training_rows=rows, gpus=training.nodes * training.gpus_per_node),
     )
-
-
-_PAD_SETTINGS = {"checkpointSteps", "vllmUrl", "prmEndpoint"}
-_PAD_STEP_FIELDS = {"aggregation", "minTemperature"}
-_PAD_TRAINING = ("lora", "precision", "schedule", "warmupRatio", "weightDecay", "evaluations", "seed")
 
 
 def _pad(
@@ -161,9 +147,6 @@ def _pad(
     name: str,
 ) -> Stage:
     training = spec.training
-    trained = training.canonical()
-    canonical = pad.canonical()
-    left_out = _PAD_SETTINGS | (set() if pad.needs_prm else _PAD_STEP_FIELDS)
     inputs = {"rows": data.key} | ({"model": before.key} if before else {})
     student = spec.student.model.uri
     pins = {} if before else {"model": builder.pin(student).identity}
@@ -172,7 +155,7 @@ def _pad(
         settings["vllmUrl"] = pad.vllm_url
     if pad.needs_prm and pad.prm_endpoint is not None:
         pins["prm"] = builder.pin(pad.prm_endpoint.weights.uri).identity
-        settings["prmEndpoint"] = canonical["prmEndpoint"]
+        settings["prmEndpoint"] = pad.prm_endpoint.canonical()
     elif pad.needs_prm:
         assert prm is not None  # laid out wherever steps are scored without a server
         inputs["prm"] = prm.key
@@ -183,9 +166,9 @@ def _pad(
         name,
         params={
             "method": "PAD",
-            "pad": {key: value for key, value in canonical.items() if key not in left_out | {"maxNewTokens"}},
-            "training": {key: trained[key] for key in _PAD_TRAINING if key in trained},
-            **grading_params(debate_spec.dataset),
+            "pad": pad.keyed("StepScores" if pad.needs_prm else ""),
+            "training": training.keyed("PAD"),
+            **debate_spec.dataset.keyed(),
             "maxNewTokens": longest,
         },
         inputs=inputs,

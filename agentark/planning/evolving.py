@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agentark.api import DebateSpec, DistillJobSpec
 from agentark.errors import InvalidInput
-from agentark.planning.building import Builder, debate_protocol, grading_params, workers
+from agentark.planning.building import Builder, debate_protocol, workers
 from agentark.planning.stage import Estimate, Stage
 
 
@@ -77,7 +77,7 @@ def _gate(
         f"gate/round-{number}",
         params={
             "round": number,
-            **grading_params(debate_spec.dataset),
+            **debate_spec.dataset.keyed(),
             "maxNewTokens": debate_spec.protocol.sampling.max_tokens,
         },
         inputs={"rows": rows.key, "candidate": candidate.key} | ({"before": before.key} if before else {}),

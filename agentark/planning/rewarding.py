@@ -4,27 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentark.api import (
-    MACHINE_FIELDS,
-    DebateSpec,
-    DistillJob,
-    Model,
-    MonteCarlo,
-    PRMSpec,
-    PRMTraining,
-    Resource,
-)
+from agentark.api import DebateSpec, DistillJob, Model, MonteCarlo, PRMSpec, PRMTraining, Resource, decimal_text
 from agentark.errors import InvalidInput
-from agentark.planning.building import Builder, debate_protocol, endpoint_identity, grading_params, workers
+from agentark.planning.building import Builder, debate_protocol, endpoint_identity, workers
 from agentark.planning.references import referenced_debate, referenced_prm
 from agentark.planning.stage import Estimate, Resources, Stage
 
-HELD_OUT_FRACTION = "0.1"
-
-_ELSEWHERE = {"debate", "debateRef", "model", "training", "execution", "store", "suspend", "heldOutFraction"}
-_ELSEWHERE |= {"runPolicy", "pods"}
-_OF_LABELS = {"steps", "labels", "monteCarlo", "judge"}
-_NOT_OF_PRM = {"evaluations", "longTraces"}
+HELD_OUT_FRACTION = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +20,9 @@ class RewardModel:
     spec: PRMSpec
     debate: DebateSpec
     backbone: Model
-    held_out: str
+    held_out: float
     """Part of the questions that it is measured on."""
-    consensus: str | None = None
+    consensus: float | None = None
     """Least part of the agents whose common answer counts as right; None where gold answers do."""
 
 
@@ -70,11 +56,11 @@ def reward_model_of(job: DistillJob, debate: DebateSpec, others: Mapping[str, Re
     held_out = job.spec.curation.held_out_fraction
     if job.spec.prm_ref is not None:
         found = reward_model_alone(referenced_prm(job, job.spec.prm_ref.name, others), others)
-        if float(found.held_out) < float(held_out):
+        if found.held_out < held_out:
             raise InvalidInput(
                 f"DistillJob {job.metadata.name!r}: PRMTraining {job.spec.prm_ref.name!r} holds out "
-                f"{found.held_out} of the questions and curation.heldOutFraction is {held_out}, so it is trained on "
-                f'questions that this job holds out; set its spec.heldOutFraction to "{held_out}" or more'
+                f"{found.held_out:g} of the questions and curation.heldOutFraction is {held_out:g}, so it is trained "
+                f'on questions that this job holds out; set its spec.heldOutFraction to "{held_out:g}" or more'
             )
         return found
     spec = job.spec.prm or PRMSpec()
@@ -82,7 +68,7 @@ def reward_model_of(job: DistillJob, debate: DebateSpec, others: Mapping[str, Re
         debate = spec.debate
     elif spec.debate_ref is not None:
         debate = referenced_debate(job, "prm.debateRef", spec.debate_ref.name, others)
-    fraction = spec.held_out_fraction or (held_out if float(held_out) > 0 else HELD_OUT_FRACTION)
+    fraction = spec.held_out_fraction or held_out or HELD_OUT_FRACTION
     curation = job.spec.curation
     consensus = curation.consensus_threshold if curation.labels == "Consensus" else None
     return RewardModel(spec, debate, spec.model or job.spec.student.model, fraction, consensus)
@@ -93,16 +79,10 @@ def reward_model(builder: Builder, model: RewardModel, *, debate_name: str = "de
     debate = builder.debate(model.debate, name=debate_name, needs_gold=model.consensus is None)
     spec = model.spec
     training = spec.training
-    learning = {name: value for name, value in spec.canonical().items() if name not in _ELSEWHERE | _OF_LABELS}
     return builder.add(
         "prm",
         "prm",
-        params=learning
-        | {
-            "training": {
-                name: value for name, value in training.canonical().items() if name not in MACHINE_FIELDS | _NOT_OF_PRM
-            }
-        },
+        params=spec.keyed("PRM"),
         inputs={"steps": _steps(builder, model, debate).key},
         pins={"model": builder.pin(model.backbone.uri).identity},
         settings={"model": model.backbone.uri, "checkpointSteps": training.checkpoint_steps},
@@ -118,31 +98,30 @@ def reward_model(builder: Builder, model: RewardModel, *, debate_name: str = "de
 
 def _steps(builder: Builder, model: RewardModel, debate: Stage) -> Stage:
     spec = model.spec
-    labelling = {name: value for name, value in spec.canonical().items() if name in _OF_LABELS}
-    judge = labelling.pop("judge", None)
+    labelling = spec.keyed("Labels")
     pins: dict[str, str] = {}
     settings: dict[str, Any] = {}
     protocol, teachers = debate_protocol(model.debate.protocol, model.debate.teacher)
     if "MonteCarlo" in spec.labels:
         teacher = teachers[0]
-        drawing = (spec.monte_carlo or MonteCarlo()).canonical()
+        drawing = (spec.monte_carlo or MonteCarlo()).keyed()
         labelling["monteCarlo"] = drawing | {"maxTokens": protocol["sampling"]["maxTokens"]}
         pins["completer"] = builder.teacher_identity(teacher)
         settings["models"] = [teacher.canonical()]
     if spec.judge is not None:
         pins["judge"] = endpoint_identity(spec.judge)
-        settings["judge"] = judge
+        settings["judge"] = spec.judge.canonical()
     if settings:
         settings["execution"] = spec.execution.canonical()
     if model.consensus is not None:
-        labelling["consensusThreshold"] = model.consensus
+        labelling["consensusThreshold"] = decimal_text(model.consensus)
     return builder.add(
         "steps",
         "steps",
         params={
-            **grading_params(model.debate.dataset),
-            "prompts": model.debate.protocol.prompts.canonical(),
-            "heldOutFraction": model.held_out,
+            **model.debate.dataset.keyed(),
+            "prompts": model.debate.protocol.prompts.keyed(),
+            "heldOutFraction": decimal_text(model.held_out),
             "seed": model.debate.protocol.seed,
             **labelling,
         },

@@ -75,9 +75,9 @@ def hold(gate: Gate, answers: Mapping[str, Answers]) -> GateOutcome:
     # A quotient of two integers and a decimal text are both rounded once, so that 27 of 30 is "0.9".
     value = sum(student.values()) / len(student)
     failures = []
-    least = None if gate.min_value is None else float(gate.min_value)
+    least = gate.min_value
     if least is not None and value < least:
-        failures.append(f"accuracy {value:.3f} is {least - value:.3f} below minValue {gate.min_value}")
+        failures.append(f"accuracy {value:.3f} is {least - value:.3f} below minValue {gate.min_value:g}")
     gain = None
     if gate.min_gain_over is not None:
         gain = _gain(gate, gate.min_gain_over, student, answers[REFERENCES[gate.min_gain_over]])
@@ -111,7 +111,7 @@ def _gain(gate: Gate, over: str, student: Answers, other: Answers) -> Gain:
     gained = sum(student[question] and not other[question] for question in student)
     lost = sum(other[question] and not student[question] for question in student)
     p = mcnemar_exact(lost, gained)
-    return Gain(over, sum(other.values()) / len(other), gained, lost, p, float(gate.significance))
+    return Gain(over, sum(other.values()) / len(other), gained, lost, p, gate.significance)
 
 
 def _short_of(gain: Gain, value: float) -> list[str]:

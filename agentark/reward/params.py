@@ -1,60 +1,9 @@
-"""What a PRM training is told and what it tells; plain data, no torch."""
+"""What a PRM training tells; plain data, no torch."""
 
-import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from agentark.reward.metrics import Metrics
-from agentark.training.params import OptimiserParams, check, positive
-
-Loss = Literal["Contrastive", "CrossEntropy", "Representation"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PRMParams(OptimiserParams):
-    """How a process reward model is trained.
-
-    Raises:
-        InvalidInput: If a value is out of its range.
-    """
-
-    epochs: float
-    """Passes over the questions, > 0."""
-    batch_size: int
-    """Questions per optimiser step over all processes, >= 1; a multiple of the number of processes."""
-    max_length: int
-    """Longest window in tokens, prompt included, >= 16; longer solutions are read in overlapping windows."""
-    loss: Loss = "Contrastive"
-    """Paper eq. 7; cross-entropy; or cross-entropy with a contrastive term on projected representations."""
-    temperature: float = 0.1
-    """Of the contrastive losses, > 0."""
-    representation_weight: float = 0.5
-    """Factor of the representation term, >= 0."""
-    head_fraction: float = 0.2
-    """Part of the steps, in [0, 1), that train only the head and the last layer; the rest train everything."""
-    solutions: int = 8
-    """Most solutions of a question in one step, drawn anew in each pass, >= 2."""
-
-    def __post_init__(self) -> None:
-        own = (
-            ("epochs", positive(self.epochs), "more than 0"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("max_length", self.max_length >= 16, "16 or more tokens"),
-            ("loss", self.loss in ("Contrastive", "CrossEntropy", "Representation"), "Contrastive, CrossEntropy, …"),
-            ("temperature", positive(self.temperature), "more than 0"),
-            ("representation_weight", self.representation_weight >= 0, "0 or more"),
-            ("head_fraction", 0 <= self.head_fraction < 1, "at least 0 and less than 1"),
-            ("solutions", self.solutions >= 2, "2 or more"),
-        )
-        check(self, "PRM training", own)
-
-    def total_steps(self, questions: int) -> int:
-        """Optimiser steps of the whole training, at least 1."""
-        return max(1, math.ceil(self.epochs * questions / self.batch_size))
-
-    def head_steps(self, steps: int) -> int:
-        """Steps of the first phase, in which only the head and the last layer learn."""
-        return min(steps - 1, round(self.head_fraction * steps))
 
 
 class StepLoss(NamedTuple):

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from agentark.api import PRMSpec
 from agentark.reward.encoding import Window
 from agentark.reward.losses import cross_entropy, info_nce, supervised_contrastive
 from agentark.reward.model import is_head, last_layer, step_logits
-from agentark.reward.params import PRMParams
+
+REPRESENTATION_WEIGHT = 0.5
+"""Weight of the representation term where the settings do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,12 @@ class Ordered(Dataset[QuestionSolutions]):
         return self._questions[index]
 
 
-def in_order(questions: Sequence[QuestionSolutions], *, count: int, params: PRMParams) -> Ordered:
+def in_order(questions: Sequence[QuestionSolutions], *, count: int, solutions: int, seed: int) -> Ordered:
     """Lay out `count` questions: each pass in an order of its own, solutions drawn anew; the same for the same seed."""
-    rng = random.Random(params.seed)
+    rng = random.Random(seed)
     laid: list[QuestionSolutions] = []
     while len(laid) < count:
-        laid += [question.drawn(params.solutions, rng) for question in rng.sample(questions, len(questions))]
+        laid += [question.drawn(solutions, rng) for question in rng.sample(questions, len(questions))]
     return Ordered(laid[:count])
 
 
@@ -97,8 +100,8 @@ class PRMTrainer(Trainer):  # type: ignore[misc]
     # The divisor covers the whole global batch: Trainer must not divide by the accumulation steps again.
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *, params: PRMParams, **arguments: Any) -> None:
-        self._params = params
+    def __init__(self, *, spec: PRMSpec, **arguments: Any) -> None:
+        self._spec = spec
         super().__init__(**arguments)
         self._pad = next(
             int(one)
@@ -112,7 +115,7 @@ class PRMTrainer(Trainer):  # type: ignore[misc]
         """Return this micro-batch's share of the step's loss; DDP averages over processes."""
         questions: list[QuestionSolutions] = inputs["questions"]
         windows = [window for one in questions for solution in one.solutions for window in solution.windows]
-        wants_hidden = self._params.loss == "Representation"
+        wants_hidden = self._spec.loss == "Representation"
         logits, hidden = step_logits(model, windows, self._pad, hidden=wants_hidden)
         total = logits.sum() * 0.0
         begin = 0
@@ -129,15 +132,16 @@ class PRMTrainer(Trainer):  # type: ignore[misc]
     def _of_question(
         self, model: Any, logits: Tensor, labels: Tensor, weights: Tensor, states: Tensor | None
     ) -> Tensor:
-        tau = self._params.temperature
-        if self._params.loss == "Contrastive":
+        tau = self._spec.temperature
+        if self._spec.loss == "Contrastive":
             positives = weights[labels > 0.5].sum().clamp(min=1e-9)
             return info_nce(logits, labels, weights, temperature=tau) / positives
         loss = cross_entropy(logits, labels, weights) / weights.sum().clamp(min=1e-9)
         if states is not None:
             projector = self.accelerator.unwrap_model(model).projector
             term = supervised_contrastive(projector(states), labels, temperature=tau)
-            loss = loss + self._params.representation_weight * term
+            weight = self._spec.representation_weight
+            loss = loss + (REPRESENTATION_WEIGHT if weight is None else weight) * term
         return loss
 
     def create_model_card(self, *_arguments: Any, **_keywords: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from transformers import TrainingArguments
 
+from agentark.api import Training
 from agentark.devices import placement
 from agentark.errors import AgentArkError, InvalidInput
-from agentark.training.params import OptimiserParams
 
-_SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+_SCHEDULES = {"Cosine": "cosine", "Linear": "linear", "Constant": "constant_with_warmup"}
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
@@ -37,7 +37,7 @@ def micro_batch(*, per_process: int, longest: int, budget: int = 16_384) -> int:
 
 def trainer_arguments(
     kind: type[Arguments],
-    params: OptimiserParams,
+    training: Training,
     folder: Path,
     *,
     name: str,
@@ -52,7 +52,7 @@ def trainer_arguments(
 
     Args:
         kind: The trainer's own class of settings.
-        params: How to train.
+        training: How to train.
         folder: The trainer's scratch folder; emptied.
         name: Begins messages.
         batch: Rows per optimiser step over all processes.
@@ -76,16 +76,16 @@ def trainer_arguments(
         output_dir=str(folder),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=batch // asked // micro,
-        learning_rate=params.learning_rate,
-        lr_scheduler_type=_SCHEDULES[params.scheduler],
-        warmup_steps=params.warmup_ratio,
-        weight_decay=params.weight_decay,
-        bf16=params.precision == "bfloat16",
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=_SCHEDULES[training.schedule],
+        warmup_steps=training.warmup_ratio,
+        weight_decay=training.weight_decay,
+        bf16=training.precision == "BFloat16",
         use_cpu=cpu,
         dataloader_pin_memory=not cpu,
         ddp_backend="gloo" if cpu and asked > 1 else None,
         ddp_find_unused_parameters=unused_parameters if asked > 1 else None,
-        seed=params.seed,
+        seed=training.seed,
         remove_unused_columns=False,
         logging_steps=1,
         logging_nan_inf_filter=False,

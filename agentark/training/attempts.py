@@ -3,10 +3,10 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,7 +15,6 @@ from transformers import TrainingArguments
 from agentark.errors import AgentArkError, Interrupted
 from agentark.store import sha256_file, sha256_tree
 from agentark.training.checkpoints import Checkpoint, Checkpoints
-from agentark.training.params import OptimiserParams
 
 _log = logging.getLogger(__name__)
 
@@ -60,16 +59,14 @@ def begin(should_stop: Callable[[], bool]) -> None:
         raise Interrupted("training: stopped before it had begun; run it again to go on")
 
 
-def identity_of(params: OptimiserParams, **parts: Path | float | None) -> str:
+def identity_of(sources: Mapping[str, Any]) -> str:
     """Digest of all that decides the course of a training; how often it is saved and on how many processes is not.
 
     Args:
-        params: How it trains.
-        parts: Folders and files that it reads, by their content, and further facts.
+        sources: Folders and files that it reads, by their content, and plain JSON data.
     """
-    settings = {name: value for name, value in asdict(params).items() if name != "save_steps"}
-    found = {name: _content(part) if isinstance(part, Path) else part for name, part in parts.items()}
-    return hashlib.sha256(json.dumps(found | {"params": settings}, sort_keys=True).encode()).hexdigest()
+    found = {name: _content(part) if isinstance(part, Path) else part for name, part in sources.items()}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def _content(path: Path) -> str:

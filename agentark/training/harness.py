@@ -17,11 +17,11 @@ import torch
 import transformers
 from transformers import PrinterCallback, Trainer, TrainerState, TrainingArguments
 
+from agentark.api import Training
 from agentark.errors import AgentArkError, Interrupted
 from agentark.processes import leaving_process_group
 from agentark.training.attempts import begin, failures, identity_of, restore
 from agentark.training.checkpoints import Checkpoint, Checkpoints, best_first
-from agentark.training.params import OptimiserParams
 from agentark.training.supervision import Supervisor
 
 Result = TypeVar("Result", covariant=True)
@@ -37,9 +37,10 @@ class Recipe(ABC, Generic[Result]):
 
     name: str
     """Begins messages, such as "training"."""
-    params: OptimiserParams
-    sources: dict[str, Path | float | None]
-    """Folders and files that decide the course of the training, and further facts; see `identity_of`."""
+    training: Training
+    """How weights are optimised."""
+    sources: dict[str, Any]
+    """All that decides the course of the training: folders, files, settings, further facts; see `identity_of`."""
     steps: int
     """Optimiser steps of the whole training, >= 1."""
     longest: int
@@ -131,7 +132,7 @@ def run(
     transformers.utils.logging.disable_progress_bar()
     begin(should_stop)
     arguments = recipe.arguments(work / "trainer")
-    identity = identity_of(recipe.params, **recipe.sources) if arguments.process_index == 0 else ""
+    identity = identity_of(recipe.sources) if arguments.process_index == 0 else ""
     resume = work / "resume"
     restored = restore(checkpoints, identity, resume, arguments)
     state = TrainerState.load_from_json(str(resume / "trainer_state.json")) if restored else None
@@ -139,7 +140,7 @@ def run(
         supervisor = recipe.supervisor(
             checkpoints=checkpoints,
             training=identity,
-            save_steps=recipe.params.save_steps,
+            save_steps=recipe.training.checkpoint_steps,
             evaluation_steps=recipe.evaluation_steps,
             on_progress=on_progress,
             should_stop=should_stop,
@@ -169,7 +170,7 @@ def _trained(
 ) -> TrainerState:
     """Train to the end, or to where the supervisor stops it; return the trainer's state."""
     with failures(arguments, recipe.longest):
-        transformers.set_seed(recipe.params.seed)
+        transformers.set_seed(recipe.training.seed)
         trainer = recipe.trainer(arguments, supervisor)
         trainer.remove_callback(PrinterCallback)
         with _without_warning_of_tied_weights(trainer.model):

@@ -5,15 +5,14 @@ import random
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from agentark.distill import TrainParams
+from agentark.api import PAD, Training
 from agentark.distill.evaluation import Measure
-from agentark.distill.pad.params import PadParams
 from agentark.distill.pad.training import PadRecipe
 from agentark.distill.rows import HeldOut
 from agentark.distill.student import load_weights, read_base
@@ -126,13 +125,16 @@ class Students:
             "held_out": self._data / "held_out.jsonl",
             "policy": task(self._regime.task).policy,
             "out": folder / "student",
+            "max_new_tokens": self._regime.max_tokens,
         }
         recipe: Recipe[Any]
         if source == "PAD":
             scorer = PRM.load(Path(self._shared["prm_folder"])) if method.startswith("PAD") else None
-            recipe = PadRecipe(questions=rows, scorer=scorer, params=self._pad_params(method), **common)
+            training = self._training({"schedule": "Linear"} | self._regime.pad_training)
+            recipe = PadRecipe(questions=rows, scorer=scorer, pad=self._pad(method), training=training, **common)
         else:
-            recipe = SupervisedRecipe(rows=rows, params=self._sft_params(), **common)
+            training = self._training(self._regime.sft | self._changes.get("sft", {}))
+            recipe = SupervisedRecipe(rows=rows, training=training, **common)
         return run(
             recipe,
             work=folder / "work",
@@ -149,23 +151,21 @@ class Students:
         chosen = set(random.Random(f"questions {self._seed}").sample(pool, min(self._regime.questions, len(pool))))
         return [line for line, name in zip(lines, names, strict=True) if name in chosen]
 
-    def _sft_params(self) -> TrainParams:
-        settings = {"max_length": 512, "warmup_ratio": 0.1, "seed": self._seed, "evals": 0}
-        return TrainParams(**(settings | self._regime.sft | self._changes.get("sft", {})))
+    def _training(self, chosen: dict[str, Any]) -> Training:
+        settings = {"max_length_tokens": 512, "warmup_ratio": 0.1, "precision": "Float32", "evaluations": 0}
+        return Training(**(settings | {"seed": self._seed} | chosen))
 
-    def _pad_params(self, method: str) -> PadParams:
+    def _pad(self, method: str) -> PAD:
         scored = method.startswith("PAD")
         chosen = self._regime.pad if scored else self._regime.grpo
-        settings = {"max_new_tokens": self._regime.max_tokens, "prompts_per_step": 8, "group": 8, "evals": 2}
-        params = PadParams(
-            **(settings | {"seed": self._seed, "save_steps": 1000} | chosen | self._changes.get(method.rstrip("+"), {}))
-        )
+        settings: dict[str, Any] = {"prompts_per_step": 8, "group": 8, "checkpoint_steps": 1000}
+        settings |= chosen | self._changes.get(method.rstrip("+"), {})
         if method.endswith("/vLLM"):
-            params = replace(params, rollouts="VLLMColocate")
-        if scored:
-            return params
-        more = self._regime.time_steps if method == "GRPO+" else 0
-        return replace(params, process_weight=0.0, steps=params.steps + more)
+            settings["rollouts"] = "VLLMColocate"
+        if not scored:
+            settings["process_weight"] = 0.0
+            settings["steps"] += self._regime.time_steps if method == "GRPO+" else 0
+        return PAD(**settings)
 
     def _measure(self, model: Path) -> float:
         base = read_base(model)

@@ -33,8 +33,7 @@ from benchmarks.learning.regimes import PROMPTS, ROOT, Regime, accuracy, manifes
 DATA = ROOT / ".agentark" / "learning-gsm8k"
 ARM_NAMES = ("answer only", "R-SFT", "PAD", "GRPO", "R-SFT+PAD", "PAD, vLLM samples")
 _NOTE = re.compile(r"<<.*?>>")
-_BFLOAT16 = {"precision": "bfloat16"}
-_GRPO = {"steps": 16, "learning_rate": 5e-6, "prompts_per_step": 32, "evals": 1} | _BFLOAT16
+_GRPO = {"steps": 16, "learning_rate": 5e-6, "prompts_per_step": 32}
 
 
 def regime(data: Path, questions: int) -> Regime:
@@ -48,9 +47,16 @@ def regime(data: Path, questions: int) -> Regime:
         prm_questions=0,
         prm_operations=(0, 0),
         prm_training={"epochs": "3", "learningRate": "5e-5"},
-        sft={"epochs": 2.0, "learning_rate": 5e-5, "batch_size": 32, "save_steps": 100_000} | _BFLOAT16,
+        sft={
+            "epochs": 2.0,
+            "learning_rate": 5e-5,
+            "batch_size": 32,
+            "checkpoint_steps": 100_000,
+            "precision": "BFloat16",
+        },
         pad=_GRPO,
         grpo=_GRPO,
+        pad_training={"evaluations": 1, "precision": "BFloat16"},
         task="gsm8k",
         questions=questions,
     )
@@ -100,7 +106,7 @@ def _write_test(folder: Path, path: Path) -> None:
 
 
 def _teach(of: Regime, folder: Path, rows: Sequence[Mapping[str, str]], model: Path) -> None:
-    from agentark.distill import TrainParams
+    from agentark.api import Training
     from agentark.distill.training import SupervisedRecipe
     from agentark.training.checkpoints import Checkpoints
     from agentark.training.harness import run
@@ -119,10 +125,11 @@ def _teach(of: Regime, folder: Path, rows: Sequence[Mapping[str, str]], model: P
             held_out=None,
             policy=task(of.task).policy,
             out=of.base,
-            params=TrainParams(
-                epochs=3.0, learning_rate=2e-4, batch_size=32, max_length=512, warmup_ratio=0.05, save_steps=100_000,
-                precision="bfloat16",
+            training=Training(
+                epochs=3.0, learning_rate=2e-4, batch_size=32, max_length_tokens=512, warmup_ratio=0.05,
+                checkpoint_steps=100_000,
             ),
+            max_new_tokens=of.max_tokens,
         ),
         work=place / "work",
         checkpoints=Checkpoints(open_store(str(place / "store")), "checkpoints"),

@@ -11,16 +11,15 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from agentark.curate import CurationParams, curate
+from agentark.api import PADGuards, Prompts
+from agentark.curate import MethodCuration, curate
 from agentark.debate import Record, read_records
-from agentark.distill.pad.guards import Guards
-from agentark.execution.protocols import prompts_from
 from agentark.store import open_store, stage_path
 from agentark.tasks import equal, task
 
@@ -53,6 +52,8 @@ class Regime:
     sft: dict[str, Any]
     pad: dict[str, Any]
     grpo: dict[str, Any]
+    pad_training: dict[str, Any] = field(default_factory=lambda: {"evaluations": 2, "precision": "Float32"})
+    """Further settings of `pad` and `grpo`: those of the manifest's `training`."""
     time_steps: int = 1
     """Steps that GRPO can take beyond PAD's number in the same time, as measured."""
     task: str = "jsonl"
@@ -86,7 +87,7 @@ REGIMES = {
         {"epochs": 2.0, "learning_rate": 2e-4, "batch_size": 16},
         # Every answer goes wrong somewhere here, so the soft minimum is the same for all. Nearly all right answers are
         # slips that cancel: a reward model that disagrees with the verifier about them is right.
-        {"steps": 12, "learning_rate": 5e-4, "aggregation": "Mean", "guards": Guards(disagreement=None)},
+        {"steps": 12, "learning_rate": 5e-4, "aggregation": "Mean", "guards": PADGuards(disagreement=0)},
         {"steps": 12, "learning_rate": 5e-4},
     ),
 }
@@ -121,8 +122,8 @@ def write_rows(folder: Path, store: Path, debate: str, name: str) -> None:
         records = read_records(open_store(str(store)), stage_path("debate", debate, "records"))
         curated = curate(
             records,
-            params=CurationParams(method=method, held_out=0.2),
-            prompts=prompts_from(PROMPTS),
+            params=MethodCuration(method=method, held_out_fraction=0.2),
+            prompts=Prompts.model_validate(PROMPTS),
             policy=task(name).policy,
             evaluation_questions=(),
         )

@@ -1,11 +1,15 @@
 """Manifests are checked whole, with positions, and are safe to read whatever they hold."""
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agentark.api import InvalidManifest, check_manifest, json_schema, read_manifest
+from agentark.api import InvalidManifest, Training, check_manifest, json_schema, read_manifest
 from agentark.api.resources import KINDS
+from agentark.errors import InvalidInput
 
 MINIMAL = """\
 apiVersion: agentark.dev/v1alpha1
@@ -157,3 +161,32 @@ def test_the_schema_holds_no_floats() -> None:
         return set().union(*(types(child) for child in value)) if isinstance(value, list) else set()
 
     assert "number" not in set().union(*(types(json_schema(kind)) for kind in KINDS))
+
+
+@pytest.mark.parametrize(
+    ("texts", "text"),
+    [
+        (["0.0005", "5e-4", "0.00050", "5E-4"], "5e-4"),
+        (["0.01", "1e-2", "0.010"], "0.01"),
+        (["2", "2.0", "0.2e1"], "2"),
+        (["0", "0.0", "0e5"], "0"),
+        (["123456", "1.23456e5"], "123456"),
+        (["0.1234567890123456789"], "0.12345678901234568"),
+        (["0.5e-99"], "5e-100"),
+    ],
+)
+def test_a_number_has_one_text_however_it_was_written(texts: list[str], text: str) -> None:
+    trainings = [Training.model_validate_json(json.dumps({"weightDecay": written})) for written in texts]
+    assert {training.weight_decay for training in trainings} == {float(text)}
+    assert {training.canonical()["weightDecay"] for training in trainings} == {text}
+    assert Training.model_validate(trainings[0].canonical()) == trainings[0]
+
+
+def test_in_python_a_float_is_a_float() -> None:
+    assert Training(learning_rate=5e-4, epochs=2).canonical() == Training(learning_rate=0.0005).canonical()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e-9, 1.1, True, None, "0,5", "1_0", "0." + "1" * 23])
+def test_what_is_no_decimal_is_refused_in_python_too(value: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"Training\.warmup_ratio: found .*must lie between 0 and 1"):
+        Training(warmup_ratio=value)

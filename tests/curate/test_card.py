@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agentark.curate import Curated, CurationParams, curate
-from agentark.debate.prompts import Prompts
+from agentark.api import Prompts
+from agentark.curate import Curated, MethodCuration, curate
 from agentark.debate.transcript import Record
 from agentark.tasks import Policy
 
@@ -24,7 +24,7 @@ def curated(make_record: Callable[..., Record]) -> Curated:
                 f"q{i}", str(i + 8), [[WRONG, right], [mended, right]], question=f"What is {i} plus eight?"
             )
 
-    params = CurationParams(method="DA", forms="Both", held_out=0.2)
+    params = MethodCuration(method="DA", form="Both", held_out_fraction=0.2)
     return curate(records(), params=params, prompts=PROMPTS, policy=Policy(kind="number"))
 
 
@@ -61,7 +61,7 @@ def test_the_page_shows_counts_rounds_and_examples(curated: Curated) -> None:
 
 def test_equal_inputs_give_equal_cards(curated: Curated, make_record: Callable[..., Record]) -> None:
     record = make_record("q", "8", [["Step 1: 3 + 5 = 8\nThe answer is \\boxed{8}"]])
-    params = CurationParams(method="RSFT", held_out=0.0, seed=3)
+    params = MethodCuration(method="RSFT", held_out_fraction=0.0, seed=3)
     first, second = (curate([record], params=params, prompts=PROMPTS, policy=Policy(kind="number")) for _ in range(2))
     assert first.card.as_json() == second.card.as_json()
     assert first.card.as_markdown() == second.card.as_markdown()

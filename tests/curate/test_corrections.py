@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agentark.curate import Curated, CurationParams, curate
+from agentark.api import Prompts
+from agentark.curate import Curated, MethodCuration, curate
 from agentark.curate.traces import Verifier
-from agentark.debate.prompts import Prompts
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
 from agentark.tasks import Policy
@@ -24,9 +24,9 @@ OTHER = "Step 1: 4 * 2 = 8\nThe answer is \\boxed{8}"
 WRONG = "Step 1: 3 + 5 = 9\nThe answer is \\boxed{9}"
 
 
-def run(records: list[Record], forms: str = "SelfCorrection", **params: object) -> Curated:
-    arguments = {"method": "RSFT", "held_out": 0.0, "forms": forms, **params}
-    return curate(records, params=CurationParams(**arguments), prompts=PROMPTS, policy=NUMBER)  # type: ignore[arg-type]
+def run(records: list[Record], form: str = "SelfCorrection", **params: object) -> Curated:
+    arguments = {"method": "RSFT", "held_out_fraction": 0.0, "form": form, **params}
+    return curate(records, params=MethodCuration(**arguments), prompts=PROMPTS, policy=NUMBER)  # type: ignore[arg-type]
 
 
 def test_a_trace_is_corrective_where_its_agent_was_wrong_one_round_before(make_record: MakeRecord) -> None:
@@ -97,10 +97,10 @@ def test_a_self_correction_tells_attempt_fault_and_mended_solution(make_record: 
     places = [row.completion.index(part) for part in (WRONG, "Mine: step 1 is wrong", RIGHT)]
     assert places == sorted(places)
     assert "Agent 1" not in row.completion
-    both = run([record], forms="Both")
+    both = run([record], form="Both")
     assert [(row.form, row.weight) for row in both.rows] == [("Solution", 0.5), ("SelfCorrection", 0.5)]
     assert both.rows[0].completion == RIGHT
-    assert run([record], forms="Solution").card.forms == {"Solution": 1}
+    assert run([record], form="Solution").card.forms == {"Solution": 1}
 
 
 def test_without_a_named_fault_the_clean_solution_is_taken_and_counted(make_record: MakeRecord) -> None:
@@ -108,7 +108,7 @@ def test_without_a_named_fault_the_clean_solution_is_taken_and_counted(make_reco
     cut = make_record("cut", "8", [[WRONG + "<cut>", WRONG], [f"Mine: wrong\n{RIGHT}", WRONG]])
     plain = make_record("plain", "8", [[RIGHT, RIGHT]])
     long = make_record("long", "8", [[WRONG, WRONG], [f"Mine: wrong {'indeed ' * 20}\n{RIGHT}", WRONG]])
-    curated = run([silent, cut, plain, long], max_chars=200)
+    curated = run([silent, cut, plain, long], max_trace_characters=200)
     assert curated.card.forms == {"Solution": 4}
     assert curated.card.counts.monologues == {"written": 0, "no_critique": 2, "too_long": 1, "not_verified": 0}
 
@@ -151,7 +151,7 @@ def test_a_pair_is_a_mended_solution_and_the_first_attempt_that_it_mends(make_re
 def test_a_pair_has_two_texts_of_the_allowed_length(make_record: MakeRecord) -> None:
     rambling = f"Step 1: {'and so on ' * 20}\n{WRONG}"
     short = make_record("short", "8", [[WRONG], [RIGHT]])
-    curated = run([make_record("long", "8", [[rambling], [RIGHT]]), short], method="DPO", max_chars=100)
+    curated = run([make_record("long", "8", [[rambling], [RIGHT]]), short], method="DPO", max_trace_characters=100)
     assert [row.question_id for row in curated.rows] == ["short"]
     assert curated.card.counts.traces["too_long"] == 1
 
@@ -162,7 +162,9 @@ def test_a_debate_in_which_nobody_was_corrected_has_no_pairs(make_record: MakeRe
         run([make_record("q", "8", rounds)], method="DPO")
 
 
-@pytest.mark.parametrize("took", [{"max_chars": 10}, {"held_out": 0.999999}], ids=["too long", "held out"])
+@pytest.mark.parametrize(
+    "took", [{"max_trace_characters": 10}, {"held_out_fraction": 0.999999}], ids=["too long", "held out"]
+)
 def test_pairs_that_a_filter_took_are_not_said_to_be_missing(make_record: MakeRecord, took: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="loosen the filter that took most"):
         run([make_record("q", "8", [[WRONG], [RIGHT]])], method="DPO", **took)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from agentark.curate import Curated, CurationParams, curate, leading
-from agentark.debate.prompts import Prompts
+from agentark.api import Prompts
+from agentark.curate import Curated, MethodCuration, curate, leading
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
 from agentark.statistics import wilson
@@ -22,8 +22,8 @@ def said(answer: int) -> str:
 
 
 def run(records: Sequence[Record], **params: object) -> Curated:
-    arguments = {"method": "RSFT", "held_out": 0.0, "labels": "Consensus", **params}
-    return curate(records, params=CurationParams(**arguments), prompts=PROMPTS, policy=NUMBER)  # type: ignore[arg-type]
+    arguments = {"method": "RSFT", "held_out_fraction": 0.0, "labels": "Consensus", **params}
+    return curate(records, params=MethodCuration(**arguments), prompts=PROMPTS, policy=NUMBER)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_questions_below_the_threshold_are_left_out_and_counted(make_record: Mak
 def test_held_out_questions_carry_labels_too(make_record: MakeRecord) -> None:
     records = [make_record(f"q{i}", "1", [[said(i + 2)] * 5]) for i in range(40)]
     records += [make_record(f"r{i}", "1", [[said(2), said(3)]]) for i in range(40)]
-    curated = run(records, held_out=0.3)
+    curated = run(records, held_out_fraction=0.3)
     assert curated.held_out
     # No gold answer (1 everywhere) decides which checkpoint is best, and no question without a label does.
     assert all(one.gold == str(int(one.question_id[1:]) + 2) for one in curated.held_out)
@@ -127,5 +127,5 @@ def test_gold_labels_need_gold_answers_and_say_what_else_is_possible(make_record
 
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.1, float("nan")])
 def test_a_threshold_outside_its_range_is_refused(threshold: float) -> None:
-    with pytest.raises(InvalidInput, match=r"curation\.consensus_threshold"):
-        CurationParams(method="RSFT", consensus_threshold=threshold)
+    with pytest.raises(InvalidInput, match=r"MethodCuration\.consensus_threshold"):
+        MethodCuration(method="RSFT", consensus_threshold=threshold)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agentark.curate import Curated, CurationParams, curate
-from agentark.debate.prompts import Prompts
+from agentark.api import Prompts
+from agentark.curate import Curated, MethodCuration, curate
 from agentark.debate.transcript import Record
 from agentark.errors import InvalidInput
 from agentark.tasks import Policy
@@ -27,8 +27,8 @@ WRONG = "Step 1: 3 + 5 = 9\nStep 2: 9 - 2 = 7\nThe answer is \\boxed{7}"
 
 
 def run(records: list[Record], prompts: Prompts = PROMPTS, **params: object) -> Curated:
-    arguments = {"method": "RSFT", "held_out": 0.0, **params}
-    return curate(records, params=CurationParams(**arguments), prompts=prompts, policy=NUMBER)  # type: ignore[arg-type]
+    arguments = {"method": "RSFT", "held_out_fraction": 0.0, **params}
+    return curate(records, params=MethodCuration(**arguments), prompts=prompts, policy=NUMBER)  # type: ignore[arg-type]
 
 
 def completions(curated: Curated) -> list[str]:
@@ -118,25 +118,27 @@ def test_every_filter_counts_and_the_counts_add_up(make_record: MakeRecord) -> N
         "q", "6", [[RIGHT, SAME, OTHER, WRONG], [long, gossip, THIRD + "<cut>", "Step 1: I do not know"]]
     )
     for method in ("RSFT", "DA", "OwnAnswers"):
-        counts = run([record, make_record("r", "6", [[RIGHT, RIGHT]])], method=method, max_chars=90).card.counts
+        counts = run(
+            [record, make_record("r", "6", [[RIGHT, RIGHT]])], method=method, max_trace_characters=90
+        ).card.counts
         for funnel, end in ((counts.traces, "selected"), (counts.questions, "used")):
             assert funnel["read"] == sum(n for name, n in funnel.items() if name != "read")
             assert funnel[end] > 0
-    counts = run([record, make_record("r", "6", [[OTHER]])], max_chars=90).card.counts
+    counts = run([record, make_record("r", "6", [[OTHER]])], max_trace_characters=90).card.counts
     removed = {"truncated": 1, "wrong": 2, "too_long": 1, "names_peers": 1, "near_duplicate": 1}
     assert {name: counts.traces[name] for name in removed} == removed
 
 
 def test_held_out_questions_depend_on_their_id_alone_and_are_never_trained_on(make_record: MakeRecord) -> None:
     records = [make_record(f"q{i}", "6", [[RIGHT, OTHER]], question=f"Question number {i}?") for i in range(400)]
-    curated = run(records, held_out=0.2)
+    curated = run(records, held_out_fraction=0.2)
     held = {row.question_id for row in curated.held_out}
     assert 50 < len(held) < 110
     assert held.isdisjoint(row.question_id for row in curated.rows)
     assert len(held) + len(curated.rows) == 400
-    again = run(records[::-1], held_out=0.2, method="DA", seed=9)
+    again = run(records[::-1], held_out_fraction=0.2, method="DA", seed=9)
     assert {row.question_id for row in again.held_out} == held
-    more = run(records, held_out=0.3, method="AnswerOnly")
+    more = run(records, held_out_fraction=0.3, method="AnswerOnly")
     assert held < {row.question_id for row in more.held_out}
     assert curated.held_out[0].as_json() == {
         "prompt": [{"role": "user", "content": f"Question number {curated.held_out[0].question_id[1:]}?"}],
@@ -148,7 +150,7 @@ def test_held_out_questions_depend_on_their_id_alone_and_are_never_trained_on(ma
 def test_questions_of_the_evaluation_set_are_left_out(make_record: MakeRecord) -> None:
     seen = make_record("seen", "6", [[RIGHT]], question="How many pens does Ann have now?")
     fresh = make_record("fresh", "6", [[RIGHT]], question="How many eggs does Ben have now?")
-    params = CurationParams(method="RSFT", held_out=0.0)
+    params = MethodCuration(method="RSFT", held_out_fraction=0.0)
     evaluation = ["how many PENS does Ann have now"]
     curated = curate([seen, fresh], params=params, prompts=PROMPTS, policy=NUMBER, evaluation_questions=evaluation)
     assert [row.question_id for row in curated.rows] == ["fresh"]
@@ -257,7 +259,7 @@ def test_where_replies_could_not_count_for_several_reasons_all_are_said(make_rec
 
 def test_where_a_trace_was_right_more_questions_may_help(make_record: MakeRecord) -> None:
     assert "debate more questions" in refusal([make_record("q", "6", [[RIGHT, WRONG, WRONG]])], method="DA")
-    assert "debate more questions" in refusal([make_record("q", "6", [[RIGHT]])], max_chars=5)
+    assert "debate more questions" in refusal([make_record("q", "6", [[RIGHT]])], max_trace_characters=5)
 
 
 def test_bad_records_and_parameters_are_refused_by_name(make_record: MakeRecord) -> None:
@@ -268,6 +270,12 @@ def test_bad_records_and_parameters_are_refused_by_name(make_record: MakeRecord)
         run([record.model_copy(update={"gold": " "})])
     with pytest.raises(InvalidInput, match="no row is left"):
         run([])
-    for bad in ({"method": "Best"}, {"forms": "All"}, {"max_traces": 4}, {"held_out": 1.0}, {"max_chars": 0}):
-        with pytest.raises(InvalidInput, match=f"curation.{next(iter(bad))} is"):
+    for bad in (
+        {"method": "Best"},
+        {"form": "All"},
+        {"max_traces": 4},
+        {"held_out_fraction": 1.1},
+        {"max_trace_characters": 0},
+    ):
+        with pytest.raises(InvalidInput, match=rf"MethodCuration\.{next(iter(bad))}: found"):
             run([record], **bad)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentark.debate import DebateProtocol, Prompts, Record, Summary, discuss, run_questions
+from agentark.api import Prompts
+from agentark.debate import DebateProtocol, Record, Summary, discuss, run_questions
 from agentark.llm.chat import Engine, Message, Sampling
 from agentark.llm.testing import Answer, ScriptedEngine
 from agentark.store import Store, open_store

@@ -2,7 +2,8 @@
 
 import pytest
 
-from agentark.debate import Prompts, split_reply
+from agentark.api import Prompts
+from agentark.debate import split_reply
 from agentark.debate.prompts import review_text, solve_text, summarise_text
 from agentark.errors import InvalidInput
 
@@ -30,7 +31,7 @@ def test_an_empty_solution_is_named() -> None:
     ("field", "text"), [("solve", "hello"), ("peer", "{number}"), ("review", "{question}"), ("summarise", "{peers}")]
 )
 def test_a_missing_placeholder_is_named(field: str, text: str) -> None:
-    with pytest.raises(InvalidInput, match=rf"prompts\.{field} lacks \{{"):
+    with pytest.raises(InvalidInput, match=rf"{field} lacks \{{"):
         Prompts(**{field: text})
 
 

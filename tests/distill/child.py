@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agentark.api import DPO
-from agentark.distill import TrainParams
+from agentark.api import Training as TrainingSettings
 from tests.distill.world import Training
 
 
@@ -18,8 +18,8 @@ def main(folder: Path) -> None:
         model=Path(given["model"]),
         rows=Path(given["rows"]),
         held_out=Path(given["held_out"]) if given["held_out"] else None,
-        params=TrainParams(**given["params"]),
-        dpo=DPO(**given["dpo"]) if given["dpo"] else None,
+        settings=TrainingSettings.model_validate(given["settings"]),
+        dpo=DPO.model_validate(given["dpo"]) if given["dpo"] else None,
     )
     result = training.run(on_progress=lambda step, _total, _metrics: print(f"step {step}", flush=True))
     # A file each, because lines of several processes on one stream may run into each other.

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from agentark.distill import TrainParams
+from agentark.api import Training as TrainingSettings
 from tests.distill.world import Training, sums, write_held_out, write_lines, write_model
 
 DEFAULTS: dict[str, Any] = {
     "epochs": 2.5,
     "learning_rate": 1e-2,
     "batch_size": 4,
-    "max_length": 128,
-    "save_steps": 3,
+    "max_length_tokens": 128,
+    "checkpoint_steps": 3,
     "warmup_ratio": 0.1,
-    "max_new_tokens": 24,
+    "precision": "Float32",
     "seed": 7,
 }
 
@@ -36,16 +36,18 @@ def dropping_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def training(tmp_path: Path, model: Path) -> Callable[..., Training]:
     """Make a training of the tiny model; keyword arguments replace parameters or the Training's own fields."""
 
-    def make(name: str = "a", *, rows: list[dict[str, Any]] | None = None, evals: int = 0, **changes: Any) -> Training:
+    def make(
+        name: str = "a", *, rows: list[dict[str, Any]] | None = None, evaluations: int = 0, **changes: Any
+    ) -> Training:
         folder = tmp_path / name
         folder.mkdir()
         return Training(
             folder,
             model=changes.pop("model", model),
             rows=write_lines(folder / "rows.jsonl", sums(12) if rows is None else rows),
-            held_out=write_held_out(folder / "held_out.jsonl", 6) if evals else None,
+            held_out=write_held_out(folder / "held_out.jsonl", 6) if evaluations else None,
             dpo=changes.pop("dpo", None),
-            params=TrainParams(**{**DEFAULTS, "evals": evals, **changes}),
+            settings=TrainingSettings(**{**DEFAULTS, "evaluations": evaluations, **changes}),
         )
 
     return make

@@ -8,15 +8,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from agentark.distill.pad import Guards, PadParams
+from agentark.api import PAD, Training
 from agentark.errors import Interrupted
 from tests.distill.pad_world import PadTraining
 
 
 def main(folder: Path) -> int:
     given = json.loads((folder / "given.json").read_text())
-    params = PadParams(**{**given["params"], "guards": Guards(**given["params"]["guards"])})
-    training = PadTraining(folder, model=Path(given["model"]), params=params, scored=given["scored"])
+    training = PadTraining(
+        folder,
+        model=Path(given["model"]),
+        pad=PAD.model_validate(given["pad"]),
+        training=Training.model_validate(given["training"]),
+        scored=given["scored"],
+    )
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: told.append(number))
 

@@ -10,7 +10,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from agentark.api import DPO
+from agentark.api import DPO, Lora
 from agentark.distill.dpo import DPOResult, EncodedPair
 from agentark.distill.encoding import Encoded
 from agentark.errors import Interrupted, InvalidInput
@@ -19,7 +19,7 @@ from tests.distill.world import Training, pairs, row, sums
 
 Make = Callable[..., Training]
 BETA = 0.5
-FAST = DPO(beta="0.5", learning_rate="3e-3")
+FAST = DPO(beta=0.5, learning_rate=3e-3)
 
 
 def trained(training: Training, *arguments: Any) -> DPOResult:
@@ -42,12 +42,12 @@ def test_the_loss_is_that_of_the_paper(
     training: Make, model: Path, monkeypatch: pytest.MonkeyPatch, lora: int, micro: int
 ) -> None:
     monkeypatch.setattr("agentark.training.arguments.micro_batch", lambda **_: micro)
-    adapted = {"lora_rank": lora, "lora_alpha": 2 * lora}
-    learning = training(rows=pairs(6), dpo=FAST, save_steps=1, epochs=2, warmup_ratio=0.0, **adapted)
+    adapted = {"lora": Lora(rank=lora, alpha=2 * lora) if lora else None}
+    learning = training(rows=pairs(6), dpo=FAST, checkpoint_steps=1, epochs=2, warmup_ratio=0.0, **adapted)
     result = trained(learning)
     # Before the first step the student is its reference; the second batch meets what the first step made of it.
     assert result.losses[0].loss == pytest.approx(torch.log(torch.tensor(2.0)).item(), abs=1e-6)
-    stopped = training("stopped", rows=pairs(6), dpo=FAST, save_steps=1, epochs=2, warmup_ratio=0.0, **adapted)
+    stopped = training("stopped", rows=pairs(6), dpo=FAST, checkpoint_steps=1, epochs=2, warmup_ratio=0.0, **adapted)
     with pytest.raises(Interrupted):
         stopped.run(StopAfter(1))
     kept = next((stopped.folder / "store" / "checkpoints").iterdir())
@@ -78,9 +78,9 @@ def test_the_loss_is_that_of_the_paper(
 
 def test_a_student_that_answers_wrong_learns_what_to_prefer(training: Make) -> None:
     undecided = [*sums(12, answer="1"), *sums(12, answer="2"), *sums(12, answer="2")]
-    before = training("before", rows=undecided, evals=1, epochs=4)
+    before = training("before", rows=undecided, evaluations=1, epochs=4)
     assert before.run().accuracy[-1].accuracy == 0.0
-    mended = training("mended", model=before.out, rows=pairs(12), dpo=FAST, evals=3, epochs=10)
+    mended = training("mended", model=before.out, rows=pairs(12), dpo=FAST, evaluations=3, epochs=10)
     result = trained(mended)
     assert (result.steps, result.rows, result.epochs) == (30, 12, 10.0)
     assert result.preferences[0].margin == pytest.approx(0.0, abs=1e-5)
@@ -95,8 +95,8 @@ def test_the_last_batch_is_filled_from_a_further_pass(training: Make) -> None:
 
 @pytest.mark.parametrize("lora", [0, 4], ids=["all weights", "adapters"])
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(training: Make, dropping_model: Path, lora: int) -> None:
-    changes: dict[str, Any] = {"model": dropping_model, "rows": pairs(10), "dpo": FAST, "evals": 2}
-    changes |= {"lora_rank": lora, "lora_alpha": 8}
+    changes: dict[str, Any] = {"model": dropping_model, "rows": pairs(10), "dpo": FAST, "evaluations": 2}
+    changes |= {"lora": Lora(rank=lora, alpha=8) if lora else None}
     undisturbed, stopped = training("whole", **changes), training("stopped", **changes)
     expected = trained(undisturbed)
     with pytest.raises(Interrupted, match="DPO stopped after step 4 of 7"):
@@ -112,7 +112,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_happened(training: Make, d
 
 def test_another_beta_is_another_training(training: Make) -> None:
     first = training("first", rows=pairs(8), dpo=FAST)
-    second = training("second", rows=pairs(8), dpo=FAST.model_copy(update={"beta": "0.2"}))
+    second = training("second", rows=pairs(8), dpo=FAST.model_copy(update={"beta": 0.2}))
     with pytest.raises(Interrupted):
         first.run(StopAfter(3))
     (second.folder / "store").symlink_to(first.folder / "store")

@@ -1,12 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from agentark.api import Training
 from agentark.distill.encoding import Encoded, encode, fit, order
-from agentark.distill.params import TrainParams
+from agentark.distill.recipe import evaluation_steps
 from agentark.distill.rows import Row
+from agentark.distill.training import total_rows
 from agentark.errors import InvalidInput
 from agentark.training.arguments import micro_batch
 from tests.distill.world import TEMPLATE, row, write_model
@@ -57,25 +60,34 @@ def test_a_forward_pass_takes_a_divisor_of_the_share_within_the_budget(share: in
 
 
 def test_steps_and_evaluations_follow_from_epochs() -> None:
-    params = TrainParams(epochs=2.5, learning_rate=1.0, batch_size=4, max_length=9, evals=3)
-    assert (params.total_rows(10), params.total_steps(10)) == (25, 7)
-    assert params.evaluation_steps(7) == {2, 5, 7}
-    assert params.evaluation_steps(1) == {1}
+    assert total_rows(Training(epochs=2.5), 10) == 25
+    assert evaluation_steps(7, evaluations=3) == {2, 5, 7}
+    assert evaluation_steps(1, evaluations=3) == {1}
+    assert evaluation_steps(8, evaluations=3, multiple=2) == {2, 6, 8}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"epochs": 0}, "epochs"), ({"learning_rate": 0}, "learning_rate"), ({"warmup_ratio": 1}, "warmupRatio")],
+)
+def test_a_training_that_would_train_nothing_is_refused(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"Training(\.|: ){named}"):
+        Training(**change)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"epochs": 0.0},
+        {"epochs": -1.0},
         {"learning_rate": float("nan")},
         {"batch_size": 0},
-        {"lora_rank": 4},
-        {"warmup_ratio": 1.0},
-        {"scheduler": "steps"},
-        {"precision": "int8"},
+        {"lora": {"rank": 0}},
+        {"warmup_ratio": 1.1},
+        {"schedule": "Steps"},
+        {"precision": "Int8"},
         {"seed": -1},
     ],
 )
-def test_parameters_out_of_range_are_named(change: dict[str, object]) -> None:
-    with pytest.raises(InvalidInput, match=f"training: .*{next(iter(change))[:4]}"):
-        TrainParams(**{"epochs": 1.0, "learning_rate": 1.0, "batch_size": 4, "max_length": 9, **change})  # type: ignore[arg-type]
+def test_settings_out_of_range_are_named(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match=rf"Training\.{next(iter(change))}[:.]"):
+        Training(**change)

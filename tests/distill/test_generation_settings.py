@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from agentark.distill.pad import Guards, PadParams
+from agentark.api import Lora
 from agentark.generation import saveable_generation
 from agentark.llm.local import load
-from tests.distill.pad_world import DEFAULTS, PadTraining
+from tests.distill.pad_world import PadTraining, settings
 from tests.distill.world import Training, write_model
-from tests.reward.test_prm_training import PARAMS
+from tests.reward.test_prm_training import SPEC
 from tests.reward.toys import PRMTraining, rows
 
 Make = Callable[..., Training]
@@ -89,14 +89,12 @@ def test_a_text_config_that_is_none_holds_no_settings(model: Path, tmp_path: Pat
     assert saveable_generation(older).eos_token_id == END
 
 
-@pytest.mark.parametrize("lora_rank", [0, 2])
+@pytest.mark.parametrize("lora", [None, Lora(rank=2, alpha=4)])
 @pytest.mark.parametrize("settings", [PUBLISHED, *REFUSED.values()], ids=["published", *REFUSED])
 def test_a_supervised_training_saves(
-    training: Make, model: Path, tmp_path: Path, settings: dict[str, Any], lora_rank: int
+    training: Make, model: Path, tmp_path: Path, settings: dict[str, Any], lora: Lora | None
 ) -> None:
-    made = training(
-        model=with_settings(model, tmp_path / "m", settings), epochs=1, save_steps=1, lora_rank=lora_rank, lora_alpha=4
-    )
+    made = training(model=with_settings(model, tmp_path / "m", settings), epochs=1, checkpoint_steps=1, lora=lora)
     made.run()
     saved = GenerationConfig.from_pretrained(made.out)
     saved.validate(strict=True)
@@ -104,15 +102,14 @@ def test_a_supervised_training_saves(
 
 
 def test_pad_saves(model: Path, tmp_path: Path) -> None:
-    off = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
-    params = PadParams(**{**DEFAULTS, "steps": 2, "save_steps": 1, "kl": 0.05, "guards": off})
-    made = PadTraining(tmp_path, with_settings(model, tmp_path / "m", PUBLISHED), params)
+    chosen = settings(steps=2, checkpoint_steps=1, kl=0.05)
+    made = PadTraining(tmp_path, with_settings(model, tmp_path / "m", PUBLISHED), *chosen)
     assert made.run().steps == 2
     GenerationConfig.from_pretrained(made.out).validate(strict=True)
 
 
 def test_a_reward_model_saves(tmp_path: Path) -> None:
     plain = write_model(tmp_path / "plain")
-    made = PRMTraining(tmp_path / "a", with_settings(plain, tmp_path / "m", PUBLISHED), PARAMS, tuple(rows(8)))
+    made = PRMTraining(tmp_path / "a", with_settings(plain, tmp_path / "m", PUBLISHED), SPEC, tuple(rows(8)))
     assert made.run().steps
     assert (made.out / "model.safetensors").is_file()

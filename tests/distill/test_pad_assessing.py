@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from agentark.distill.pad import PadParams
+from agentark.api import PAD
 from agentark.distill.pad.assessing import Assessed, Assessor, advantages, batch_statistics, process_rewards, summary
 from agentark.llm.chat import Message
 from agentark.tasks import task
@@ -22,8 +22,8 @@ def tokenizer(model: Path) -> Any:
     return AutoTokenizer.from_pretrained(model)
 
 
-def params(**changes: Any) -> PadParams:
-    return PadParams(**{"steps": 1, "learning_rate": 1e-3, "max_new_tokens": 9, "group": 2, **changes})
+def params(**changes: Any) -> PAD:
+    return PAD(**{"group": 2, **changes})
 
 
 def assess(tokenizer: Any, texts: Sequence[str], gold: str | None = "1", scorer: Any = count_digits) -> list[Assessed]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentark.distill.pad import Guards
+from agentark.api import PADGuards
 from agentark.distill.pad.guards import BatchStatistics, breach
 from agentark.errors import InvalidInput
 
@@ -24,7 +24,7 @@ CALM = BatchStatistics(length=30, step_count=4, pairs=100, discordant=20, contes
     ],
 )
 def test_each_guard_stops_with_its_reason_once_it_lasts(odd: BatchStatistics, reason: str) -> None:
-    guards = Guards()
+    guards = PADGuards()
     assert breach([CALM] * 5, guards) == ""
     assert reason in breach([CALM, odd, odd, odd], guards)
     # One odd batch among calm ones is chance.
@@ -34,29 +34,29 @@ def test_each_guard_stops_with_its_reason_once_it_lasts(odd: BatchStatistics, re
 
 def test_a_guard_that_is_switched_off_stops_nothing() -> None:
     odd = BatchStatistics(length=300, step_count=40, pairs=100, discordant=100, contested=10, spread=0.0, kl=9)
-    off = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
+    off = PADGuards(step_drift=0, length_drift=0, disagreement=0, spread=0, kl=0)
     assert breach([CALM, odd, odd, odd], off) == ""
 
 
 def test_answers_that_are_all_right_are_no_collapse() -> None:
     done = BatchStatistics(length=30, step_count=4, pairs=0, discordant=0, contested=0, spread=None)
-    assert breach([CALM, *[done] * 9], Guards()) == ""
+    assert breach([CALM, *[done] * 9], PADGuards()) == ""
 
 
 def test_chance_agreement_of_few_pairs_stops_nothing() -> None:
     few = replace(CALM, pairs=3, discordant=3)
-    assert breach([few] * 4, Guards()) == ""
+    assert breach([few] * 4, PADGuards()) == ""
     constant = replace(CALM, discordant=50)
-    assert breach([constant] * 4, Guards()) == ""
+    assert breach([constant] * 4, PADGuards()) == ""
 
 
 def test_nothing_is_judged_without_step_scores_but_length() -> None:
     plain = BatchStatistics(length=30)
-    assert breach([plain] * 4, Guards()) == ""
-    assert "length drift" in breach([plain, *[BatchStatistics(length=90)] * 3], Guards())
+    assert breach([plain] * 4, PADGuards()) == ""
+    assert "length drift" in breach([plain, *[BatchStatistics(length=90)] * 3], PADGuards())
 
 
-@pytest.mark.parametrize(("name", "value"), [("step_drift", 1.0), ("disagreement", 1.0), ("spread", 0.0), ("kl", -1.0)])
+@pytest.mark.parametrize(("name", "value"), [("stepDrift", 1.0), ("disagreement", 1.0), ("spread", -0.1), ("kl", -1.0)])
 def test_thresholds_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(InvalidInput, match=name):
-        Guards(**{name: value})
+        PADGuards(**{name: value})

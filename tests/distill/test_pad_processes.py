@@ -14,14 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from agentark.distill.pad import Guards, PadParams
-from tests.distill.pad_world import DEFAULTS, PadTraining
+from tests.distill.pad_world import PadTraining, settings
 from tests.servers import warm
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("warm_processes")]
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
-OFF = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
 Make = Callable[..., PadTraining]
 
 
@@ -30,7 +28,7 @@ def training(tmp_path: Path, dropping_model: Path) -> Make:
     def make(name: str, **changes: Any) -> PadTraining:
         (tmp_path / name).mkdir()
         model = changes.pop("model", dropping_model)
-        return PadTraining(tmp_path / name, model, PadParams(**{**DEFAULTS, "guards": OFF, **changes}))
+        return PadTraining(tmp_path / name, model, *settings(**changes))
 
     return make
 
@@ -62,7 +60,7 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
 
 
 def test_a_killed_and_a_stopped_training_end_as_an_undisturbed_one(training: Make) -> None:
-    changes: dict[str, Any] = {"steps": 24, "iterations": 2, "save_steps": 5, "kl": 0.1}
+    changes: dict[str, Any] = {"steps": 24, "iterations": 2, "checkpoint_steps": 5, "kl": 0.1}
     undisturbed, disturbed = training("whole", **changes), training("disturbed", **changes)
     # In a process of its own as well: what ran before in this one (threads, flags of torch) can change the last bit.
     (expected,) = results(start(undisturbed), undisturbed.folder)

@@ -7,21 +7,28 @@ from typing import Any
 
 import pytest
 
-from agentark.distill.pad import Guards, PadParams
+from agentark.api import PAD, Lora, PADGuards
 from agentark.distill.pad.rollouts import vllm_arguments
 from agentark.errors import Interrupted, InvalidInput
 from benchmarks.reward_hacking import QUICKSTART, REASONS, run
-from tests.distill.pad_world import DEFAULTS, PadTraining
+from tests.distill.pad_world import PadTraining, settings
 
-OFF = Guards(step_drift=None, length_drift=None, disagreement=None, spread=None, kl=None)
 Make = Callable[..., PadTraining]
+SHORT: dict[str, Any] = {
+    "max_new_tokens": 48,
+    "outcome_weight": 0.0,
+    "group": 8,
+    "guards": PADGuards(),
+    "checkpoint_steps": 10,
+    "seed": 2,
+}
 
 
 @pytest.fixture
 def training(tmp_path: Path, model: Path) -> Make:
     def make(name: str = "a", *, golds: Sequence[str | None] | None = None, **changes: Any) -> PadTraining:
         (tmp_path / name).mkdir()
-        made = PadTraining(tmp_path / name, model, PadParams(**{**DEFAULTS, "guards": OFF, **changes}))
+        made = PadTraining(tmp_path / name, model, *settings(**changes))
         made.golds = made.golds if golds is None else golds
         return made
 
@@ -35,26 +42,22 @@ def weights(folder: Path) -> bytes:
 @pytest.mark.parametrize("scorer", ["constant", "inverted"])
 @pytest.mark.long
 def test_a_gamed_reward_is_noticed_and_the_student_is_no_worse(tmp_path: Path, scorer: str) -> None:
-    params = PadParams(
-        steps=6, learning_rate=1e-3, max_new_tokens=48, outcome_weight=0.0, prompts_per_step=6, evals=1, seed=2
-    )
-    result = run(scorer, params, 10, tmp_path)
+    chosen = settings(steps=6, learning_rate=1e-3, **SHORT, prompts_per_step=6, evaluations=1)
+    result = run(scorer, *chosen, 10, tmp_path)
     assert REASONS[scorer] in result.stopped
     assert result.steps < 6
     assert result.best_step == 0
     assert result.best_accuracy == result.start_accuracy
     assert weights(tmp_path / "student") == weights(QUICKSTART / "base")
     # It has ended: the same call again trains no more.
-    again = run(scorer, params, 10, tmp_path)
+    again = run(scorer, *chosen, 10, tmp_path)
     assert (again.stopped, again.steps, again.resumed_from) == (result.stopped, result.steps, result.steps)
 
 
 @pytest.mark.long
 def test_a_faithful_reward_alone_teaches(tmp_path: Path) -> None:
-    params = PadParams(
-        steps=8, learning_rate=4e-4, max_new_tokens=48, outcome_weight=0.0, prompts_per_step=8, evals=2, seed=2
-    )
-    result = run("faithful", params, 40, tmp_path)
+    chosen = settings(steps=8, learning_rate=4e-4, **SHORT, prompts_per_step=8, evaluations=2)
+    result = run("faithful", *chosen, 40, tmp_path)
     assert result.stopped == ""
     assert result.start_accuracy is not None
     assert result.best_accuracy is not None
@@ -90,7 +93,7 @@ def test_outcome_rewards_alone_need_no_scorer(training: Make) -> None:
 
 
 def test_adapters_are_merged(training: Make) -> None:
-    made = training(steps=2, lora_rank=2, lora_alpha=4, kl=0.1)
+    made = training(steps=2, lora=Lora(rank=2, alpha=4), kl=0.1)
     result = made.run()
     assert (made.out / "model.safetensors").is_file()
     assert not list(made.out.glob("adapter*"))
@@ -117,15 +120,15 @@ def test_a_training_that_is_told_to_stop_first_does_not_wait_for_its_other_proce
     [
         ({"steps": 3, "iterations": 2}, "steps"),
         ({"group": 1}, "group"),
-        ({"min_temperature": 0.0}, "min_temperature"),
+        ({"min_temperature": 0.0}, "minTemperature"),
         ({"aggregation": "Max"}, "aggregation"),
-        ({"rollouts": "VLLMServer"}, "vllm_url"),
+        ({"rollouts": "VLLMServer"}, "vllmUrl"),
         ({"kl": -0.1}, "kl"),
     ],
 )
 def test_parameters_out_of_range_are_refused(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
-        PadParams(**{**DEFAULTS, **changes})
+        settings(**changes)
 
 
 def test_no_questions_are_refused(training: Make) -> None:
@@ -134,13 +137,13 @@ def test_no_questions_are_refused(training: Make) -> None:
 
 
 def test_vllm_s_settings_and_its_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    colocate = PadParams(**{**DEFAULTS, "rollouts": "VLLMColocate"})
-    server = PadParams(**{**DEFAULTS, "rollouts": "VLLMServer", "vllm_url": "http://localhost:8000"})
-    assert vllm_arguments(PadParams(**DEFAULTS)) == {}
+    colocate = PAD(rollouts="VLLMColocate")
+    server = PAD(rollouts="VLLMServer", vllm_url="http://localhost:8000")
+    assert vllm_arguments(PAD()) == {}
     monkeypatch.setattr(sys, "path", [])
-    for params in (colocate, server):
+    for pad in (colocate, server):
         with pytest.raises(InvalidInput, match="vllm is not installed"):
-            vllm_arguments(params)
+            vllm_arguments(pad)
     (tmp_path / "vllm.py").touch()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert vllm_arguments(colocate) == {"use_vllm": True, "vllm_mode": "colocate"}

@@ -38,14 +38,16 @@ def results(process: subprocess.Popen[str], folder: Path) -> list[dict[str, Any]
     return [json.loads(file.read_text()) for file in sorted(folder.glob("result-*.json"))]
 
 
-PAIRS: dict[str, Any] = {"rows": pairs(12), "dpo": DPO(beta="0.5", learning_rate="3e-3")}
+PAIRS: dict[str, Any] = {"rows": pairs(12), "dpo": DPO(beta=0.5, learning_rate=3e-3)}
 
 
 @pytest.mark.parametrize("kind", [{}, PAIRS], ids=["rows", "pairs"])
 def test_a_killed_training_ends_as_an_undisturbed_one(
     training: Make, dropping_model: Path, kind: dict[str, Any]
 ) -> None:
-    changes: dict[str, Any] = {"model": dropping_model, "epochs": 10, "evals": 1, "save_steps": 8, **kind}
+    changes: dict[str, Any] = {
+        "model": dropping_model, "epochs": 10, "evaluations": 1, "checkpoint_steps": 8, **kind
+    }  # fmt: skip
     undisturbed = training("whole", **changes)
     # In a process of its own as well: what ran before in this one (threads, flags of torch) can change the last bit.
     (expected,) = results(child("-m", "tests.distill.child", str(undisturbed.for_child())), undisturbed.folder)
@@ -65,7 +67,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(
 @pytest.mark.long
 @pytest.mark.parametrize("kind", [{"rows": sums(11)}, PAIRS], ids=["rows", "pairs"])
 def test_two_processes_train_as_one(training: Make, kind: dict[str, Any]) -> None:
-    changes: dict[str, Any] = {"batch_size": 6, "evals": 2, **kind}
+    changes: dict[str, Any] = {"batch_size": 6, "evaluations": 2, **kind}
     alone, shared = training("one", **changes), training("two", **changes)
     expected = alone.run()
     command = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "tests.distill.child")

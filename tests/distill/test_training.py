@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from agentark.api import Lora
 from agentark.distill import TrainResult
 from agentark.errors import AgentArkError, Interrupted, InvalidInput
 from tests.distill.world import Training, row, sums, write_model
@@ -42,7 +43,7 @@ def comparable(result: TrainResult) -> tuple[object, ...]:
 
 
 def test_the_student_is_a_plain_model_that_learnt_to_answer_and_to_stop(training: Make, model: Path) -> None:
-    made = training(evals=3, epochs=6)
+    made = training(evaluations=3, epochs=6)
     result = made.run()
     assert (result.steps, result.rows, result.dropped, result.epochs, result.world_size) == (24, 16, 0, 6.0, 1)
     assert [one.step for one in result.losses] == list(range(1, 25))
@@ -65,9 +66,9 @@ def test_the_student_is_a_plain_model_that_learnt_to_answer_and_to_stop(training
 
 
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(training: Make, dropping_model: Path) -> None:
-    undisturbed = training("whole", model=dropping_model, evals=2)
+    undisturbed = training("whole", model=dropping_model, evaluations=2)
     expected = undisturbed.run()
-    stopped = training("stopped", model=dropping_model, evals=2)
+    stopped = training("stopped", model=dropping_model, evaluations=2)
     for done in (4, 7):
         with pytest.raises(Interrupted, match=f"step {done} of 10"):
             stopped.run(StopAfter(4 if done == 4 else 3))
@@ -93,7 +94,7 @@ def test_a_torn_checkpoint_is_passed_over_and_its_steps_are_trained_again(traini
 
 
 def test_a_finished_training_whose_output_was_lost_only_writes_it_again(training: Make) -> None:
-    made = training(evals=2)
+    made = training(evaluations=2)
     expected = made.run()
     made.out.rename(made.folder / "first")
     made.seen.clear()
@@ -103,7 +104,7 @@ def test_a_finished_training_whose_output_was_lost_only_writes_it_again(training
 
 
 def test_evaluation_does_not_disturb_the_training(training: Make, dropping_model: Path) -> None:
-    measured, plain = training("measured", model=dropping_model, evals=5), training("plain", model=dropping_model)
+    measured, plain = training("measured", model=dropping_model, evaluations=5), training("plain", model=dropping_model)
     assert measured.run().losses == plain.run().losses
     last = [
         max(entry.path for entry in one.store.entries("checkpoints") if entry.path.endswith("model.safetensors"))
@@ -113,9 +114,9 @@ def test_evaluation_does_not_disturb_the_training(training: Make, dropping_model
 
 
 def test_the_best_checkpoint_is_the_output_not_the_last(training: Make) -> None:
-    knows_it = training("first", evals=1, epochs=6)
+    knows_it = training("first", evaluations=1, epochs=6)
     assert knows_it.run().accuracy[-1].accuracy == 1.0
-    unlearns = training("second", model=knows_it.out, rows=sums(12, answer="2"), evals=10, warmup_ratio=0.3)
+    unlearns = training("second", model=knows_it.out, rows=sums(12, answer="2"), evaluations=10, warmup_ratio=0.3)
     result = unlearns.run()
     best = max(one.accuracy for one in result.accuracy)
     assert best > result.accuracy[-1].accuracy
@@ -130,7 +131,7 @@ def test_the_best_checkpoint_is_the_output_not_the_last(training: Make) -> None:
 
 
 def test_adapters_are_merged_into_a_plain_model(training: Make, model: Path) -> None:
-    undisturbed = training("whole", lora_rank=4, lora_alpha=8, epochs=5)
+    undisturbed = training("whole", lora=Lora(rank=4, alpha=8), epochs=5)
     expected = undisturbed.run()
     assert expected.losses[-1].loss < expected.losses[0].loss - 0.3
     stored = {entry.path.rsplit("/", 1)[1] for entry in undisturbed.store.entries("checkpoints")}
@@ -138,7 +139,7 @@ def test_adapters_are_merged_into_a_plain_model(training: Make, model: Path) -> 
     assert weights(undisturbed.out).keys() == weights(model).keys() and not same(undisturbed.out, model)
     assert "peft" not in (undisturbed.out / "config.json").read_text()
 
-    stopped = training("stopped", lora_rank=4, lora_alpha=8, epochs=5)
+    stopped = training("stopped", lora=Lora(rank=4, alpha=8), epochs=5)
     with pytest.raises(Interrupted):
         stopped.run(StopAfter(4))
     assert comparable(stopped.run()) == comparable(expected)
@@ -146,7 +147,7 @@ def test_adapters_are_merged_into_a_plain_model(training: Make, model: Path) -> 
 
 
 def test_bfloat16_trains_with_weights_in_32_bits(training: Make) -> None:
-    made = training(precision="bfloat16", epochs=5)
+    made = training(precision="BFloat16", epochs=5)
     result = made.run()
     assert result.losses[-1].loss < result.losses[0].loss / 2
     assert all(one.dtype == torch.float32 for one in weights(made.out).values())
@@ -176,7 +177,8 @@ def test_long_traces_are_kept_whole(training: Make) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_training_at_once(training: Make) -> None:
-    made = training(learning_rate=1e30, warmup_ratio=0.0, evals=1)
+    made = training(warmup_ratio=0.0, evaluations=1)
+    made.settings = made.settings.model_copy(update={"learning_rate": 1e30})  # A manifest may not ask for it.
     with pytest.raises(AgentArkError, match=r"at step \d of 10 \(learning rate .*Lower the learning rate") as caught:
         made.run()
     assert caught.value.exit_code == 1

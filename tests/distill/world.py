@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentark.api import DPO
-from agentark.distill import Checkpoints, TrainParams, TrainResult
+from agentark.api import Training as TrainingSettings
+from agentark.distill import Checkpoints, TrainResult
 from agentark.store import Store, open_store
 from agentark.tasks import task
 
@@ -106,7 +107,7 @@ class Training:
     folder: Path
     model: Path
     rows: Path
-    params: TrainParams
+    settings: TrainingSettings
     held_out: Path | None = None
     dpo: DPO | None = None
     """Trains on pairs where it is given."""
@@ -126,9 +127,9 @@ class Training:
 
     def for_child(self) -> Path:
         """Write down what `tests.distill.child` needs; return its argument."""
-        given = {"model": str(self.model), "rows": str(self.rows), "params": asdict(self.params)}
+        given = {"model": str(self.model), "rows": str(self.rows), "settings": self.settings.canonical()}
         given["held_out"] = str(self.held_out) if self.held_out else ""
-        given["dpo"] = self.dpo.model_dump() if self.dpo else None
+        given["dpo"] = self.dpo.canonical() if self.dpo else None
         (self.folder / "given.json").write_text(json.dumps(given))
         return self.folder
 
@@ -142,7 +143,8 @@ class Training:
             "held_out": self.held_out,
             "policy": task("gsm8k").policy,
             "out": self.out,
-            "params": self.params,
+            "training": self.settings,
+            "max_new_tokens": 24,
         }
         return DPORecipe(dpo=self.dpo, **arguments) if self.dpo else SupervisedRecipe(**arguments)
 

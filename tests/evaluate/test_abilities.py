@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentark.debate.prompts import Prompts
+from agentark.api import Prompts
 from agentark.evaluate.abilities import abilities, render_abilities
 from agentark.evaluate.calculations import calculations
 from agentark.evaluate.error_localisation import Case, localise, outcome, plant, tally, whole

@@ -14,9 +14,8 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from agentark.api import DPO, Execution
-from agentark.distill import TrainParams
-from agentark.distill.pad import PadParams
+from agentark.api import DPO, PAD, Execution, PRMSpec
+from agentark.api import Training as TrainingSettings
 from agentark.execution import scoring
 from agentark.execution.context import StageContext
 from agentark.execution.engines import build_engines, vllm_can_run, weights_engine
@@ -26,7 +25,6 @@ from agentark.planning import Pin, Plan, Stage
 from agentark.reports.diagnosis import diagnose
 from agentark.reward.metrics import Calibration
 from agentark.reward.model import Card, load_tokenizer, write_prm
-from agentark.reward.params import PRMParams
 from agentark.reward.rows import write_rows
 from agentark.reward.scoring import PRM
 from agentark.store import ProgressWriter, StageManifest, Store, commit, open_store, stage_path
@@ -138,7 +136,7 @@ def test_questions_and_gates(first_device: First, model: Path) -> None:
 def test_pads_reward_model(first_device: First, store: Store, tmp_path: Path, reward_model: Path) -> None:
     made = {"prm": ("prm", lambda path: {"model": put_folder(store, f"{path}/model", reward_model)})}
     context = context_of(store, tmp_path, {"kind": "distill", "params": {}}, made)
-    assert first_device(lambda: pad._scorer(context, ExitStack())) == "cuda:0"
+    assert first_device(lambda: pad._scorer(context, PAD(), ExitStack())) == "cuda:0"
 
 
 def test_scores_of_a_file(first_device: First, store: Store, tmp_path: Path, reward_model: Path) -> None:
@@ -163,23 +161,25 @@ def test_bert_score(first_device: First, tmp_path: Path) -> None:
 
 
 def test_trainings(first_device: First, tmp_path: Path, model: Path) -> None:
-    params: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 4, "max_length": 64}
-    supervised = Training(tmp_path, model, write_lines(tmp_path / "rows.jsonl", sums(8)), TrainParams(**params))
+    settings = TrainingSettings(
+        epochs=1, learning_rate=1e-2, batch_size=4, max_length_tokens=64, precision="Float32", evaluations=0
+    )
+    supervised = Training(tmp_path, model, write_lines(tmp_path / "rows.jsonl", sums(8)), settings)
     assert first_device(supervised.run) == "cuda:0"
     supervised.rows, supervised.dpo = write_lines(tmp_path / "pairs.jsonl", pairs(8)), DPO()
     assert first_device(supervised.run) == "cuda:0"
 
-    assert first_device(PadTraining(tmp_path, model, PadParams(**DEFAULTS)).run) == "cuda:0"
+    assert first_device(PadTraining(tmp_path, model, PAD(**DEFAULTS)).run) == "cuda:0"
 
 
 def prm_context(store: Store, work: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> StageContext:
     """Of a stage that trains for a moment."""
-    params = PRMParams(epochs=1, learning_rate=1e-2, batch_size=4, max_length=64, save_steps=5)
-    monkeypatch.setattr(prm, "prm_params", lambda *_, **__: params)
+    training = TrainingSettings(epochs=1, learning_rate=1e-2, batch_size=4, max_length_tokens=64, precision="Float32")
+    params = PRMSpec(training=training).keyed("PRM")
     labelled = write_rows(tuple(rows(12)))
     made = {"steps": ("steps", lambda path: {"rows": put_bytes(store, f"{path}/rows.jsonl", labelled)})}
     settings = {"model": "file:model", "checkpointSteps": 5}
-    return context_of(store, work, {"kind": "prm", "params": {}, "settings": settings}, made, model)
+    return context_of(store, work, {"kind": "prm", "params": params, "settings": settings}, made, model)
 
 
 def test_a_reward_model_in_training_and_the_scores_of_held_out_rows(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from agentark.debate import Prompts, Record
+from agentark.api import Prompts
+from agentark.debate import Record
 from agentark.execution.stages.steps import _turns
 from agentark.tasks import NUMBER
 from agentark.tasks.critiques import PeerNames

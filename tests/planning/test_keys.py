@@ -164,7 +164,7 @@ def test_whatever_grades_by_a_task_grades_with_the_data_sets_options(tmp_path: P
     for stage in planned(tmp_path, changes).stages:
         if "task" in stage.params:
             kinds.add(stage.kind)
-            wanted = {"absoluteTolerance": "0.01", "relativeTolerance": "0.001", "lists": "Unordered"}
+            wanted = {"absoluteTolerance": "0.01", "relativeTolerance": "1e-3", "lists": "Unordered"}
             assert stage.params["grading"] == ({"absoluteTolerance": "0.5"} if stage.kind == "evaluate" else wanted)
         if stage.kind == "compare":
             assert stage.params["suites"]["test"]["grading"] == {"absoluteTolerance": "0.5"}

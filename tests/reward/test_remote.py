@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from agentark.api import PRMSpec, Training
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.connection import Connection
-from agentark.reward.params import PRMParams
 from agentark.reward.remote import RemotePRM
 from agentark.reward.scoring import PRM
 from tests.distill.world import write_model
@@ -25,8 +25,10 @@ Serve = Callable[..., str]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained toy that reads 64 tokens at once."""
     place = tmp_path_factory.mktemp("served")
-    params = PRMParams(epochs=2, learning_rate=1e-2, batch_size=4, max_length=64, solutions=4, save_steps=50, seed=3)
-    made = PRMTraining(place / "training", write_model(place / "model"), params, tuple(rows(12)))
+    spec = PRMSpec(
+        training=Training(epochs=2, learning_rate=1e-2, batch_size=4, max_length_tokens=64, precision="Float32", seed=3)
+    )
+    made = PRMTraining(place / "training", write_model(place / "model"), spec, tuple(rows(12)))
     made.run()
     return made.out
 

@@ -5,8 +5,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentark.api import PRMSpec
 from agentark.llm.chat import Message
-from agentark.reward.params import PRMParams, PRMResult
+from agentark.reward.params import PRMResult
 from agentark.reward.rows import LabelledStep, PRMRow, PromptMessage, write_rows
 from agentark.reward.steps import split_steps
 from agentark.reward.training import PRMRecipe
@@ -50,7 +51,7 @@ class PRMTraining:
 
     folder: Path
     model: Path
-    params: PRMParams
+    spec: PRMSpec
     made: tuple[PRMRow, ...]
 
     @property
@@ -68,7 +69,8 @@ class PRMTraining:
                 model=self.model,
                 rows=file,
                 out=self.out,
-                params=self.params,
+                spec=self.spec,
+                solutions=4,
             ),
             work=self.folder / "work",
             checkpoints=Checkpoints(open_store(str(self.folder / "store")), "checkpoints"),
@@ -108,7 +110,7 @@ def main(folder: Path) -> None:
     """Run a training described by a file, in a process of its own."""
     given = json.loads((folder / "given.json").read_text())
     made = tuple(rows(given["questions"]))
-    result = PRMTraining(folder, Path(given["model"]), PRMParams(**given["params"]), made).run()
+    result = PRMTraining(folder, Path(given["model"]), PRMSpec.model_validate(given["spec"]), made).run()
     (folder / "result.json").write_text(json.dumps({"losses": result.losses, "resumed_from": result.resumed_from}))
 
 

@@ -3,7 +3,6 @@
 Importing this package loads no torch; `agentark.distill.pad.training` does.
 """
 
-from agentark.distill.pad.guards import Guards
-from agentark.distill.pad.params import PadParams, PadResult, PadStep, Scored, StepScorer
+from agentark.distill.pad.params import PadResult, PadStep, Scored, StepScorer
 
-__all__ = ["Guards", "PadParams", "PadResult", "PadStep", "Scored", "StepScorer"]
+__all__ = ["PadResult", "PadStep", "Scored", "StepScorer"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agentark.api import PAD
 from agentark.distill.pad.advantages import (
     Array,
     credit,
@@ -20,7 +21,7 @@ from agentark.distill.pad.advantages import (
     step_rewards,
 )
 from agentark.distill.pad.guards import BatchStatistics
-from agentark.distill.pad.params import TRUNCATION_PENALTY, PadParams, PadStep, StepScorer
+from agentark.distill.pad.params import TRUNCATION_PENALTY, PadStep, StepScorer
 from agentark.distill.pad.tokens import TokenEnds, last_token
 from agentark.llm.chat import Message, split_reasoning
 from agentark.tasks import Policy, extract, grade
@@ -119,37 +120,37 @@ def _on_tokens(
     return tuple(scores), tuple(last_token(token_ends, end) for end, _ in steps)
 
 
-def process_rewards(everyone: Sequence[Assessed], params: PadParams) -> list[Array]:
+def process_rewards(everyone: Sequence[Assessed], pad: PAD) -> list[Array]:
     """Aggregated step rewards of each answer, shape ``(K,)``; their sum is its process reward."""
     rewards = [step_rewards(one.scores) for one in everyone]
-    if params.aggregation == "Min":
-        return [soft_min_rewards(one, params.min_temperature) for one in rewards]
+    if pad.aggregation == "Min":
+        return [soft_min_rewards(one, pad.min_temperature) for one in rewards]
     return [mean_rewards(one) for one in rewards]
 
 
 def advantages(
-    everyone: Sequence[Assessed], process: Sequence[Array], params: PadParams, mine: slice = slice(None)
+    everyone: Sequence[Assessed], process: Sequence[Array], pad: PAD, mine: slice = slice(None)
 ) -> list[Array]:
     """One advantage per token, shape ``(T,)`` per answer.
 
     Args:
         everyone: The batch over all processes, group after group.
         process: As `process_rewards` gives them.
-        params: Weights and baseline.
+        pad: Weights and baseline.
         mine: The answers of this process; results are for those alone.
     """
 
     def compare(rewards: list[float]) -> Array:
         array = np.array(rewards, dtype=np.float64)
-        grouped = params.baseline == "Group"
-        return group_advantages(array, params.group) if grouped else leave_one_out(array, params.group)
+        grouped = pad.baseline == "Group"
+        return group_advantages(array, pad.group) if grouped else leave_one_out(array, pad.group)
 
-    whole = params.outcome_weight * compare([one.outcome for one in everyone])
-    if params.format_weight:
-        whole = whole + params.format_weight * compare([float(one.answer is not None) for one in everyone])
-    steps = step_advantages(process, params.group, params.baseline)
+    whole = pad.outcome_weight * compare([one.outcome for one in everyone])
+    if pad.format_weight:
+        whole = whole + pad.format_weight * compare([float(one.answer is not None) for one in everyone])
+    steps = step_advantages(process, pad.group, pad.baseline)
     return [
-        each + params.process_weight * credit(values, one.ends, one.tokens)
+        each + pad.process_weight * credit(values, one.ends, one.tokens)
         for one, each, values in zip(everyone[mine], whole[mine], steps[mine], strict=True)
     ]
 

@@ -4,49 +4,10 @@ Pure; knows neither trainer nor model. Every guard compares the mean over the la
 the start itself has sampled) or with a fixed threshold, so a single odd batch stops nothing.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agentark.errors import InvalidInput
-
-
-@dataclass(frozen=True, slots=True)
-class Guards:
-    """Thresholds; None switches a guard off.
-
-    Raises:
-        InvalidInput: If a value is out of its range.
-    """
-
-    step_drift: float | None = 1.5
-    """Most that the steps per answer may grow or shrink, as a factor > 1."""
-    length_drift: float | None = 2.0
-    """Most that the tokens per answer may grow or shrink, as a factor > 1."""
-    disagreement: float | None = 0.6
-    """Largest share of (right, wrong) pairs in which the wrong answer's steps score higher, in (0, 1); 0.5 is chance.
-    """
-    spread: float | None = 0.01
-    """Smallest standard deviation of the process reward among answers to one question that do not agree, > 0."""
-    kl: float | None = 1.0
-    """Largest divergence from the start per token, in nats, > 0; measured where the loss has a KL term."""
-    window: int = 3
-    """Batches of roll-outs over which they are averaged, >= 1."""
-
-    def __post_init__(self) -> None:
-        def within(value: float | None, low: float, high: float) -> bool:
-            return value is None or low < value < high
-
-        for name, good, accepted in (
-            ("step_drift", within(self.step_drift, 1, math.inf), "more than 1, or none"),
-            ("length_drift", within(self.length_drift, 1, math.inf), "more than 1, or none"),
-            ("disagreement", within(self.disagreement, 0, 1), "between 0 and 1, or none"),
-            ("spread", within(self.spread, 0, math.inf), "more than 0, or none"),
-            ("kl", within(self.kl, 0, math.inf), "more than 0, or none"),
-            ("window", self.window >= 1, "1 or more"),
-        ):
-            if not good:
-                raise InvalidInput(f"PAD guards: {name} is {getattr(self, name)!r}; accepted: {accepted}")
+from agentark.api import PADGuards
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +34,12 @@ _FEWEST_PAIRS = 30  # Of chance alone, fewer would pass the threshold now and th
 _FEWEST_CONTESTED = 3
 
 
-def breach(history: Sequence[BatchStatistics], guards: Guards) -> str:
+def breach(history: Sequence[BatchStatistics], guards: PADGuards) -> str:
     """Say why the run has to stop now.
 
     Args:
         history: BatchStatistics of all batches so far, the first one sampled by the start.
-        guards: The thresholds.
+        guards: The thresholds; 0 switches one off.
 
     Returns:
         A sentence with figure and threshold; empty if nothing is wrong.
@@ -96,9 +57,9 @@ def breach(history: Sequence[BatchStatistics], guards: Guards) -> str:
     return next((reason for reason in reasons if reason), "")
 
 
-def _spread(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
+def _spread(recent: Sequence[BatchStatistics], threshold: float) -> str:
     contested = sum(one.contested for one in recent if one.spread is not None)
-    if threshold is None or contested < _FEWEST_CONTESTED:
+    if not threshold or contested < _FEWEST_CONTESTED:
         return ""
     found = sum(one.contested * one.spread for one in recent if one.spread is not None) / contested
     if found >= threshold:
@@ -109,9 +70,9 @@ def _spread(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
     )
 
 
-def _disagreement(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
+def _disagreement(recent: Sequence[BatchStatistics], threshold: float) -> str:
     pairs = sum(one.pairs for one in recent)
-    if threshold is None or pairs < _FEWEST_PAIRS:
+    if not threshold or pairs < _FEWEST_PAIRS:
         return ""
     found = sum(one.discordant for one in recent) / pairs
     if found <= threshold:
@@ -128,11 +89,11 @@ def _drift(
     history: Sequence[BatchStatistics],
     recent: Sequence[BatchStatistics],
     of: Callable[[BatchStatistics], float | None],
-    threshold: float | None,
+    threshold: float,
 ) -> str:
     first = of(history[0])
     values = [value for value in map(of, recent) if value is not None]
-    if threshold is None or not first or not values:
+    if not threshold or not first or not values:
         return ""
     now = sum(values) / len(values)
     if first / threshold <= now <= first * threshold:
@@ -144,9 +105,9 @@ def _drift(
     )
 
 
-def _kl(recent: Sequence[BatchStatistics], threshold: float | None) -> str:
+def _kl(recent: Sequence[BatchStatistics], threshold: float) -> str:
     values = [one.kl for one in recent if one.kl is not None]
-    if threshold is None or not values or sum(values) / len(values) <= threshold:
+    if not threshold or not values or sum(values) / len(values) <= threshold:
         return ""
     return (
         f"KL: {sum(values) / len(values):.3g} nats per token from the start (threshold {threshold:g}); lower the "

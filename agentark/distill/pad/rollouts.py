@@ -7,28 +7,28 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from agentark.distill.pad.params import PadParams
+from agentark.api import PAD
 from agentark.errors import InvalidInput
 from agentark.llm.chat import Message, Sampling
 from agentark.llm.decoding import Prompt, decode, encode
 
 
-def vllm_arguments(params: PadParams) -> dict[str, Any]:
+def vllm_arguments(pad: PAD) -> dict[str, Any]:
     """Settings of TRL's trainer for roll-outs by vLLM; none for in-process roll-outs.
 
     Raises:
         InvalidInput: If vLLM is asked for and not installed.
     """
-    if params.rollouts == "InProcess":
+    if pad.rollouts == "InProcess":
         return {}
     if find_spec("vllm") is None:
         raise InvalidInput(
-            f"PAD: rollouts is {params.rollouts}, but vllm is not installed here; install agentark[vllm] (it needs a "
+            f"PAD: rollouts is {pad.rollouts}, but vllm is not installed here; install agentark[vllm] (it needs a "
             "CUDA GPU), or take InProcess"
         )
-    if params.rollouts == "VLLMColocate":
+    if pad.rollouts == "VLLMColocate":
         return {"use_vllm": True, "vllm_mode": "colocate"}
-    return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": params.vllm_url}
+    return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": pad.vllm_url}
 
 
 class InProcessRollouts:

@@ -5,8 +5,9 @@ from typing import Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from agentark.api import PAD
 from agentark.distill.pad.guards import BatchStatistics, breach
-from agentark.distill.pad.params import PadParams, PadStep
+from agentark.distill.pad.params import PadStep
 from agentark.training.supervision import Supervisor
 
 _STOPPED = "pad/stopped"
@@ -16,16 +17,14 @@ class PadSupervisor(Supervisor):
     """A supervisor that measures the start, and stops a run that games its reward.
 
     Args:
-        params: Guards and iterations.
+        pad: Guards and iterations.
         measure: Gives accuracy in [0, 1] and number of questions; None: nothing to measure.
         arguments: As Supervisor's.
     """
 
-    def __init__(
-        self, *, params: PadParams, measure: Callable[[Any], tuple[float, int]] | None, **arguments: Any
-    ) -> None:
+    def __init__(self, *, pad: PAD, measure: Callable[[Any], tuple[float, int]] | None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._params = params
+        self._pad = pad
         self._measure = measure
 
     def on_train_begin(
@@ -40,7 +39,7 @@ class PadSupervisor(Supervisor):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **keywords: Any
     ) -> TrainerControl:
         """Set what is due, at the end of a batch of roll-outs alone: nothing goes on exactly from within one."""
-        step, iterations = state.global_step, self._params.iterations
+        step, iterations = state.global_step, self._pad.iterations
         if step % iterations:
             control.should_evaluate = control.should_save = False
             return control
@@ -51,9 +50,9 @@ class PadSupervisor(Supervisor):
 
     def _judge(self, state: TrainerState, control: TrainerControl) -> None:
         """Check the guards on the statistics of all batches so far; a breach ends the run with a last checkpoint."""
-        if state.global_step % self._params.iterations:
+        if state.global_step % self._pad.iterations:
             return
-        if reason := breach(read_statistics(state.log_history), self._params.guards):
+        if reason := breach(read_statistics(state.log_history), self._pad.guards):
             state.log_history.append({_STOPPED: reason, "step": state.global_step})
             control.should_training_stop = control.should_save = True
 

@@ -11,8 +11,8 @@ import torch
 from accelerate.utils import gather_object
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from agentark.api import PAD
 from agentark.distill.pad.assessing import Assessed, Assessor, advantages, batch_statistics, process_rewards, summary
-from agentark.distill.pad.params import PadParams
 from agentark.distill.recipe import VerifiedEvaluation
 
 
@@ -20,13 +20,13 @@ class PadTrainer(VerifiedEvaluation, GRPOTrainer):  # type: ignore[misc]
     """Maximises the clipped surrogate with PAD's advantages.
 
     Args:
-        params: Weights, baseline, aggregation.
+        pad: Weights, baseline, aggregation.
         assessor: What an answer is worth.
         arguments: As VerifiedEvaluation's and GRPOTrainer's.
     """
 
-    def __init__(self, *, params: PadParams, assessor: Assessor, **arguments: Any) -> None:
-        self._params = params
+    def __init__(self, *, pad: PAD, assessor: Assessor, **arguments: Any) -> None:
+        self._pad = pad
         self._assessor = assessor
         self._assessed: list[Assessed] = []
         super().__init__(reward_funcs=self._outcomes, **arguments)
@@ -46,9 +46,9 @@ class PadTrainer(VerifiedEvaluation, GRPOTrainer):  # type: ignore[misc]
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         # Groups may span processes, so they are compared over all of them.
         everyone = gather_object(self._assessed)
-        process = process_rewards(everyone, self._params)
+        process = process_rewards(everyone, self._pad)
         start = self.accelerator.process_index * len(inputs)
-        mine = advantages(everyone, process, self._params, slice(start, start + len(inputs)))
+        mine = advantages(everyone, process, self._pad, slice(start, start + len(inputs)))
         tokens = torch.zeros(output["completion_ids"].shape)
         for row, values in zip(tokens, mine, strict=True):
             row[: len(values)] = torch.from_numpy(values)
@@ -58,7 +58,7 @@ class PadTrainer(VerifiedEvaluation, GRPOTrainer):  # type: ignore[misc]
 
     def _note(self, everyone: Sequence[Assessed], process: Sequence[Any]) -> None:
         """Put the batch into this step's log, from which guards and curves are read, also after an interruption."""
-        found = batch_statistics(everyone, process, self._params.group)
+        found = batch_statistics(everyone, process, self._pad.group)
         point = summary(0, everyone, process, found)._asdict()
         for name, value in {**asdict(found), **point}.items():
             if name not in ("kl", "step"):  # TRL logs the divergence itself, once the loss is known.

@@ -10,14 +10,15 @@ from datasets import Dataset
 from transformers import Trainer, TrainingArguments
 from trl.trainer.grpo_config import GRPOConfig
 
+from agentark.api import PAD, Training
 from agentark.devices import placement
 from agentark.distill.encoding import order
 from agentark.distill.pad.assessing import Assessor
-from agentark.distill.pad.params import PadParams, PadResult, StepScorer
+from agentark.distill.pad.params import PadResult, StepScorer
 from agentark.distill.pad.rollouts import InProcessRollouts, vllm_arguments
 from agentark.distill.pad.supervisor import PadSupervisor, read_curves, read_stop
 from agentark.distill.pad.trainer import PadTrainer
-from agentark.distill.recipe import StudentRecipe, accuracies
+from agentark.distill.recipe import StudentRecipe, accuracies, evaluation_steps
 from agentark.distill.rows import RolloutQuestion, read_questions
 from agentark.distill.student import Base, adapters, load_weights
 from agentark.errors import InvalidInput
@@ -40,72 +41,98 @@ class PadRecipe(StudentRecipe[PadResult]):
     Args:
         questions: JSON lines ``{"id", "prompt", "gold"}``; gold null: no verifiable reward.
         scorer: Scores the steps of answers; None: outcome rewards alone (plain GRPO).
-        params: How to train.
+        pad: How to train.
+        training: Adapters, precision, schedule, evaluations and seed; the rest of it is not read.
+        max_new_tokens: Longest answer in tokens, where `pad` does not say.
         policy: What counts as the right answer.
         common: As StudentRecipe's.
     """
 
     name = "PAD"
-    params: PadParams
 
     def __init__(
-        self, *, questions: Path, scorer: StepScorer | None, params: PadParams, policy: Policy, **common: Any
+        self,
+        *,
+        questions: Path,
+        scorer: StepScorer | None,
+        pad: PAD,
+        training: Training,
+        max_new_tokens: int,
+        policy: Policy,
+        **common: Any,
     ) -> None:
-        super().__init__(params=params, policy=policy, **common)
-        self.sources |= {"questions": questions, "scored": scorer is not None}
+        longest_answer = pad.max_new_tokens or max_new_tokens
+        own = {"learning_rate": pad.learning_rate, "checkpoint_steps": pad.checkpoint_steps}
+        super().__init__(
+            training=training.model_copy(update=own), max_new_tokens=longest_answer, policy=policy, **common
+        )
+        self.pad = pad
+        self.sources |= {
+            "questions": questions,
+            "scored": scorer is not None,
+            "pad": pad.keyed("StepScores"),
+            "training": training.keyed("PAD"),
+        }
         self.questions = _questions(questions)
-        self.longest, self.sampling = _room(self.base, self.questions, params)
+        self.longest, self.sampling = _room(self.base, self.questions, pad, longest_answer)
         self.assessor = Assessor(self.base.tokenizer, self.base.ends, policy, scorer)
-        self.steps = params.steps
+        self.steps = pad.steps
         if self.measure:
-            self.evaluation_steps = params.evaluation_steps()
+            self.evaluation_steps = evaluation_steps(
+                pad.steps, evaluations=training.evaluations, multiple=pad.iterations
+            )
 
     def arguments(self, folder: Path) -> GRPOConfig:
         """GRPOTrainer's settings."""
-        params = self.params
+        pad = self.pad
         return trainer_arguments(
             GRPOConfig,
-            params,
+            self.training,
             folder,
             name=self.name,
-            batch=params.batch,
-            batch_name=f"{params.prompts_per_step} questions of {params.group} answers",
+            batch=pad.prompts_per_step * pad.group,
+            batch_name=f"{pad.prompts_per_step} questions of {pad.group} answers",
             longest=self.longest,
-            num_generations=params.group,
-            num_iterations=params.iterations,
+            num_generations=pad.group,
+            num_iterations=pad.iterations,
             # The passes lie one after the other in the order of questions.
             shuffle_dataset=False,
-            max_steps=params.steps,
+            max_steps=pad.steps,
             max_completion_length=self.sampling.max_tokens,
             loss_type="dapo",
-            beta=params.kl,
-            epsilon=params.clip,
-            temperature=params.temperature,
+            beta=pad.kl,
+            epsilon=pad.clip,
+            temperature=pad.temperature,
             scale_rewards="group",
             gradient_checkpointing=placement("training").device != "cpu",
-            **vllm_arguments(params),
+            **vllm_arguments(pad),
         )
 
     def supervisor(self, **arguments: Any) -> PadSupervisor:
         """The guards watch too."""
-        return PadSupervisor(params=self.params, measure=self.measure, **arguments)
+        return PadSupervisor(pad=self.pad, measure=self.measure, **arguments)
 
     def trainer(self, arguments: TrainingArguments, supervisor: Supervisor) -> Trainer:
         """TRL's trainer with an advantage per token."""
-        params = self.params
         with _known_warning():
             return PadTrainer(
-                params=params,
+                pad=self.pad,
                 assessor=self.assessor,
                 measure=self.measure,
                 model=load_weights(self.base, "training"),
                 args=arguments,
-                train_dataset=ordered(self.questions, params),
+                train_dataset=ordered(self.questions, self.pad, seed=self.training.seed),
                 processing_class=self.base.tokenizer,
-                peft_config=adapters(params.lora_rank, params.lora_alpha),
+                peft_config=adapters(self.training.lora),
                 callbacks=[supervisor],
-                rollout_func=_rollouts(self.base, self.sampling, params),
+                rollout_func=self._rollouts(),
             )
+
+    def _rollouts(self) -> InProcessRollouts | None:
+        if self.pad.rollouts != "InProcess":
+            return None
+        seed = self.training.seed
+        return InProcessRollouts(self.base.tokenizer, sampling=self.sampling, group=self.pad.group, seed=seed)
 
     def ended_early(self, history: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a guard stopped the run."""
@@ -150,7 +177,7 @@ def _questions(path: Path) -> list[RolloutQuestion]:
     return questions
 
 
-def _room(base: Base, questions: Sequence[RolloutQuestion], params: PadParams) -> tuple[int, Sampling]:
+def _room(base: Base, questions: Sequence[RolloutQuestion], pad: PAD, max_new_tokens: int) -> tuple[int, Sampling]:
     """Most tokens of a prompt with its answer, and the sampling that still fits behind the longest prompt."""
     if base.tokenizer.chat_template is None:
         raise InvalidInput("student model: its tokenizer has no chat template; take an instruction-tuned model")
@@ -161,24 +188,18 @@ def _room(base: Base, questions: Sequence[RolloutQuestion], params: PadParams) -
             f"PAD: the longest prompt has {longest} tokens, but the student model reads {base.context}; shorten the "
             "questions or take a model that reads longer texts"
         )
-    room = min(params.max_new_tokens, base.context - longest)
-    return longest + room, Sampling(temperature=params.temperature, max_tokens=room)
+    room = min(max_new_tokens, base.context - longest)
+    return longest + room, Sampling(temperature=pad.temperature, max_tokens=room)
 
 
-def ordered(questions: Sequence[RolloutQuestion], params: PadParams) -> Dataset:
+def ordered(questions: Sequence[RolloutQuestion], pad: PAD, *, seed: int) -> Dataset:
     """Questions in the order of training."""
-    total = params.steps // params.iterations * params.prompts_per_step
+    total = pad.steps // pad.iterations * pad.prompts_per_step
     columns = {
         "prompt": [[turn.model_dump() for turn in question.prompt] for question in questions],
         "gold": [question.gold for question in questions],
     }
-    return Dataset.from_dict(columns).select(order(len(questions), total=total, seed=params.seed))
-
-
-def _rollouts(base: Base, sampling: Sampling, params: PadParams) -> InProcessRollouts | None:
-    if params.rollouts != "InProcess":
-        return None
-    return InProcessRollouts(base.tokenizer, sampling=sampling, group=params.group, seed=params.seed)
+    return Dataset.from_dict(columns).select(order(len(questions), total=total, seed=seed))
 
 
 @contextmanager

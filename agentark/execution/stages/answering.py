@@ -197,6 +197,6 @@ def _outputs(context: StageContext, protocol: DebateProtocol) -> dict[str, Outpu
         data = context.store.read(entry.path)
         name = entry.path.removeprefix(f"{prefix}/")
         outputs[name] = Output(path=entry.path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-    prompts = json.dumps(asdict(protocol.prompts), indent=1, ensure_ascii=False).encode()
+    prompts = json.dumps(protocol.prompts.model_dump(), indent=1, ensure_ascii=False).encode()
     outputs["prompts.json"] = put_bytes(context.store, context.output_path("prompts.json"), prompts)
     return outputs

@@ -4,14 +4,16 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agentark.curate import CurationParams, curate
+from agentark.api import Prompts
+from agentark.curate import MethodCuration, curate
 from agentark.debate import read_records
 from agentark.execution.context import StageContext, StageResult
-from agentark.execution.protocols import prompts_from
 from agentark.execution.questions import stage_questions
 from agentark.store import stage_path
 from agentark.store.outputs import put_bytes
 from agentark.tasks import policy_of
+
+_SETTINGS = {field.alias or name for name, field in MethodCuration.model_fields.items()}
 
 
 def run(context: StageContext) -> StageResult:
@@ -22,17 +24,8 @@ def run(context: StageContext) -> StageResult:
     records = read_records(context.store, stage_path("debate", debate.key, "records"))
     curated = curate(
         _counted(context, records, total if isinstance(total, int) else 0),
-        params=CurationParams(
-            method=params["method"],
-            max_traces=params.get("maxTraces", 3),
-            forms=params["form"],
-            held_out=float(params["heldOutFraction"]),
-            max_chars=params["maxTraceCharacters"],
-            seed=params["seed"],
-            labels=params.get("labels", "Gold"),
-            consensus_threshold=float(params.get("consensusThreshold", "0.8")),
-        ),
-        prompts=prompts_from(params["prompts"]),
+        params=MethodCuration.model_validate({name: params[name] for name in _SETTINGS & params.keys()}),
+        prompts=Prompts.model_validate(params["prompts"]),
         policy=policy_of(params),
         evaluation_questions=_evaluation_questions(context),
     )

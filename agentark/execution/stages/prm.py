@@ -1,14 +1,13 @@
 """The `prm` stage: train a process reward model on labelled steps."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from pydantic import JsonValue
 
+from agentark.api import PRMSpec
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.stages.training import run_training
-from agentark.reward.params import PRMParams, PRMResult
+from agentark.reward.params import PRMResult
 from agentark.store import Output
 from agentark.store.outputs import put_bytes
 
@@ -18,7 +17,8 @@ def run(context: StageContext) -> StageResult:
     from agentark.reward.rows import read_rows
     from agentark.reward.training import PRMRecipe
 
-    rows = context.input_output("steps", "rows")
+    params, rows = context.stage.params, context.input_output("steps", "rows")
+    training = params["training"] | {"checkpointSteps": context.stage.settings["checkpointSteps"]}
 
     def scores(result: PRMResult) -> dict[str, Output]:
         held_out = [row for row in read_rows(rows) if row.held_out]
@@ -33,7 +33,7 @@ def run(context: StageContext) -> StageResult:
         metrics=_metrics,
         outputs=scores,
         rows=rows,
-        params=prm_params(context.stage.params, save_steps=context.stage.settings["checkpointSteps"]),
+        spec=PRMSpec.model_validate(params | {"training": training}),
     )
 
 
@@ -43,27 +43,3 @@ def _metrics(result: PRMResult) -> dict[str, JsonValue]:
         metrics |= {"auroc": held_out.auroc, "step_accuracy": held_out.accuracy, "base_rate": held_out.base_rate}
         metrics |= {"ece": held_out.ece_calibrated, "first_error_found": held_out.first_error_found}
     return metrics
-
-
-def prm_params(params: Mapping[str, Any], *, save_steps: int) -> PRMParams:
-    """Training parameters from a stage's parameters."""
-    training = params["training"]
-    lora = training.get("lora") or {"rank": 0, "alpha": 0}
-    return PRMParams(
-        epochs=float(training["epochs"]),
-        learning_rate=float(training["learningRate"]),
-        batch_size=training["batchSize"],
-        max_length=training["maxLengthTokens"],
-        loss=params["loss"],
-        temperature=float(params["temperature"]),
-        representation_weight=float(params.get("representationWeight", "0.5")),
-        head_fraction=float(params["headFraction"]),
-        lora_rank=lora["rank"],
-        lora_alpha=lora["alpha"],
-        warmup_ratio=float(training["warmupRatio"]),
-        scheduler=training["schedule"].lower(),
-        weight_decay=float(training["weightDecay"]),
-        precision=training["precision"].lower(),
-        seed=training["seed"],
-        save_steps=save_steps,
-    )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from agentark.api import Prompts
 from agentark.curate import leading
 from agentark.curate.rows import is_held_out, single_pass_prompt
 from agentark.debate import Record, read_records
@@ -11,7 +12,6 @@ from agentark.debate.rounds import agent_rounds
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.labelling import ask_labels
-from agentark.execution.protocols import prompts_from
 from agentark.llm.chat import Message
 from agentark.reward.labels import Discussion, Turn, label_discussions
 from agentark.reward.rows import write_rows
@@ -54,7 +54,7 @@ def run(context: StageContext) -> StageResult:
 
 def _discussions(context: StageContext, records: Iterator[Record], total: int) -> Iterator[Discussion]:
     params = context.stage.params
-    prompts = prompts_from(params["prompts"])
+    prompts = Prompts.model_validate(params["prompts"])
     names = PeerNames(prompts.peer)
     policy = policy_of(params)
     for done, record in enumerate(records, 1):

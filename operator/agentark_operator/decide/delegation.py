@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentark.api import KINDS, PAD, DebateSpec, DistillJob, PRMTraining, Resource
+from agentark.api import KINDS, PAD, DebateSpec, DistillJob, PRMTraining, Resource, decimal_text
 from agentark.planning import NotPinned, Plan, canonical_json
 from agentark.planning import plan as lay_out
 from agentark.planning.references import debate_of, embedded_name
@@ -64,8 +64,8 @@ def delegates(resource: Resource, owner: Owner, others: Mapping[str, Resource], 
         return runners + _named(plan, others, "PRMTraining", spec.prm_ref.name)
     model = reward_model_of(resource, debate_of(resource, others), others)
     # The debate is named by what it is, not by reference: when it is done, no resource need be there to refer to.
-    content = _plain(model.spec) | {"debate": _debate(model.debate), "heldOutFraction": model.held_out}
-    content["model"] = _plain(model.backbone)
+    content = _plain(model.spec) | {"debate": _debate(model.debate), "model": _plain(model.backbone)}
+    content["heldOutFraction"] = decimal_text(model.held_out)
     content.pop("debateRef", None)
     return runners + _embedded(resource, owner, plan, others, "PRMTraining", "prm", content)
 
