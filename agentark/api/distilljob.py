@@ -189,7 +189,7 @@ class DistillJobSpec(Run):
     """Further rounds, in which the student of the round before debates; none by default."""
     student: Student
     """The model that learns."""
-    methods: Annotated[list[Method], Field(min_length=1, max_length=4)]
+    methods: Annotated[list[Method], Field(min_length=1, max_length=len(get_args(Method)))]
     """Applied in this order, each to the model of the one before."""
     curation: Curation = Curation()
     """Which traces are trained on."""
