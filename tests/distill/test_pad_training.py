@@ -120,7 +120,7 @@ def test_a_training_that_is_told_to_stop_first_does_not_wait_for_its_other_proce
     [
         ({"steps": 3, "iterations": 2}, "steps"),
         ({"group": 1}, "group"),
-        ({"min_temperature": 0.0}, "minTemperature"),
+        ({"min_temperature": 0.0}, "min_temperature"),
         ({"aggregation": "Max"}, "aggregation"),
         ({"rollouts": "VLLMServer"}, "vllmUrl"),
         ({"kl": -0.1}, "kl"),
