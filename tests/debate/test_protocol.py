@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentark.api import Protocol, Sampling, Teacher
+from agentark.api import Model, Protocol, Sampling, Teacher
+from agentark.api.debaterun import Agent
 from agentark.debate import DebateProtocol, Record, discuss, render_messages
 from agentark.debate.protocol import request_seed
 from agentark.errors import EngineError, InvalidInput
@@ -200,7 +201,7 @@ def test_seeds_differ_and_stay() -> None:
         ({"agents": 1, "engines": [-1]}, r"engines\[0\]: found -1"),
         ({"type": "SinglePass", "agents": 5}, "a SinglePass has one agent"),
         ({"agents": 1, "team": [{"role": "Doubt."}]}, "team: .* at most 0 items"),
-        ({"reads": "Ring"}, "reads: unknown field"),
+        ({"newer": 1}, "newer: unknown field"),
     ],
 )
 def test_bad_protocols_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -219,20 +220,21 @@ async def test_sampling_that_keeps_no_token_is_refused_before_anything_is_asked(
 
 
 def test_every_setting_of_a_manifest_reaches_the_debate() -> None:
-    team = [{"role": "Doubt."}, {"teacher": {"model": {"uri": "file:other"}}}]
-    settings = {
-        "type": "Debate",
-        "agents": 2,
-        "rounds": 2,
-        "stopOnConsensus": False,
-        "tie": "First",
-        "sampling": {"temperature": "0.25", "topP": "0.5", "topK": 3, "maxTokens": 9},
-        "prompts": PROMPTS.canonical(),
-        "seed": 8,
-    }
-    manifest = Protocol.model_validate({**settings, "team": team})
-    assert {*settings, "team"} == {field.alias for field in Protocol.model_fields.values()}
-    params, _ = debate_protocol(manifest, Teacher.model_validate({"model": {"uri": "file:one"}}))
+    manifest = Protocol(
+        agents=2,
+        rounds=2,
+        stop_on_consensus=False,
+        tie="First",
+        sampling=Sampling(temperature=0.25, top_p=0.5, top_k=3, max_tokens=9),
+        prompts=PROMPTS,
+        team=[Agent(role="Doubt."), Agent(teacher=Teacher(model=Model(uri="file:other")))],
+        seed=8,
+    )
+    params, _ = debate_protocol(manifest, Teacher(model=Model(uri="file:one")))
     protocol = DebateProtocol(**json.loads(json.dumps(params)))
-    assert {name: protocol.canonical()[name] for name in settings} == settings
-    assert (protocol.roles, protocol.engines, protocol.team) == (["Doubt.", ""], [0, 1], [])
+    assert dict(protocol) == dict(manifest) | {
+        "team": [],
+        "peers": "Others",
+        "roles": ["Doubt.", ""],
+        "engines": [0, 1],
+    }
