@@ -51,10 +51,9 @@ async def debate(
     """Debate `count` questions into `folder`/store with the journal beside it."""
     return await run_questions(
         questions(count),
-        protocol=DebateProtocol(agents=AGENTS, rounds=3, stop_on_consensus=not isinstance(engine, HttpEngine)),
+        protocol=DebateProtocol(agents=AGENTS, rounds=3, stop_on_consensus=not isinstance(engine, HttpEngine), seed=1),
         engines=[engine],
         policy=NUMBER,
-        seed=1,
         store=open_store(str(folder / "store")),
         prefix="debate",
         journal=folder / "journal",

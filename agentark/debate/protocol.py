@@ -13,10 +13,12 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from agentark.api import Prompts
+from pydantic import Field, model_validator
+
+from agentark.api import Protocol
+from agentark.api.debaterun import Agent
 from agentark.debate.prompts import split_reply
 from agentark.debate.transcript import DecidedBy, MessageRef, Record, Strategy, Template, Turn, messages_of, turn_ref
 from agentark.errors import EngineError, InvalidInput
@@ -24,48 +26,29 @@ from agentark.llm.chat import Engine, Message, Reply, Role, Sampling
 from agentark.tasks import Policy, Question, equal, extract, partition
 
 
-@dataclass(frozen=True, slots=True)
-class DebateProtocol:
-    """How a question is worked on.
+class DebateProtocol(Protocol):
+    """The manifest's protocol, and what a plan adds to it."""
 
-    Raises:
-        InvalidInput: If a value is out of range, or `roles` or `engines` do not fit `agents`.
-    """
-
-    type: Strategy = "Debate"
-    """Debate, a vote over independent samples (round 0 alone), or one reply."""
-    agents: int = 5
-    """Debaters, or samples of self-consistency, >= 1; a single pass takes the first one only."""
-    rounds: int = 3
-    """Rounds of a debate at most, >= 1, the first independent one included."""
-    stop_on_consensus: bool = True
-    """End a debate as soon as all agents give the same answer."""
+    agents: Annotated[int, Field(ge=1)] = 5
+    """Debaters, or samples of self-consistency, which may be as many as a debate has replies; a single pass takes the
+    first one only."""
+    team: Annotated[list[Agent], Field(max_length=0)] = []
+    """Stands in `roles` and `engines`."""
     peers: Literal["Others", "Own"] = "Others"
     """Whose solutions a review shows; ``Own`` is the control that shows the reader's own solution in place of each
     peer's, so that whatever a debate gains over it comes from the others."""
-    sampling: Sampling = field(default_factory=Sampling)
-    """Of every turn."""
-    prompts: Prompts = field(default_factory=Prompts)
-    roles: tuple[str, ...] = ()
-    """System message per agent, an empty one standing for `Prompts.system`; () = no agent has a role."""
-    engines: tuple[int, ...] = ()
-    """Index of each agent's engine; () = all use the first."""
-    tie: Literal["Summariser", "First"] = "Summariser"
-    """Who decides a debate that ends with equally many votes: one more call to the first agent's engine, or the agent
-    that comes first. Self-consistency always takes the first."""
+    roles: list[str] = []
+    """System message per agent, an empty one standing for `Prompts.system`; empty: no agent has a role."""
+    engines: list[Annotated[int, Field(ge=0)]] = []
+    """Index of each agent's engine; empty: all use the first."""
 
-    def __post_init__(self) -> None:
-        for name, minimum in (("agents", 1), ("rounds", 1)):
-            if getattr(self, name) < minimum:
-                raise InvalidInput(f"protocol.{name} is {getattr(self, name)}; accepted: {minimum} or more")
+    @model_validator(mode="after")
+    def _agents_are_complete(self) -> Self:
         for name in ("roles", "engines"):
-            given = len(getattr(self, name))
-            if given not in (0, self.agents):
-                raise InvalidInput(
-                    f"protocol.{name} has {given} entries for {self.agents} agents; give one each, or none"
-                )
-        if any(index < 0 for index in self.engines):
-            raise InvalidInput(f"protocol.engines is {self.engines}; accepted: indices from 0")
+            entries = len(getattr(self, name))
+            if entries not in (0, self.agents):
+                raise ValueError(f"{name} has {entries} entries for {self.agents} agents; give one each, or none")
+        return self
 
 
 class _Agent(NamedTuple):
@@ -91,24 +74,21 @@ class _Decision(NamedTuple):
     decided_by: DecidedBy
 
 
-async def discuss(
-    question: Question, *, protocol: DebateProtocol, engines: Sequence[Engine], policy: Policy, seed: int
-) -> Record:
+async def discuss(question: Question, *, protocol: DebateProtocol, engines: Sequence[Engine], policy: Policy) -> Record:
     """Work on one question.
 
     Args:
         question: The question.
-        protocol: How.
+        protocol: How; each request's seed is derived from its seed, the question's id, the round and the agent.
         engines: The engines that `DebateProtocol.engines` counts.
         policy: How answers are read and compared.
-        seed: Seed of the run; each request's seed is derived from it, the question's id, the round and the agent.
 
     Raises:
         EngineError: If a request failed. Requests sent at the same time are waited for first, none is cut off.
-        InvalidInput: If the protocol names an engine that is not there.
+        InvalidInput: If the protocol names an engine that is not there, or its sampling keeps no token.
     """
     team = _team(protocol, len(engines))
-    sender = _Sender(question, protocol, engines, policy, seed)
+    sender = _Sender(question, protocol, engines, policy)
     rounds = protocol.rounds if protocol.type == "Debate" else 1
     held = 0
     groups: list[list[Turn]] = []
@@ -215,9 +195,7 @@ async def _voted(turns: Sequence[Turn], policy: Policy) -> list[list[Turn]]:
 class _Sender:
     """Sends the requests of one question and collects their turns."""
 
-    def __init__(
-        self, question: Question, protocol: DebateProtocol, engines: Sequence[Engine], policy: Policy, seed: int
-    ) -> None:
+    def __init__(self, question: Question, protocol: DebateProtocol, engines: Sequence[Engine], policy: Policy) -> None:
         self.question = clean(question.text)
         self.turns: list[Turn] = []
         self.calls = 0
@@ -225,7 +203,7 @@ class _Sender:
         self._protocol = protocol
         self._engines = engines
         self._policy = policy
-        self._seed = seed
+        self._sampling = Sampling(**dict(protocol.sampling))
 
     async def send(self, requests: Sequence[_Request]) -> None:
         """Send requests at once and add their turns by agent."""
@@ -241,7 +219,7 @@ class _Sender:
 
     async def _turns(self, request: _Request) -> list[Turn]:
         engine = self._engines[request.reader.engine]
-        seed = request_seed(self._seed, self._id, request.round, request.agents[0])
+        seed = request_seed(self._protocol.seed, self._id, request.round, request.agents[0])
         messages = messages_of(
             request.refs,
             question=self.question,
@@ -250,7 +228,7 @@ class _Sender:
             prompts=self._protocol.prompts,
         )
         wanted = len(request.agents)
-        reply = await engine.chat(messages, sampling=self._protocol.sampling, n=wanted, seed=seed)
+        reply = await engine.chat(messages, sampling=self._sampling, n=wanted, seed=seed)
         if len(reply.completions) != wanted:
             raise EngineError(
                 f"model {reply.model!r} returned {len(reply.completions)} completions where n={wanted} were asked for; "
@@ -264,7 +242,6 @@ class _Sender:
         # What a filter left, or a refusal, is no solution to be shown to the others, graded or trained on.
         filtered = completion.finish_reason == "filtered"
         critique, solution = split_reply("" if filtered else text, self._protocol.prompts.solution_marker)
-        sampling = self._protocol.sampling
         return Turn(
             agent=request.agents[sample],
             round=request.round,
@@ -281,10 +258,10 @@ class _Sender:
             prompt_tokens=reply.prompt_tokens if sample == 0 else 0,
             completion_tokens=completion.completion_tokens,
             latency_s=reply.latency_s,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
+            temperature=self._sampling.temperature,
+            top_p=self._sampling.top_p,
+            top_k=self._sampling.top_k,
+            max_tokens=self._sampling.max_tokens,
             seed=seed,
             sample=sample,
             samples=len(request.agents),

@@ -57,7 +57,6 @@ async def run_questions(
     protocol: DebateProtocol,
     engines: Sequence[Engine],
     policy: Policy,
-    seed: int,
     store: Store,
     prefix: str,
     journal: Path,
@@ -79,7 +78,6 @@ async def run_questions(
         protocol: How each question is worked on.
         engines: The engines that the protocol counts; they stay open.
         policy: How answers are read and compared.
-        seed: Seed of all sampling.
         store: Where the shards go.
         prefix: Folder in the store; shard i is ``<prefix>/shards/<i as 6 digits>.jsonl.zst`` and holds questions
             ``i * shard_size`` to ``(i + 1) * shard_size - 1`` in the order given. Failures go to
@@ -107,7 +105,7 @@ async def run_questions(
     limits = _Limits(concurrency, shard_size, max_failed, grace_s)
 
     async def answer(question: Question, through: Sequence[Engine]) -> Record:
-        return await discuss(question, protocol=protocol, engines=through, policy=policy, seed=seed)
+        return await discuss(question, protocol=protocol, engines=through, policy=policy)
 
     with open_journal(journal, shard_size=shard_size) as calls:
         shards = Shards(store, prefix, calls, shard_size, share)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from agentark.debate import DebateProtocol
 from agentark.errors import AgentArkError, Interrupted, InvalidInput, StoreError
 from agentark.execution.context import StageContext
 from agentark.execution.launching import die_with_parent
@@ -68,7 +69,9 @@ def _trials(context: StageContext) -> list[Trial]:
                 continue
             folder = _folder(context, rehearsal)
             if folder is not None:
-                trials.append(Trial(rehearsal=rehearsal, folder=folder, protocol=stage.params["protocol"]))
+                trials.append(
+                    Trial(rehearsal=rehearsal, folder=folder, protocol=DebateProtocol(**stage.params["protocol"]))
+                )
     return trials
 
 

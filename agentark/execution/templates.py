@@ -18,7 +18,6 @@ from agentark.curate.rows import single_pass_prompt
 from agentark.debate import DebateProtocol
 from agentark.debate.protocol import conversations
 from agentark.errors import EngineError, InvalidInput
-from agentark.execution.protocols import protocol_from
 from agentark.llm import Message
 from agentark.llm.chat_template import lost_role, render
 from agentark.planning.rehearsing import Rehearsal
@@ -37,8 +36,8 @@ class Trial(BaseModel):
     rehearsal: Rehearsal
     folder: Path
     """Holds at least its configuration and tokenizer."""
-    protocol: dict[str, Any]
-    """Of the debate, as a stage's parameters hold it."""
+    protocol: DebateProtocol
+    """Of the debate."""
 
 
 class Trials(BaseModel):
@@ -55,9 +54,7 @@ FAULTS = TypeAdapter(list[str])
 
 def faults(trials: Trials) -> list[str]:
     """What is wrong with each model; empty where nothing is."""
-    return [
-        _fault(trial.rehearsal, trial.folder, trials.question, protocol_from(trial.protocol)) for trial in trials.trials
-    ]
+    return [_fault(trial.rehearsal, trial.folder, trials.question, trial.protocol) for trial in trials.trials]
 
 
 def _fault(rehearsal: Rehearsal, folder: Path, question: str, protocol: DebateProtocol) -> str:

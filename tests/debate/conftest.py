@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from agentark.api import Prompts
+from agentark.api import Prompts, Sampling
 from agentark.debate import DebateProtocol, Record, Summary, discuss, run_questions
-from agentark.llm.chat import Engine, Message, Sampling
+from agentark.llm import chat
+from agentark.llm.chat import Engine, Message
 from agentark.llm.testing import Answer, ScriptedEngine
 from agentark.store import Store, open_store
 from agentark.tasks import NUMBER, Question
@@ -38,7 +39,7 @@ class Listener:
         self.sent: list[tuple[list[Message], int, int]] = []
         self._replies = [list(row) for row in replies]
 
-    def __call__(self, messages: Sequence[Message], sampling: Sampling, index: int, seed: int) -> Answer:
+    def __call__(self, messages: Sequence[Message], sampling: chat.Sampling, index: int, seed: int) -> Answer:
         last = messages[-1].content
         row = len(self._replies) - 1 if last.startswith("Sum up") else min(self._reviews(last), len(self._replies) - 1)
         self.sent.append((list(messages), index, seed))
@@ -64,8 +65,8 @@ def hold(question: Question) -> Callable[..., Awaitable[Record]]:
 
     async def run(listener: Listener | Sequence[Engine], **protocol: Any) -> Record:
         engines = [ScriptedEngine(listener)] if isinstance(listener, Listener) else listener
-        settings = {"agents": 3, "prompts": PROMPTS, "sampling": SAMPLING} | protocol
-        return await discuss(question, protocol=DebateProtocol(**settings), engines=engines, policy=NUMBER, seed=5)
+        settings = {"agents": 3, "prompts": PROMPTS, "sampling": SAMPLING, "seed": 5} | protocol
+        return await discuss(question, protocol=DebateProtocol(**settings), engines=engines, policy=NUMBER)
 
     return run
 
@@ -76,7 +77,7 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-def disagreeing(messages: Sequence[Message], _: Sampling, index: int, seed: int) -> str:
+def disagreeing(messages: Sequence[Message], _: chat.Sampling, index: int, seed: int) -> str:
     """Answer so that some debates agree at once, some later and some never."""
     rounds = sum(message.role == "assistant" for message in messages)
     return f"checked {rounds}\nStep 1: \\boxed{{{(seed // 7 + index) % (3 - rounds)}}}"
@@ -93,10 +94,9 @@ def run(store: Store, tmp_path: Path) -> Run:
 
     async def start(questions: Iterable[Question], engine: Engine, **settings: Any) -> Summary:
         arguments: dict[str, Any] = {
-            "protocol": DebateProtocol(agents=3, prompts=PROMPTS, sampling=SAMPLING),
+            "protocol": DebateProtocol(agents=3, prompts=PROMPTS, sampling=SAMPLING, seed=3),
             "engines": [engine],
             "policy": NUMBER,
-            "seed": 3,
             "store": store,
             "prefix": "debates/one",
             "journal": tmp_path / "journal",

@@ -1,15 +1,20 @@
 """Who is asked what in which order, and who decides."""
 
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from agentark.api import Model, Protocol, Sampling, Teacher
+from agentark.api.debaterun import Agent
 from agentark.debate import DebateProtocol, Record, discuss, render_messages
 from agentark.debate.protocol import request_seed
 from agentark.errors import EngineError, InvalidInput
 from agentark.llm.chat import Completion, Message
 from agentark.llm.testing import ScriptedEngine
-from agentark.tasks import Question
+from agentark.planning.building import debate_protocol
+from agentark.tasks import NUMBER, Question
 from tests.debate.conftest import PROMPTS, Listener
 
 Hold = Callable[..., Awaitable[Record]]
@@ -46,7 +51,7 @@ async def test_a_debate_in_full(hold: Hold) -> None:
 
 async def test_messages_are_rebuilt_from_the_record(hold: Hold) -> None:
     listener = Listener([[1, 2, ""], ["x Step 1: 4", 5, 6], [7, 8, 9], [8]])
-    record = Record.model_validate_json((await hold(listener, roles=("", "Doubt.", ""))).model_dump_json())
+    record = Record.model_validate_json((await hold(listener, roles=["", "Doubt.", ""])).model_dump_json())
     # With a role of its own, agent 1 is a request of its own in round 0, sent after that of agents 0 and 2.
     order = [0, 2, 1, *range(3, 10)]
     for position, (messages, _, seed) in zip(order, listener.sent, strict=True):
@@ -108,10 +113,16 @@ async def test_self_consistency_is_one_request_and_a_vote(hold: Hold) -> None:
 
 
 async def test_single_pass_is_one_sample(hold: Hold) -> None:
-    record = await hold(Listener([[6]]), type="SinglePass", agents=5)
+    record = await hold(Listener([[6]]), type="SinglePass", agents=1)
     assert (record.answer, record.decided_by, record.calls, len(record.turns)) == ("6", "Single", 1, 1)
-    unanswered = await hold(Listener([[cut(6)]]), type="SinglePass")
+    unanswered = await hold(Listener([[cut(6)]]), type="SinglePass", agents=1)
     assert (unanswered.answer, unanswered.decided_by) == ("", "None")
+
+
+async def test_a_single_pass_asks_once_though_a_debate_has_five_agents(question: Question) -> None:
+    protocol = DebateProtocol(type="SinglePass", prompts=PROMPTS)
+    record = await discuss(question, protocol=protocol, engines=[ScriptedEngine(Listener([[6]]))], policy=NUMBER)
+    assert (record.calls, record.agents, len(record.turns)) == (1, 1, 1)
 
 
 async def test_the_control_shows_the_own_solution_as_every_peers(hold: Hold) -> None:
@@ -127,7 +138,7 @@ async def test_the_control_shows_the_own_solution_as_every_peers(hold: Hold) -> 
 async def test_roles_and_engines_per_agent(hold: Hold) -> None:
     listeners = Listener([[1, 1], [1, 1]]), Listener([[2], [1]])
     engines = [ScriptedEngine(listeners[0], model="big"), ScriptedEngine(listeners[1], model="small")]
-    record = await hold(engines, roles=("Be exact.", "", "Be exact."), engines=(0, 1, 0))
+    record = await hold(engines, roles=["Be exact.", "", "Be exact."], engines=[0, 1, 0])
     assert [turn.model for turn in record.turns[:3]] == ["big", "small", "big"]
     assert [turn.samples for turn in record.turns[:3]] == [2, 1, 2]
     assert record.roles == ("Be exact.", "", "Be exact.")
@@ -169,7 +180,7 @@ async def test_the_symbolic_checker_votes(question: Question) -> None:
 
     replies = Listener([["\\boxed{x^2+2x+1}", "\\boxed{(x+1)^2}"]])
     protocol = DebateProtocol(agents=2, prompts=PROMPTS)
-    record = await discuss(question, protocol=protocol, engines=[ScriptedEngine(replies)], policy=MATH, seed=0)
+    record = await discuss(question, protocol=protocol, engines=[ScriptedEngine(replies)], policy=MATH)
     assert record.consensus
 
 
@@ -183,17 +194,47 @@ def test_seeds_differ_and_stay() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"agents": 0}, "protocol.agents is 0"),
-        ({"rounds": 0}, "protocol.rounds is 0"),
-        ({"agents": 2, "roles": ("a",)}, "protocol.roles has 1 entries for 2 agents"),
-        ({"agents": 1, "engines": (-1,)}, "protocol.engines is"),
+        ({"agents": 0}, "agents: found 0; input should be greater than or equal to 1"),
+        ({"rounds": 0}, "rounds: found 0; input should be greater than or equal to 1"),
+        ({"agents": 2, "roles": ["a"]}, "roles has 1 entries for 2 agents; give one each, or none"),
+        ({"agents": 2, "engines": [0]}, "engines has 1 entries for 2 agents; give one each, or none"),
+        ({"agents": 1, "engines": [-1]}, r"engines\[0\]: found -1"),
+        ({"type": "SinglePass", "agents": 5}, "a SinglePass has one agent"),
+        ({"agents": 1, "team": [{"role": "Doubt."}]}, "team: .* at most 0 items"),
+        ({"newer": 1}, "newer: unknown field"),
     ],
 )
-def test_bad_protocols_are_refused(settings: dict[str, object], message: str) -> None:
+def test_bad_protocols_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        DebateProtocol(**settings)  # type: ignore[arg-type]
+        DebateProtocol(**settings)
 
 
 async def test_an_engine_that_is_not_there(hold: Hold) -> None:
     with pytest.raises(InvalidInput, match="names engine 1, but only 1 are given"):
-        await hold(Listener([[1]]), agents=1, engines=(1,))
+        await hold(Listener([[1]]), agents=1, engines=[1])
+
+
+async def test_sampling_that_keeps_no_token_is_refused_before_anything_is_asked(hold: Hold) -> None:
+    with pytest.raises(InvalidInput, match=r"sampling.top_p is 0.0; accepted: more than 0"):
+        await hold(Listener([]), sampling=Sampling(top_p=0))
+
+
+def test_every_setting_of_a_manifest_reaches_the_debate() -> None:
+    manifest = Protocol(
+        agents=2,
+        rounds=2,
+        stop_on_consensus=False,
+        tie="First",
+        sampling=Sampling(temperature=0.25, top_p=0.5, top_k=3, max_tokens=9),
+        prompts=PROMPTS,
+        team=[Agent(role="Doubt."), Agent(teacher=Teacher(model=Model(uri="file:other")))],
+        seed=8,
+    )
+    params, _ = debate_protocol(manifest, Teacher(model=Model(uri="file:one")))
+    protocol = DebateProtocol(**json.loads(json.dumps(params)))
+    assert dict(protocol) == dict(manifest) | {
+        "team": [],
+        "peers": "Others",
+        "roles": ["Doubt.", ""],
+        "engines": [0, 1],
+    }

@@ -33,7 +33,7 @@ async def test_datasets_loads_all_shards_with_one_schema(
 
 async def test_a_debate_is_readable(hold: Callable[..., Awaitable[Record]]) -> None:
     cut = Completion("Step 1: 3 + 4", "long thought", "length", 50)
-    record = await hold(Listener([[1, 2, cut], ["Agent 1 errs.\nStep 1: \\boxed{2}", 2, 2]]), roles=("Doubt.", "", ""))
+    record = await hold(Listener([[1, 2, cut], ["Agent 1 errs.\nStep 1: \\boxed{2}", 2, 2]]), roles=["Doubt.", "", ""])
     assert format_record(record) == (
         """\
 Question q1

@@ -9,6 +9,7 @@ import yaml
 
 from agentark.api import DistillJob, Resource, read_manifest
 from agentark.api.manifest import check_manifest
+from agentark.debate import DebateProtocol
 from agentark.errors import InvalidInput, StoreError
 from agentark.planning import Pin, Plan, Resources, addresses, keep_plan, plan, read_plan
 from agentark.store import open_store
@@ -234,6 +235,19 @@ def test_pods_and_gpus_are_those_of_the_stage(tmp_path: Path) -> None:
     training = Resources(nodes=2, gpus_per_node=8, processes_per_node=8, backend="PyTorchJob")
     assert stages["distill/RSFT"].resources == training
     assert stages["distill/RSFT"].estimate.gpus == 16
+
+
+def test_every_protocol_of_the_largest_debate_is_accepted(tmp_path: Path) -> None:
+    changes = {
+        "spec.debate.protocol": {"agents": 64, "rounds": 10},
+        "spec.evaluation.controls": ["SelfConsistency", "SelfReview"],
+        "spec.evaluation.decoding": ["Greedy", "Sampled"],
+    }
+    stages = [stage for stage in planned(tmp_path, changes).stages if "protocol" in stage.params]
+    accepted = {stage.name: DebateProtocol(**stage.params["protocol"]) for stage in stages}
+    assert accepted["evaluate/test/self-consistency"].agents == 640, "as many samples as the debate has replies"
+    assert accepted["evaluate/test/self-review"].peers == "Own"
+    assert accepted["evaluate/test/base"].sampling.temperature == 0
 
 
 def test_costs_are_bounded_before_anything_runs(tmp_path: Path) -> None:

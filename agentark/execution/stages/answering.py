@@ -24,7 +24,6 @@ from agentark.debate import (
 from agentark.errors import InvalidInput
 from agentark.execution.context import StageContext, StageResult
 from agentark.execution.engines import build_engines, check_engines
-from agentark.execution.protocols import protocol_from
 from agentark.execution.questions import stage_questions
 from agentark.execution.rehearsing import rehearse
 from agentark.execution.shares import longest_s
@@ -46,7 +45,7 @@ def run(context: StageContext) -> StageResult | None:
     """
     params = context.stage.params
     policy = policy_of(params)
-    protocol = protocol_from(_sized(context, params["protocol"]))
+    protocol = DebateProtocol(**_sized(context, params["protocol"]))
     pin = context.pin(context.stage.settings["dataset"])
     read = functools.partial(
         stage_questions,
@@ -60,7 +59,7 @@ def run(context: StageContext) -> StageResult | None:
         rehearse(context, next(read()))
     clock = _Clock(context.work / "seconds")
     with clock:
-        summary = asyncio.run(_ask(context, read(), total, protocol, policy, int(params["protocol"].get("seed", 0))))
+        summary = asyncio.run(_ask(context, read(), total, protocol, policy))
     seconds = clock.seconds
     if not context.share.is_all:
         longest = longest_s(context, seconds)
@@ -123,7 +122,6 @@ async def _ask(
     total: int,
     protocol: DebateProtocol,
     policy: Policy,
-    seed: int,
 ) -> Summary:
     execution = context.stage.settings["execution"]
     stop = asyncio.Event()
@@ -148,7 +146,6 @@ async def _ask(
             protocol=protocol,
             engines=engines,
             policy=policy,
-            seed=seed,
             store=context.store,
             prefix=context.shared_path("records"),
             journal=context.work / "journal",
