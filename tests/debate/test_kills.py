@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "debate.py"
 
 
+@pytest.mark.long
 def test_kills_lose_nothing_and_pay_nothing_twice() -> None:
     arguments = ["kill", "--kills", "4", "--questions", "200", "--seed", "7", "--json"]
     process = subprocess.run([sys.executable, BENCHMARK, *arguments], capture_output=True, text=True, check=False)

@@ -202,7 +202,7 @@ def test_wrong_input_in_launched_processes_is_told_by_the_launcher(tmp_path: Pat
     code, out = ended(cluster.pod(plan, 0, {}))
     assert code == 2, out
     word = (tmp_path / "wrong-0" / "termination-log").read_text()
-    assert word == "InvalidInput: training: batch_size 4 cannot be split over 3 processes; choose a multiple"
+    assert word == "InvalidInput: training: batchSize 4 cannot be split over 3 processes; choose a multiple"
 
 
 @pytest.mark.long
@@ -213,7 +213,7 @@ def test_a_run_on_this_machine_tells_of_wrong_input_in_its_processes(tmp_path: P
     statuses = run_plan(plan, store, jobs=1, observe=lambda _: None, should_stop=lambda: False)
     status = statuses[plan.stages[1].key]
     assert (status.state, status.exit_code) == ("Failed", 2)
-    assert status.message == "training: batch_size 4 cannot be split over 3 processes; choose a multiple"
+    assert status.message == "training: batchSize 4 cannot be split over 3 processes; choose a multiple"
 
 
 def stage(processes: int) -> Stage:

@@ -29,11 +29,11 @@ def test_a_debate_runs_once_and_is_found_again(place: Workplace, serve: Serve) -
     url = serve("--template", "The answer is {index}.")
     place.questions(10)
     place.write("run.yaml", debate_run(url))
-    assert "debate  done" in place.run("run", "-f", "run.yaml")
-    paid = answered(url)
     started = time.monotonic()
+    assert "debate  done" in place.run("run", "-f", "run.yaml")
+    took, started, paid = time.monotonic() - started, time.monotonic(), answered(url)
     output = place.run("run", "-f", "run.yaml")
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < took
     assert "debate  cached" in output
     assert answered(url) == paid
     assert "talk-" in place.run("runs")

@@ -3,6 +3,7 @@
 Where a release changes them on purpose: ``python -m tests.planning.test_golden_keys`` writes them anew.
 """
 
+import functools
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ MANIFESTS = [
 ]
 
 
+@functools.cache
 def read(manifest: str) -> dict[str, Resource]:
     """The resources of a manifest; "Kind/name" -> resource."""
     return {f"{one.kind}/{one.metadata.name}": one for one in read_manifest(ROOT / manifest)}
@@ -63,10 +65,15 @@ def with_field(value: Any, key: Key) -> Any:
     # A teacher is known by its pin alone.
     if isinstance(value, Teacher) or not (isinstance(value, Spec) or hasattr(value, "spec")):
         return value
-    more = {"newer": (Annotated[int, key], 1)} if isinstance(value, Spec) else {}
-    extended: Any = create_model(type(value).__name__, __base__=type(value), **more)
+    extended = kind_with_field(type(value), key)
     parts = {name: with_field(part, key) for name, part in value}
     return extended.model_construct(value.model_fields_set, **parts)
+
+
+@functools.cache
+def kind_with_field(kind: type[Any], key: Key) -> Any:
+    more: Any = {"newer": (Annotated[int, key], 1)} if issubclass(kind, Spec) else {}
+    return create_model(kind.__name__, __base__=kind, **more)
 
 
 if __name__ == "__main__":

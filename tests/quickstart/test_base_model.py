@@ -75,6 +75,7 @@ def test_the_base_answers_more_than_chance_and_less_than_well(
     assert 35 <= right <= 80
 
 
+@pytest.mark.long
 def test_training_with_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
     def trained(name: str, seed: int) -> dict[str, torch.Tensor]:
         pretrain.train(tmp_path / name, pretrain.Length(steps=2, cpu_seconds=0), seed, pretrain.Recipe())

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 ALGEBRA = ("x^2+2x+1", "(x+1)^2")
 
 
+@pytest.mark.long
 def test_3000_fuzzed_texts_neither_raise_nor_hang() -> None:
     command = [sys.executable, "benchmarks/grading.py", "fuzz", "--count", "3000", "--seed", "11", "--limit-s", "5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
