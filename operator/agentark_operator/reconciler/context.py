@@ -58,6 +58,8 @@ class RunContext:
     """Key -> the teachers that a stage asks and that the cluster serves."""
     stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person."""
+    scores: Sequence[Mapping[str, str]] = ()
+    """What the comparison measured; empty while it is not finished."""
     note: str = ""
     """What came of the release."""
 

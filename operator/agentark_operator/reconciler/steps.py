@@ -8,7 +8,6 @@ from typing import Any
 from agentark.api import DistillJob, ModelRelease
 from agentark.errors import AgentArkError
 from agentark.planning import Plan
-from agentark.store import StageManifest
 from agentark_operator.apply.actor import STALLING, Actor
 from agentark_operator.attempts.facts import Run, View
 from agentark_operator.attempts.workload import child_name, owner_of
@@ -27,7 +26,7 @@ from agentark_operator.settings import Settings
 from agentark_operator.status import results
 from agentark_operator.status.summary import Observed, ObservedStage, tracks_of
 from agentark_operator.storage.listings import ListingCache
-from agentark_operator.storage.stores import Cache, Place, Stores
+from agentark_operator.storage.stores import Cache, Stores
 from agentark_operator.teachers.demand import addressed, teachers
 from agentark_operator.teachers.servers import Teachers
 
@@ -68,7 +67,7 @@ class Steps:
             KubeError: The API server did not do what it was asked.
         """
         context = self._gather(key, body)
-        for step in (self._plan, self._delegate, self._decide, self._apply, self._teachers, self._release):
+        for step in (self._plan, self._delegate, self._decide, self._apply, self._teachers, self._score, self._release):
             context = step(context)
         return self._concluded(context)
 
@@ -193,6 +192,15 @@ class Steps:
         self.teachers.keep({teacher.name for key in asking for teacher in context.served[key]}, context.owner)
         return context
 
+    def _score(self, context: RunContext) -> RunContext:
+        """What the comparison measured. Where that cannot be read, nothing is told of a release."""
+        stages, place = context.plan.stages, context.place
+        compare = next((context.manifests.get(stage.key) for stage in stages if stage.kind == "compare"), None)
+        if compare is None:
+            return context
+        scores = self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare))
+        return replace(context, scores=scores or ())
+
     def _release(self, context: RunContext) -> RunContext:
         """Tell the cluster of a model that the job has released."""
         if not isinstance(context.resource, DistillJob):
@@ -201,6 +209,7 @@ class Steps:
         return replace(context, note=note)
 
     def _concluded(self, context: RunContext) -> Conclusion:
+        """What the steps came to; asks nobody."""
         facts, decision = context.facts, context.decision
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
         # Whoever refused an object does not say when it would take it.
@@ -216,7 +225,7 @@ class Steps:
         )
 
     def _observed(self, context: RunContext) -> Observed:
-        plan, place, manifests, decision = context.plan, context.place, context.manifests, context.decision
+        plan, manifests, decision = context.plan, context.manifests, context.decision
         stages = [
             ObservedStage(
                 stage.name, stage.kind, stage.key, decision.views[stage.key], decision.tracks[stage.key], fact.progress
@@ -225,23 +234,18 @@ class Steps:
         ]
         ran = [manifests[stage.key] for stage in stages if stage.state == "Done"]
         gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values()) + gpu_seconds_of(context.embedded)
-        compare = next((manifests.get(stage.key) for stage in plan.stages if stage.kind == "compare"), None)
-        scores = self._scores_of(place, compare) if compare else []
         return Observed(
             run_id=plan.run_id,
             stages=stages,
             suspended=context.resource.spec.suspend,
             stalled=context.stalled,
             ended=decision.ended,
-            scores=scores,
-            score=results.headline(scores),
+            scores=context.scores,
+            score=results.headline(context.scores),
             usage=results.usage(ran, gpu_seconds, self.settings.prices, self.settings.currency),
-            outputs=results.outputs(plan, manifests, place.store),
+            outputs=results.outputs(plan, manifests, context.place.store),
             note=context.note,
         )
-
-    def _scores_of(self, place: Place, compare: StageManifest) -> list[dict[str, str]]:
-        return self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare)) or []
 
     def _due_s(self, context: RunContext) -> float:
         """Seconds until the next look."""

@@ -1,0 +1,163 @@
+"""A pass over a resource as store and API server see it: what it asks, in which order, and what a failed call leaves.
+
+The store is a folder and real; the API server answers each request as if it had done it, and keeps nothing.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from agentark_operator.informers.children import Children
+from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
+from agentark_operator.kube import Gone, Kube, Object
+from agentark_operator.metrics.telemetry import Telemetry
+from agentark_operator.reconciler.context import Outcome
+from agentark_operator.reconciler.reconciler import Reconciler
+from agentark_operator.settings import Settings
+from agentark_operator.storage import stores
+
+from agentark.planning import Pin, Plan, run_record
+from agentark.planning import plan as lay_out
+from agentark.store import Entry, write_run
+from agentark.store.local import LocalStore
+from tests.api.manifests import manifest
+from tests.servers.stage_command import StageCommand
+from tests.servers.stage_results import commit_result
+
+NOW = "2026-11-24T12:00:00Z"
+URIS = ("s3://data/train.jsonl", "s3://data/test.jsonl", "hf://org/teacher", "hf://org/student")
+
+
+class Calls:
+    """Calls in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def make(self, call: str) -> None:
+        self.done.append(call)
+
+
+class RecordedStore(LocalStore):
+    """A folder that notes what is asked of it."""
+
+    def __init__(self, root: Path, calls: Calls) -> None:
+        super().__init__(root)
+        self._calls = calls
+
+    def read(self, path: str) -> bytes:
+        self._calls.make(f"read {path}")
+        return super().read(path)
+
+    def write(self, path: str, data: bytes) -> None:
+        self._calls.make(f"write {path}")
+        super().write(path, data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        self._calls.make(f"create {path}")
+        return super().create(path, data)
+
+    def stat(self, path: str) -> Entry | None:
+        self._calls.make(f"stat {path}")
+        return super().stat(path)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        self._calls.make(f"list {prefix}")
+        return super().entries(prefix)
+
+
+class RecordedKube(Kube):
+    """The operator's client up to the wire."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def _call(
+        self, method: str, path: str, body: Any = None, form: str = "", *, query: str = "", whole: bool = True
+    ) -> Object:
+        self._calls.make(f"{method} {path}")
+        if method == "GET":
+            raise Gone(404, path)
+        return {**body, "metadata": {**body.get("metadata", {}), "uid": path, "resourceVersion": "7"}}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A DistillJob that has been planned, and its store."""
+
+    body: Body
+    plan: Plan
+    folder: Path
+
+    def reconcile(self, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+        """A pass of an operator that has just begun, which changes nothing for the next one."""
+        with TemporaryDirectory() as copy:
+            shutil.copytree(self.folder, copy, dirs_exist_ok=True)
+            monkeypatch.setattr(stores, "open_store", lambda uri, **_: RecordedStore(Path(copy), calls))
+            resources, key = Resources(), Key("DistillJob", "default", "job")
+            resources.saw(key, self.body)
+            return Reconciler(RecordedKube(calls), Settings(), resources, Children(), Telemetry()).reconcile(
+                key, self.body
+            )
+
+
+def planned(folder: Path, *, done: bool) -> Job:
+    """A job of which nothing is done, or all, its release among it."""
+    changes = {"store": {"uri": "s3://team"}, "release": {"name": "sums"}, "methods": ["RSFT"]}
+    body = manifest("DistillJob", changes, name="job")
+    body["metadata"] |= {"uid": "uid-job", "generation": 1, "resourceVersion": "1", "creationTimestamp": NOW}
+    plan = lay_out(parse_resource(body), {uri: Pin(uri=uri, identity=f"sha256:{uri}", rows=10) for uri in URIS})
+    body["status"] = {"runId": plan.run_id, "observedGeneration": 1, "phase": "Pending"}
+    store = LocalStore(folder)
+    write_run(store, run_record(plan))
+    for stage in plan.stages if done else ():
+        metrics = {"released": True, "decision": "released"} if stage.kind == "release" else {}
+        command = StageCommand(stage.kind, stage.key, store.uri)
+        commit_result(store, command, plan=plan, metrics=metrics, outputs={})
+    return Job(body, plan, folder)
+
+
+@pytest.fixture(scope="module")
+def begins(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return planned(tmp_path_factory.mktemp("begins"), done=False)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return planned(tmp_path_factory.mktemp("released"), done=True)
+
+
+def ready(outcome: Outcome) -> str:
+    """The reason of the condition Ready."""
+    return next(str(each["reason"]) for each in outcome.status["conditions"] if each["type"] == "Ready")
+
+
+def kinds(calls: Calls) -> list[str]:
+    """Each call's verb, and the kind of stage or object that it is about."""
+    words = (re.match(r"(\w+) (?:stages/|.*/namespaces/default/)?(\w+)", call) for call in calls.done)
+    return [" ".join(word.groups()) for word in words if word is not None]
+
+
+def test_scores_are_read_before_anybody_is_told_of_a_release(released: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Calls()
+    assert ready(released.reconcile(calls, monkeypatch)) == "Complete"
+    manifests = [f"read {stage.kind}" for stage in released.plan.stages]
+    last = ["read compare", "POST modelreleases", "PUT distilljobs", "POST events", "POST events"]
+    assert kinds(calls) == ["read runs", *manifests, *last]
+
+
+def test_a_comparison_that_cannot_be_read_tells_of_no_release(
+    released: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn, calls = replace(released, folder=tmp_path / "torn"), Calls()
+    shutil.copytree(released.folder, torn.folder)
+    (results,) = torn.folder.glob("stages/compare/*/attempts/1/results.json")
+    results.unlink()
+    outcome = torn.reconcile(calls, monkeypatch)
+    assert ready(outcome) == "StoreUnavailable" and "results.json" in outcome.later
+    assert "POST modelreleases" not in kinds(calls)
