@@ -5,8 +5,8 @@ The store is a folder and real; the API server answers each request as if it had
 
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,12 +34,19 @@ URIS = ("s3://data/train.jsonl", "s3://data/test.jsonl", "hf://org/teacher", "hf
 
 
 class Calls:
-    """Calls in the order in which they were made."""
+    """Calls in the order in which they were made.
 
-    def __init__(self) -> None:
+    Args:
+        failing: The call that fails with an error.
+    """
+
+    def __init__(self, failing: str = "", error: Exception | None = None) -> None:
         self.done: list[str] = []
+        self._failing, self._error = failing, error
 
     def make(self, call: str) -> None:
+        if call == self._failing and self._error is not None:
+            raise self._error
         self.done.append(call)
 
 
@@ -94,16 +101,24 @@ class Job:
     plan: Plan
     folder: Path
 
-    def reconcile(self, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-        """A pass of an operator that has just begun, which changes nothing for the next one."""
+
+Reconcile = Callable[[Body, Path, Calls], Outcome]
+
+
+@pytest.fixture
+def reconcile(monkeypatch: pytest.MonkeyPatch) -> Reconcile:
+    """A pass over a resource by an operator that has just begun, which leaves the store's folder as it is."""
+
+    def over(body: Body, folder: Path, calls: Calls) -> Outcome:
         with TemporaryDirectory() as copy:
-            shutil.copytree(self.folder, copy, dirs_exist_ok=True)
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
             monkeypatch.setattr(stores, "open_store", lambda uri, **_: RecordedStore(Path(copy), calls))
-            resources, key = Resources(), Key("DistillJob", "default", "job")
-            resources.saw(key, self.body)
-            return Reconciler(RecordedKube(calls), Settings(), resources, Children(), Telemetry()).reconcile(
-                key, self.body
-            )
+            resources, key = Resources(), Key(body["kind"], "default", body["metadata"]["name"])
+            resources.saw(key, body)
+            reconciler = Reconciler(RecordedKube(calls), Settings(), resources, Children(), Telemetry())
+            return reconciler.reconcile(key, body)
+
+    return over
 
 
 def planned(folder: Path, *, done: bool) -> Job:
@@ -143,21 +158,51 @@ def kinds(calls: Calls) -> list[str]:
     return [" ".join(word.groups()) for word in words if word is not None]
 
 
-def test_scores_are_read_before_anybody_is_told_of_a_release(released: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_read_before_anybody_is_told_of_a_release(released: Job, reconcile: Reconcile) -> None:
     calls = Calls()
-    assert ready(released.reconcile(calls, monkeypatch)) == "Complete"
+    assert ready(reconcile(released.body, released.folder, calls)) == "Complete"
     manifests = [f"read {stage.kind}" for stage in released.plan.stages]
     last = ["read compare", "POST modelreleases", "PUT distilljobs", "POST events", "POST events"]
     assert kinds(calls) == ["read runs", *manifests, *last]
 
 
 def test_a_comparison_that_cannot_be_read_tells_of_no_release(
-    released: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released: Job, tmp_path: Path, reconcile: Reconcile
 ) -> None:
-    torn, calls = replace(released, folder=tmp_path / "torn"), Calls()
-    shutil.copytree(released.folder, torn.folder)
-    (results,) = torn.folder.glob("stages/compare/*/attempts/1/results.json")
+    shutil.copytree(released.folder, tmp_path / "store")
+    (results,) = (tmp_path / "store").glob("stages/compare/*/attempts/1/results.json")
     results.unlink()
-    outcome = torn.reconcile(calls, monkeypatch)
+    calls = Calls()
+    outcome = reconcile(released.body, tmp_path / "store", calls)
     assert ready(outcome) == "StoreUnavailable" and "results.json" in outcome.later
     assert "POST modelreleases" not in kinds(calls)
+
+
+@pytest.mark.parametrize("kind", ["ModelRelease", "DistillJob"])
+def test_a_resource_that_is_gone_is_not_looked_at_again(kind: str, begins: Job, reconcile: Reconcile) -> None:
+    release = manifest("ModelRelease", {"store": {"uri": "s3://team"}}, name="job")
+    release["metadata"] |= begins.body["metadata"]
+    path = f"/apis/agentark.dev/v1alpha1/namespaces/default/{kind.lower()}s/job/status"
+    gone = Calls(f"PUT {path}", Gone(404, path))
+    assert reconcile({"ModelRelease": release}.get(kind, begins.body), begins.folder, gone) == Outcome({}, gone=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"methods": ["None"]}, "InvalidSpec"),
+        ({"debate": None, "debateRef": {"name": "nobody"}}, "DependencyNotReady"),
+        ({"store": {"uri": "s3://team", "credentialsSecretRef": {"name": "nowhere"}}}, "StoreUnavailable"),
+        ({"evaluation.suites": [{"name": "test", "dataset": {"uri": "s3://data/none.jsonl"}}]}, "InputNotReady"),
+    ],
+)
+def test_history_keeps_to_its_limit_where_no_pass_can_be_made(
+    changes: dict[str, Any], reason: str, tmp_path: Path, reconcile: Reconcile
+) -> None:
+    body = manifest("DistillJob", {"store": {"uri": "s3://team"}, "runPolicy.historyLimit": 2, **changes}, name="job")
+    body["metadata"] |= {"uid": "uid-job", "generation": 2, "resourceVersion": "1", "creationTimestamp": NOW}
+    earlier = [{"runId": name, "phase": "Failed", "startedAt": NOW, "completedAt": NOW} for name in ("job-b", "job-a")]
+    failed = {"runId": "job-c", "observedGeneration": 1, "phase": "Failed", "startedAt": NOW, "stages": []}
+    outcome = reconcile(body | {"status": failed | {"runs": earlier}}, tmp_path, Calls())
+    assert ready(outcome) == reason
+    assert [run["runId"] for run in outcome.status["runs"]] == ["job-c", "job-b"]

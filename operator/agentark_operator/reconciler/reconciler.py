@@ -56,16 +56,16 @@ class Reconciler:
         before = body.get("status") or {}
         if key.kind == "ModelRelease":
             status, later = self._releases.reconcile(body, before)
-            return self._written(body, before, status)._replace(due_s=RESYNC_S, later=later)
-        policy = (body.get("spec") or {}).get("runPolicy") or {}
-        if policy.get("managedBy", OPERATOR) != OPERATOR:
+            outcome = self._written(body, before, status)
+            return outcome if outcome.gone else outcome._replace(due_s=RESYNC_S, later=later)
+        if _policy(body).get("managedBy", OPERATOR) != OPERATOR:
             return Outcome(before)
         self._actor.remove_former(body)
         if over(before) and same(body, before):
             return self._tidied(key, body, before)
         conclusion = self._concluded(key, body)
         self._telemetry.heard(key, conclusion.heard)
-        history = policy.get("historyLimit", RunPolicy().history_limit)
+        history = _policy(body).get("historyLimit", RunPolicy().history_limit)
         observed = replace(conclusion.observed, requested_at=requested(body), history=history)
         status = summarize(observed, before, generation=body["metadata"]["generation"], now=now())
         if status["phase"] == "Failed":
@@ -139,6 +139,10 @@ class Reconciler:
         """Seconds until the objects of an ended run go; None where there are none."""
         if not self._children.of(body["metadata"]["uid"]) and not self.steps.embedded(key, body):
             return None
-        policy = (body.get("spec") or {}).get("runPolicy") or {}
-        ttl_s = policy.get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
+        ttl_s = _policy(body).get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
         return parse_time(str(status["completedAt"])) + float(ttl_s) - time.time()
+
+
+def _policy(body: Body) -> Mapping[str, Any]:
+    """`spec.runPolicy` as it stands, which may hold for a spec that cannot be read as a whole."""
+    return (body.get("spec") or {}).get("runPolicy") or {}
