@@ -3,24 +3,26 @@
 The store is a folder and real; the API server answers each request as if it had done it, and keeps nothing.
 """
 
+import copy
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from agentark_operator.informers.children import Children
 from agentark_operator.informers.resources import Body, Key, Resources, parse_resource
-from agentark_operator.kube import Gone, Kube, Object
+from agentark_operator.kube import Gone, Kube, Object, Unreachable, path_of
 from agentark_operator.metrics.telemetry import Telemetry
 from agentark_operator.reconciler.context import Outcome
 from agentark_operator.reconciler.reconciler import Reconciler
 from agentark_operator.settings import Settings
 from agentark_operator.storage import stores
 
+from agentark.errors import StoreUnreachable
 from agentark.planning import Pin, Plan, run_record
 from agentark.planning import plan as lay_out
 from agentark.store import Entry, write_run
@@ -42,6 +44,8 @@ class Calls:
 
     def __init__(self, failing: str = "", error: Exception | None = None) -> None:
         self.done: list[str] = []
+        self.objects: Mapping[str, Object] = {}
+        """What the API server has at the end, by path."""
         self._failing, self._error = failing, error
 
     def make(self, call: str) -> None:
@@ -79,18 +83,25 @@ class RecordedStore(LocalStore):
 
 
 class RecordedKube(Kube):
-    """The operator's client up to the wire."""
+    """The operator's client up to the wire, before a server that takes everything."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, objects: Sequence[Object]) -> None:
         self._calls = calls
+        self.objects = {path_of(item): item for item in objects}
 
     def _call(
         self, method: str, path: str, body: Any = None, form: str = "", *, query: str = "", whole: bool = True
     ) -> Object:
         self._calls.make(f"{method} {path}")
-        if method == "GET":
+        known = self.objects.get(path, {})
+        if method == "GET" and not known:
             raise Gone(404, path)
-        return {**body, "metadata": {**body.get("metadata", {}), "uid": path, "resourceVersion": "7"}}
+        if method in ("GET", "DELETE"):
+            return known if method == "GET" else self.objects.pop(path, {})
+        made = {"uid": path, "resourceVersion": "7", "creationTimestamp": NOW}
+        parts = {part: known.get(part, {}) | body.get(part, {}) for part in ("metadata", "spec")}
+        self.objects[path] = known | body | parts | {"metadata": parts["metadata"] | made}
+        return self.objects[path]
 
 
 @dataclass(frozen=True)
@@ -102,21 +113,26 @@ class Job:
     folder: Path
 
 
-Reconcile = Callable[[Body, Path, Calls], Outcome]
+class Reconcile(Protocol):
+    """A pass over a resource by an operator that has just begun, which leaves the store's folder as it is."""
+
+    def __call__(self, body: Body, folder: Path, calls: Calls, children: Sequence[Object] = ()) -> Outcome: ...
 
 
 @pytest.fixture
 def reconcile(monkeypatch: pytest.MonkeyPatch) -> Reconcile:
-    """A pass over a resource by an operator that has just begun, which leaves the store's folder as it is."""
-
-    def over(body: Body, folder: Path, calls: Calls) -> Outcome:
-        with TemporaryDirectory() as copy:
-            shutil.copytree(folder, copy, dirs_exist_ok=True)
-            monkeypatch.setattr(stores, "open_store", lambda uri, **_: RecordedStore(Path(copy), calls))
+    def over(body: Body, folder: Path, calls: Calls, children: Sequence[Object] = ()) -> Outcome:
+        with TemporaryDirectory() as store:
+            shutil.copytree(folder, store, dirs_exist_ok=True)
+            monkeypatch.setattr(stores, "open_store", lambda uri, **_: RecordedStore(Path(store), calls))
             resources, key = Resources(), Key(body["kind"], "default", body["metadata"]["name"])
             resources.saw(key, body)
-            reconciler = Reconciler(RecordedKube(calls), Settings(), resources, Children(), Telemetry())
-            return reconciler.reconcile(key, body)
+            known = Children()
+            for child in children:
+                known.saw(child)
+            kube = RecordedKube(calls, children)
+            calls.objects = kube.objects
+            return Reconciler(kube, Settings(), resources, known, Telemetry()).reconcile(key, body)
 
     return over
 
@@ -158,12 +174,74 @@ def kinds(calls: Calls) -> list[str]:
     return [" ".join(word.groups()) for word in words if word is not None]
 
 
-def test_scores_are_read_before_anybody_is_told_of_a_release(released: Job, reconcile: Reconcile) -> None:
-    calls = Calls()
-    assert ready(reconcile(released.body, released.folder, calls)) == "Complete"
-    manifests = [f"read {stage.kind}" for stage in released.plan.stages]
-    last = ["read compare", "POST modelreleases", "PUT distilljobs", "POST events", "POST events"]
-    assert kinds(calls) == ["read runs", *manifests, *last]
+@dataclass(frozen=True)
+class Case:
+    """What a pass is made over."""
+
+    body: Body
+    folder: Path
+    children: Sequence[Object] = ()
+
+
+@pytest.fixture
+def cases(begins: Job, released: Job, reconcile: Reconcile) -> Mapping[str, Case]:
+    first = Calls()
+    status = reconcile(begins.body, begins.folder, first).status
+    children = [child for child in first.objects.values() if child.get("kind") in ("Job", "Deployment")]
+    suspended = copy.deepcopy(begins.body) | {"status": status}
+    suspended["spec"]["suspend"], suspended["metadata"]["generation"] = True, 2
+    return {
+        "begins": Case(begins.body, begins.folder),
+        "suspended": Case(suspended, begins.folder, children),
+        "released": Case(released.body, released.folder),
+    }
+
+
+ORDER = {
+    "begins": [
+        "PATCH debateruns",
+        *("stat plans", "create plans", "PATCH jobs"),
+        *("PATCH deployments", "PATCH services"),
+        *("PUT distilljobs", "POST events", "POST events"),
+    ],
+    "suspended": [
+        "PATCH debateruns",
+        *("GET events", "PATCH jobs"),
+        *("GET deployments", "DELETE deployments", "GET deployments"),
+        *("PUT distilljobs", "POST events"),
+    ],
+    "released": ["read compare", "POST modelreleases", "PUT distilljobs", "POST events", "POST events"],
+}
+"""What follows upon the reading of the plan and of all manifests."""
+
+
+@pytest.mark.parametrize("name", list(ORDER))
+def test_steps_are_taken_in_order(name: str, begins: Job, cases: Mapping[str, Case], reconcile: Reconcile) -> None:
+    case, calls = cases[name], Calls()
+    assert not reconcile(case.body, case.folder, calls, case.children).later
+    manifests = [f"read {stage.kind}" for stage in begins.plan.stages]
+    assert kinds(calls) == ["read runs", *manifests, *ORDER[name]]
+
+
+@pytest.mark.parametrize("name", list(ORDER))
+def test_a_call_that_fails_ends_the_pass_and_a_store_that_fails_is_told_once(
+    name: str, cases: Mapping[str, Case], reconcile: Reconcile
+) -> None:
+    case, whole = cases[name], Calls()
+    reconcile(case.body, case.folder, whole, case.children)
+    for index, call in enumerate(whole.done):
+        before = whole.done[: whole.done.index(call)]
+        if "/namespaces/" not in call:
+            calls = Calls(call, StoreUnreachable("down"))
+            outcome = reconcile(case.body, case.folder, calls, case.children)
+            assert (ready(outcome), outcome.later) == ("StoreUnavailable", "down"), call
+            assert calls.done[:index] == before
+            assert kinds(calls)[index] == "PUT distilljobs" and set(kinds(calls)[index + 1 :]) == {"POST events"}, call
+        elif not (call.startswith("POST") and call.endswith("/events")):  # what cannot be told is left untold
+            calls = Calls(call, Unreachable(0, "down"))
+            with pytest.raises(Unreachable):
+                reconcile(case.body, case.folder, calls, case.children)
+            assert calls.done == before and "PUT distilljobs" not in kinds(calls), call
 
 
 def test_a_comparison_that_cannot_be_read_tells_of_no_release(
