@@ -19,6 +19,7 @@ from agentark_operator.kube import Gone, Kube, Object, Unreachable, path_of
 from agentark_operator.metrics.telemetry import Telemetry
 from agentark_operator.reconciler.context import Outcome
 from agentark_operator.reconciler.reconciler import Reconciler
+from agentark_operator.reconciler.steps import Steps
 from agentark_operator.settings import Settings
 from agentark_operator.storage import stores
 
@@ -242,6 +243,12 @@ def test_a_call_that_fails_ends_the_pass_and_a_store_that_fails_is_told_once(
             with pytest.raises(Unreachable):
                 reconcile(case.body, case.folder, calls, case.children)
             assert calls.done == before and "PUT distilljobs" not in kinds(calls), call
+
+
+def test_no_step_is_taken_without_a_plan(begins: Job, reconcile: Reconcile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Steps, "_plan", lambda steps, context: context)
+    with pytest.raises(AssertionError, match="the step that plans comes first"):
+        reconcile(begins.body, begins.folder, Calls())
 
 
 def test_a_comparison_that_cannot_be_read_tells_of_no_release(

@@ -118,7 +118,7 @@ class Steps:
         asked = {stage.key: self.stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
         manifests = {key: manifest for key, manifest in asked.items() if manifest is not None}
         own = kept(body, status, plan, manifests.keys(), context.objects)
-        return replace(context, plan=plan, manifests=manifests, kept=own, embedded=self.embedded(context.key, body))
+        return replace(context, planned=plan, manifests=manifests, kept=own, embedded=self.embedded(context.key, body))
 
     def _delegate(self, context: RunContext) -> RunContext:
         """See to the resources that run stages for this one, and how it stands with those stages."""
@@ -154,7 +154,7 @@ class Steps:
             now_s=time.time(),
             base_wait_s=self.settings.retry_s,
         )
-        return replace(context, facts=facts, now_s=run.now_s, decision=decide(facts, run))
+        return replace(context, facts=facts, now_s=run.now_s, decided=decide(facts, run))
 
     def _apply(self, context: RunContext) -> RunContext:
         """Suspend, remove and begin attempts; what cannot begin says why."""
@@ -180,7 +180,7 @@ class Steps:
                 if view.reason in STALLING:
                     stalled = view.reason, f"{begin.stage.name}: {view.message}"
         decision = replace(context.decision, views=views, tracks=tracks)
-        return replace(context, decision=decision, served=served, stalled=stalled)
+        return replace(context, decided=decision, served=served, stalled=stalled)
 
     def _teachers(self, context: RunContext) -> RunContext:
         """Keep the teachers that stages ask now, or wait for; let go of all others."""
