@@ -133,7 +133,8 @@ def reconcile(monkeypatch: pytest.MonkeyPatch) -> Reconcile:
                 known.saw(child)
             kube = RecordedKube(calls, children)
             calls.objects = kube.objects
-            return Reconciler(kube, Settings(), resources, known, Telemetry()).reconcile(key, body)
+            reconciler = Reconciler(kube, Settings(), resources, known, Telemetry(), running=lambda: 1)
+            return reconciler.reconcile(key, body)
 
     return over
 

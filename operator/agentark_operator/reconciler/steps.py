@@ -1,7 +1,7 @@
 """The steps of a pass over a run. Each takes the context, and gives it on with what it adds."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,8 +47,8 @@ class Steps:
     actor: Actor
     teachers: Teachers
     releases: Releases
-    running: int = 0
-    """Resources that run, for how often their progress is looked at."""
+    running: Callable[[], int]
+    """How many resources run; the more, the more rarely their progress is looked at."""
     _listings: ListingCache = field(default_factory=ListingCache)
     _plans: Cache[Any, Plan] = field(default_factory=lambda: Cache(512, float("inf")))
     _scores: Cache[Any, list[dict[str, str]]] = field(default_factory=lambda: Cache(2048, float("inf")))
@@ -86,7 +86,7 @@ class Steps:
             raise DependencyMissing(text)
         place = self.stores.of(resource)
         related, uid = self.resources.related(key), body["metadata"]["uid"]
-        self.actor.ask_about(self.children.silent(uid, max(3 * self.settings.poll_s, self.running / 10)))
+        self.actor.ask_about(self.children.silent(uid, max(3 * self.settings.poll_s, self.running() / 10)))
         return RunContext(
             key=key,
             body=body,
@@ -252,7 +252,7 @@ class Steps:
         decision, settings = context.decision, self.settings
         runs = any(view.state == "Running" for view in decision.views.values())
         # Looks at progress are as rare as keeps all of them together cheap.
-        due_s = max(settings.poll_s, self.running / 10) if runs else RESYNC_S
+        due_s = max(settings.poll_s, self.running() / 10) if runs else RESYNC_S
         # No event need tell of a backend that is installed, or of the end of another's attempt or of a pod.
         if context.stalled or _shared(decision.views) or any(fact.pods_alive for fact in context.facts):
             due_s = min(due_s, 3 * settings.poll_s)
