@@ -252,12 +252,15 @@ def test_no_step_is_taken_without_a_plan(begins: Job, reconcile: Reconcile, monk
         reconcile(begins.body, begins.folder, Calls())
 
 
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"suites": {"test": {"subjects": [{}]}}}'])
 def test_a_comparison_that_cannot_be_read_tells_of_no_release(
-    released: Job, tmp_path: Path, reconcile: Reconcile
+    content: bytes | None, released: Job, tmp_path: Path, reconcile: Reconcile
 ) -> None:
     shutil.copytree(released.folder, tmp_path / "store")
     (results,) = (tmp_path / "store").glob("stages/compare/*/attempts/1/results.json")
     results.unlink()
+    if content is not None:
+        results.write_bytes(content)
     calls = Calls()
     outcome = reconcile(released.body, tmp_path / "store", calls)
     assert ready(outcome) == "StoreUnavailable" and "results.json" in outcome.later
