@@ -121,6 +121,7 @@ class Reason(StrEnum):
 
 
 AnyReason = Reason | KubernetesReason
+"""mypy refuses any other text. It is only as strict as `reason_of`, which lets every word of others pass."""
 NO_REASON = KubernetesReason("")
 COMES_BY_ITSELF = frozenset(reason for reason in Reason if reason.by_itself)
 """Reasons of which no event is made; all others, those of kubelets and schedulers too, are told."""

@@ -76,7 +76,9 @@ class Operator:
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # it has a line for every event
         settings = self._settings
         kube = Kube(connections=_WORKERS)
-        reconciler = Reconciler(kube, settings, self._resources, self._children, self._telemetry)
+        reconciler = Reconciler(
+            kube, settings, self._resources, self._children, self._telemetry, running=lambda: len(self._running)
+        )
         watched = asyncio.Event()
         probes = await serve(
             settings.address,
@@ -120,7 +122,9 @@ class Operator:
 
     def _registry(self, stop: threading.Event) -> kopf.OperatorRegistry:
         async def ended(**_: Any) -> None:
-            stop.set()  # Kopf took the signals over, and waits 5 s for its own task that waits for this
+            # Kopf took the signals over, and waits 5 s for its own task that waits for this. It makes its cleanup only
+            # after all of its root tasks have ended, so this cuts nothing short.
+            stop.set()
 
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(_login)
@@ -239,14 +243,13 @@ class Operator:
             finally:
                 self._telemetry.passed(key.kind, outcome, time.perf_counter() - started)
             self._keep(key, body, ended)
-            self._after(key, ended, reconciler)
+            self._after(key, ended)
             if ended.gone:
                 self._forget(key, body["metadata"]["uid"])
 
-    def _after(self, key: Key, outcome: Outcome, reconciler: Reconciler) -> None:
+    def _after(self, key: Key, outcome: Outcome) -> None:
         runs = outcome.status.get("phase") == "Running"
         (self._running.add if runs else self._running.discard)(key)
-        reconciler.steps.running = len(self._running)
         for stage in outcome.sharing:
             self._sharing.setdefault(stage, set()).add(key)
         if outcome.later:

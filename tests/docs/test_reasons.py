@@ -1,6 +1,6 @@
 """Every reason that the operator can give is in the pages, and the pages have no others.
 
-That the code gives no word beside these and those of Kubernetes is what `AnyReason` is for: mypy refuses any other.
+That the code gives no word beside these and those of Kubernetes is what `AnyReason` is for: mypy refuses a plain text.
 """
 
 import re
@@ -27,6 +27,11 @@ PAGE, OF_RELEASES = ((DOCS / page).read_text() for page in ("reasons.md", "kinds
 
 def test_the_pages_have_each_reason_and_no_other() -> None:
     assert words(PAGE) | words(OF_RELEASES) == set(Reason)
+
+
+def test_each_reason_is_used() -> None:
+    source = "".join(path.read_text() for path in (DOCS.parent / "operator").rglob("*.py"))
+    assert set(re.findall(r"\bReason\.(\w+)", source)) == set(Reason.__members__)
 
 
 def test_the_page_has_each_condition_and_no_other() -> None:

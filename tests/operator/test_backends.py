@@ -11,9 +11,10 @@ from agentark_operator import backends
 from agentark_operator.attempts.facts import Attempt
 from agentark_operator.attempts.pods import Image, pod_template
 from agentark_operator.attempts.workload import QUEUE, Owner, Workload, child_name, labels
-from agentark_operator.backends import BACKENDS
+from agentark_operator.backends import BACKENDS, load
 from agentark_operator.informers.children import alive
 from agentark_operator.kube import path_of
+from agentark_operator.permissions import TABLE
 
 from agentark.api import Elastic, Gang, RuntimeRef, StoreSource
 from agentark.api.training import BackendName
@@ -30,6 +31,13 @@ EXPECTED = {
     "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs", "node", INDEX, {"suspend": True}),
 }
 """Kind -> API version, plural, container, label of the main pod, change that suspends it, as their own APIs say."""
+ALL, APPLIED = ("get", "list", "watch", "create", "patch", "delete"), ("create", "patch")
+RIGHTS = {
+    "Job": [("batch", "jobs", ALL), ("", "services", APPLIED)],
+    "PyTorchJob": [("kubeflow.org", "pytorchjobs", ALL)],
+    "TrainJob": [("trainer.kubeflow.org", "trainjobs", ALL)],
+}
+"""Kind -> group, plural and verbs of what the operator may do for it."""
 CONTAINERS = {name: container for name, (_, _, container, *_) in EXPECTED.items()}
 
 
@@ -98,6 +106,18 @@ def test_every_module_of_a_backend_has_its_name_in_the_manifest_and_the_other_wa
 def test_a_backend_says_what_it_needs_and_how_to_get_it(backend: str) -> None:
     one = BACKENDS[backend]
     assert bool(one.install) == bool(one.software) == bool(one.crd) == (backend != "Job")
+
+
+def test_a_module_whose_backend_is_none_is_refused_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentark_operator.backends.job.BACKEND", "Job")
+    with pytest.raises(TypeError, match=r"BACKEND of agentark_operator.backends.job is of type str; make it a Backend"):
+        load("Job")
+
+
+def test_each_backend_asks_for_the_rights_that_it_needs_and_no_more() -> None:
+    rows = {name: [row for row in TABLE if row.needed == name] for name in BACKENDS}
+    asked = {name: [(row.group, *row.resources, row.verbs) for row in of] for name, of in rows.items()}
+    assert asked == RIGHTS
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))

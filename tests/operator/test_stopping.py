@@ -56,8 +56,8 @@ def test_an_operator_that_is_told_to_stop_ends_at_once(bench: Bench, operators: 
         told = time.monotonic()
         process.terminate()
         process.wait(timeout=20)
-    # Kopf gives a task that does not end 5 s.
-    assert time.monotonic() - told < 4
+    # Kopf waits just so long for a task that does not end, and says so at the level DEBUG only.
+    assert time.monotonic() - told < 5
 
 
 def test_nothing_is_ended_while_the_operator_may_begin_it_anew(cluster: ApiServer, tmp_path: Path) -> None:

@@ -20,12 +20,14 @@ from agentark_operator.teachers.demand import Served
 
 RESYNC_S = 300.0
 """Longest time between two passes over a resource that has not ended, in seconds."""
-NO_PLAN = Plan(kind="", name="", namespace="", run_id="", manifest={}, pins={}, stages=())
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """One pass over one run. Each step reads what those before it added; the fields stand in the order of the steps."""
+    """One pass over one run. Each step reads what those before it added; the fields stand in the order of the steps.
+
+    A step that reads `plan` or `decision` before there is one fails with AssertionError.
+    """
 
     key: Key
     body: Body
@@ -39,7 +41,7 @@ class RunContext:
     """The same, parsed."""
     objects: Sequence[Body]
     """Everything in the cluster that belongs to the resource, as seen before the store was asked."""
-    plan: Plan = NO_PLAN
+    planned: Plan | None = None
     manifests: Mapping[str, StageManifest] = field(default_factory=dict)
     """Key -> manifest of each finished stage."""
     kept: Kept = field(default_factory=lambda: Kept({}, (), (), ""))
@@ -52,14 +54,28 @@ class RunContext:
     """Of each stage, in the order of the plan."""
     now_s: float = 0.0
     """When it was decided, in seconds since the epoch."""
-    decision: Decision = field(default_factory=lambda: Decision({}, {}))
+    decided: Decision | None = None
     """What to do; once it was applied, with what came of that."""
     served: Mapping[str, Sequence[Served]] = field(default_factory=dict)
     """Key -> the teachers that a stage asks and that the cluster serves."""
     stalled: tuple[AnyReason, str] | None = None
     """Reason and message of what waits for a person."""
+    scores: Sequence[Mapping[str, str]] = ()
+    """What the comparison measured; empty while it is not finished."""
     note: str = ""
     """What came of the release."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, once there is one."""
+        assert self.planned is not None, "the step that plans comes first"
+        return self.planned
+
+    @property
+    def decision(self) -> Decision:
+        """The decision, once there is one."""
+        assert self.decided is not None, "the step that decides comes first"
+        return self.decided
 
     @property
     def status(self) -> Mapping[str, Any]:

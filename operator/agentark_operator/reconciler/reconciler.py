@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,17 +32,30 @@ _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Makes passes; each blocks its thread. One resource is looked at by one thread at a time."""
+    """Makes passes; each blocks its thread. One resource is looked at by one thread at a time.
+
+    Args:
+        running: How many resources run.
+    """
 
     def __init__(
-        self, kube: Kube, settings: Settings, resources: Resources, children: Children, telemetry: Telemetry
+        self,
+        kube: Kube,
+        settings: Settings,
+        resources: Resources,
+        children: Children,
+        telemetry: Telemetry,
+        *,
+        running: Callable[[], int],
     ) -> None:
         self._kube, self._settings, self._children, self._telemetry = kube, settings, children, telemetry
         self._stores = Stores(kube, settings, telemetry.stored)
         self._actor = Actor(kube, children, settings)
         self._releases = Releases(kube, resources, self._stores)
         teachers = Teachers(kube, children, settings)
-        self.steps = Steps(kube, settings, resources, children, self._stores, self._actor, teachers, self._releases)
+        self._steps = Steps(
+            kube, settings, resources, children, self._stores, self._actor, teachers, self._releases, running
+        )
 
     def reconcile(self, key: Key, body: Body) -> Outcome:
         """Bring a resource to what its spec says, and its status to what became of that.
@@ -56,16 +69,16 @@ class Reconciler:
         before = body.get("status") or {}
         if key.kind == "ModelRelease":
             status, later = self._releases.reconcile(body, before)
-            return self._written(body, before, status)._replace(due_s=RESYNC_S, later=later)
-        policy = (body.get("spec") or {}).get("runPolicy") or {}
-        if policy.get("managedBy", OPERATOR) != OPERATOR:
+            outcome = self._written(body, before, status)
+            return outcome if outcome.gone else outcome._replace(due_s=RESYNC_S, later=later)
+        if _policy(body).get("managedBy", OPERATOR) != OPERATOR:
             return Outcome(before)
         self._actor.remove_former(body)
         if over(before) and same(body, before):
             return self._tidied(key, body, before)
         conclusion = self._concluded(key, body)
         self._telemetry.heard(key, conclusion.heard)
-        history = policy.get("historyLimit", RunPolicy().history_limit)
+        history = _policy(body).get("historyLimit", RunPolicy().history_limit)
         observed = replace(conclusion.observed, requested_at=requested(body), history=history)
         status = summarize(observed, before, generation=body["metadata"]["generation"], now=now())
         if status["phase"] == "Failed":
@@ -82,7 +95,7 @@ class Reconciler:
     def _concluded(self, key: Key, body: Body) -> Conclusion:
         """What the steps come to, or what keeps them from being taken."""
         try:
-            return self.steps.run(key, body)
+            return self._steps.run(key, body)
         except DependencyMissing as error:
             waiting = Reason.DEPENDENCY_NOT_READY, str(error)
             return Conclusion(Observed(waiting=waiting), due_s=RESYNC_S)
@@ -125,20 +138,24 @@ class Reconciler:
         if left_s is not None and left_s <= 0:
             objects = self._children.of(body["metadata"]["uid"])
             self._actor.remove([child for child in objects if child["kind"] in BACKENDS])
-            self._actor.remove(self.steps.embedded(key, body))
+            self._actor.remove(self._steps.embedded(key, body))
             left_s = None
         elif before["phase"] == "Failed":
             self._stop_embedded(key, body)  # what was made as the run ended was not seen then
         return Outcome(before, due_s=left_s)
 
     def _stop_embedded(self, key: Key, body: Body) -> None:
-        embedded = self.steps.embedded(key, body)
+        embedded = self._steps.embedded(key, body)
         self._actor.remove([other for other in embedded if not over(other.get("status") or {})])
 
     def _left_s(self, key: Key, body: Body, status: Mapping[str, Any]) -> float | None:
         """Seconds until the objects of an ended run go; None where there are none."""
-        if not self._children.of(body["metadata"]["uid"]) and not self.steps.embedded(key, body):
+        if not self._children.of(body["metadata"]["uid"]) and not self._steps.embedded(key, body):
             return None
-        policy = (body.get("spec") or {}).get("runPolicy") or {}
-        ttl_s = policy.get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
+        ttl_s = _policy(body).get("ttlSecondsAfterFinished", RunPolicy().ttl_seconds_after_finished)
         return parse_time(str(status["completedAt"])) + float(ttl_s) - time.time()
+
+
+def _policy(body: Body) -> Mapping[str, Any]:
+    """`spec.runPolicy` as it stands, which may hold for a spec that cannot be read as a whole."""
+    return (body.get("spec") or {}).get("runPolicy") or {}

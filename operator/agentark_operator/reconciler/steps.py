@@ -1,14 +1,13 @@
 """The steps of a pass over a run. Each takes the context, and gives it on with what it adds."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agentark.api import DistillJob, ModelRelease
 from agentark.errors import AgentArkError
 from agentark.planning import Plan
-from agentark.store import StageManifest
 from agentark_operator.apply.actor import STALLING, Actor
 from agentark_operator.attempts.facts import Run, View
 from agentark_operator.attempts.workload import child_name, owner_of
@@ -27,7 +26,7 @@ from agentark_operator.settings import Settings
 from agentark_operator.status import results
 from agentark_operator.status.summary import Observed, ObservedStage, tracks_of
 from agentark_operator.storage.listings import ListingCache
-from agentark_operator.storage.stores import Cache, Place, Stores
+from agentark_operator.storage.stores import Cache, Stores
 from agentark_operator.teachers.demand import addressed, teachers
 from agentark_operator.teachers.servers import Teachers
 
@@ -48,8 +47,8 @@ class Steps:
     actor: Actor
     teachers: Teachers
     releases: Releases
-    running: int = 0
-    """Resources that run, for how often their progress is looked at."""
+    running: Callable[[], int]
+    """How many resources run; the more, the more rarely their progress is looked at."""
     _listings: ListingCache = field(default_factory=ListingCache)
     _plans: Cache[Any, Plan] = field(default_factory=lambda: Cache(512, float("inf")))
     _scores: Cache[Any, list[dict[str, str]]] = field(default_factory=lambda: Cache(2048, float("inf")))
@@ -68,7 +67,7 @@ class Steps:
             KubeError: The API server did not do what it was asked.
         """
         context = self._gather(key, body)
-        for step in (self._plan, self._delegate, self._decide, self._apply, self._teachers, self._release):
+        for step in (self._plan, self._delegate, self._decide, self._apply, self._teachers, self._score, self._release):
             context = step(context)
         return self._concluded(context)
 
@@ -87,7 +86,7 @@ class Steps:
             raise DependencyMissing(text)
         place = self.stores.of(resource)
         related, uid = self.resources.related(key), body["metadata"]["uid"]
-        self.actor.ask_about(self.children.silent(uid, max(3 * self.settings.poll_s, self.running / 10)))
+        self.actor.ask_about(self.children.silent(uid, max(3 * self.settings.poll_s, self.running() / 10)))
         return RunContext(
             key=key,
             body=body,
@@ -119,7 +118,7 @@ class Steps:
         asked = {stage.key: self.stores.manifest(place, stage.kind, stage.key) for stage in plan.stages}
         manifests = {key: manifest for key, manifest in asked.items() if manifest is not None}
         own = kept(body, status, plan, manifests.keys(), context.objects)
-        return replace(context, plan=plan, manifests=manifests, kept=own, embedded=self.embedded(context.key, body))
+        return replace(context, planned=plan, manifests=manifests, kept=own, embedded=self.embedded(context.key, body))
 
     def _delegate(self, context: RunContext) -> RunContext:
         """See to the resources that run stages for this one, and how it stands with those stages."""
@@ -155,7 +154,7 @@ class Steps:
             now_s=time.time(),
             base_wait_s=self.settings.retry_s,
         )
-        return replace(context, facts=facts, now_s=run.now_s, decision=decide(facts, run))
+        return replace(context, facts=facts, now_s=run.now_s, decided=decide(facts, run))
 
     def _apply(self, context: RunContext) -> RunContext:
         """Suspend, remove and begin attempts; what cannot begin says why."""
@@ -181,7 +180,7 @@ class Steps:
                 if view.reason in STALLING:
                     stalled = view.reason, f"{begin.stage.name}: {view.message}"
         decision = replace(context.decision, views=views, tracks=tracks)
-        return replace(context, decision=decision, served=served, stalled=stalled)
+        return replace(context, decided=decision, served=served, stalled=stalled)
 
     def _teachers(self, context: RunContext) -> RunContext:
         """Keep the teachers that stages ask now, or wait for; let go of all others."""
@@ -193,6 +192,15 @@ class Steps:
         self.teachers.keep({teacher.name for key in asking for teacher in context.served[key]}, context.owner)
         return context
 
+    def _score(self, context: RunContext) -> RunContext:
+        """What the comparison measured. Where that cannot be read, nothing is told of a release."""
+        stages, place = context.plan.stages, context.place
+        compare = next((context.manifests.get(stage.key) for stage in stages if stage.kind == "compare"), None)
+        if compare is None:
+            return context
+        scores = self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare))
+        return replace(context, scores=scores or ())
+
     def _release(self, context: RunContext) -> RunContext:
         """Tell the cluster of a model that the job has released."""
         if not isinstance(context.resource, DistillJob):
@@ -201,6 +209,7 @@ class Steps:
         return replace(context, note=note)
 
     def _concluded(self, context: RunContext) -> Conclusion:
+        """What the steps came to; asks nobody."""
         facts, decision = context.facts, context.decision
         begun = [begin for begin in decision.begin if decision.tracks[begin.stage.key].attempt == begin.number]
         # Whoever refused an object does not say when it would take it.
@@ -216,7 +225,7 @@ class Steps:
         )
 
     def _observed(self, context: RunContext) -> Observed:
-        plan, place, manifests, decision = context.plan, context.place, context.manifests, context.decision
+        plan, manifests, decision = context.plan, context.manifests, context.decision
         stages = [
             ObservedStage(
                 stage.name, stage.kind, stage.key, decision.views[stage.key], decision.tracks[stage.key], fact.progress
@@ -225,30 +234,25 @@ class Steps:
         ]
         ran = [manifests[stage.key] for stage in stages if stage.state == "Done"]
         gpu_seconds = sum(track.gpu_seconds for track in decision.tracks.values()) + gpu_seconds_of(context.embedded)
-        compare = next((manifests.get(stage.key) for stage in plan.stages if stage.kind == "compare"), None)
-        scores = self._scores_of(place, compare) if compare else []
         return Observed(
             run_id=plan.run_id,
             stages=stages,
             suspended=context.resource.spec.suspend,
             stalled=context.stalled,
             ended=decision.ended,
-            scores=scores,
-            score=results.headline(scores),
+            scores=context.scores,
+            score=results.headline(context.scores),
             usage=results.usage(ran, gpu_seconds, self.settings.prices, self.settings.currency),
-            outputs=results.outputs(plan, manifests, place.store),
+            outputs=results.outputs(plan, manifests, context.place.store),
             note=context.note,
         )
-
-    def _scores_of(self, place: Place, compare: StageManifest) -> list[dict[str, str]]:
-        return self._scores.get((place.identity, compare.key), lambda: results.read_scores(place.store, compare)) or []
 
     def _due_s(self, context: RunContext) -> float:
         """Seconds until the next look."""
         decision, settings = context.decision, self.settings
         runs = any(view.state == "Running" for view in decision.views.values())
         # Looks at progress are as rare as keeps all of them together cheap.
-        due_s = max(settings.poll_s, self.running / 10) if runs else RESYNC_S
+        due_s = max(settings.poll_s, self.running() / 10) if runs else RESYNC_S
         # No event need tell of a backend that is installed, or of the end of another's attempt or of a pod.
         if context.stalled or _shared(decision.views) or any(fact.pods_alive for fact in context.facts):
             due_s = min(due_s, 3 * settings.poll_s)

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from agentark.errors import StoreError
 from agentark.planning import Plan, Stage
-from agentark.store import StageManifest, Store
+from agentark.store import StageManifest, Store, stage_path
 
 Manifests = Mapping[str, StageManifest]
 _GPU = "nvidia.com/gpu"
@@ -16,21 +17,28 @@ def read_scores(store: Store, compare: StageManifest) -> list[dict[str, str]]:
     """Every accuracy that a comparison measured, with its 95 % interval.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: It cannot be read, or is none.
     """
-    table = json.loads(store.read(compare.outputs["results"].path))
-    return [
-        {
-            "suite": suite,
-            "subject": subject["name"],
-            "metric": "accuracy",
-            "value": f"{subject['accuracy']:.4f}",
-            "low": f"{subject['interval']['low']:.4f}",
-            "high": f"{subject['interval']['high']:.4f}",
-        }
-        for suite, content in table["suites"].items()
-        for subject in content["subjects"]
-    ]
+    path = compare.outputs["results"].path
+    data = store.read(path)
+    try:
+        return [
+            {
+                "suite": suite,
+                "subject": subject["name"],
+                "metric": "accuracy",
+                "value": f"{subject['accuracy']:.4f}",
+                "low": f"{subject['interval']['low']:.4f}",
+                "high": f"{subject['interval']['high']:.4f}",
+            }
+            for suite, content in json.loads(data)["suites"].items()
+            for subject in content["subjects"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        folder = stage_path(compare.kind, compare.key)
+        raise StoreError(
+            f"store {store.uri}: {path} is no table of a comparison ({error!r}); delete {folder} to run it again"
+        ) from error
 
 
 def headline(scores: Sequence[Mapping[str, str]]) -> str:
