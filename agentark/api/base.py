@@ -146,12 +146,14 @@ class Decimal(NamedTuple):
                 raise ValueError(f'a decimal number in quotes, such as "0.5" or "5e-4", {self._accepted()}')
         elif isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"a decimal number {self._accepted()}")
-        elif info.mode == "json":
+        elif info.mode == "json" and self.low <= value <= self.high:
             raise ValueError(f'write the number in quotes: "{value}" (Kubernetes keeps decimals only as text)')
+        elif not self.low <= value <= self.high:  # also where a whole number is too large for a float
+            raise ValueError(self._accepted())
         number = float(value)
         if not self.low <= number <= self.high:
             raise ValueError(self._accepted())
-        return number
+        return number + 0.0  # -0.0 is 0
 
     def _accepted(self) -> str:
         return f"must lie between {decimal_text(self.low)} and {decimal_text(self.high)}"

@@ -347,5 +347,5 @@ def _shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=repr)  # Python gives what no manifest can
     return text if len(text) <= 80 else text[:77] + "..."

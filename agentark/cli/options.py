@@ -42,7 +42,7 @@ def store_source(option: str, endpoint: str) -> StoreSource:
     """
     uri = DEFAULT_STORE.uri if not option else option if ":" in option else f"file:{option}"
     try:
-        return StoreSource(uri=uri, endpoint=endpoint or None)
+        return StoreSource.model_validate({"uri": uri, "endpoint": endpoint or None})
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         label, accepted = {

@@ -57,7 +57,12 @@ class StudentRecipe(Recipe[Result], Generic[Result]):
     ) -> None:
         super().__init__()
         self.training = training
-        self.sources = {"model": model, "held_out": held_out, "max_new_tokens": max_new_tokens}
+        self.sources = {
+            "model": model,
+            "held_out": held_out,
+            "max_new_tokens": max_new_tokens,
+            "policy": repr(policy),
+        }
         self.base = base = read_base(model)
         self.out = out
         if training.evaluations and held_out is not None and (questions := read_held_out(held_out)):

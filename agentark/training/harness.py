@@ -40,7 +40,8 @@ class Recipe(ABC, Generic[Result]):
     training: Training
     """How weights are optimised."""
     sources: dict[str, Any]
-    """All that decides the course of the training: folders, files, settings, further facts; see `identity_of`."""
+    """What decides the course of the training: folders, files, settings, further facts; of a scorer only whether there
+    is one. See `identity_of`."""
     steps: int
     """Optimiser steps of the whole training, >= 1."""
     longest: int

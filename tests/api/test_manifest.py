@@ -1,7 +1,9 @@
 """Manifests are checked whole, with positions, and are safe to read whatever they hold."""
 
+import decimal
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,24 @@ def test_in_python_a_float_is_a_float() -> None:
 def test_what_is_no_decimal_is_refused_in_python_too(value: Any) -> None:
     with pytest.raises(InvalidInput, match=r"Training\.warmup_ratio: found .*must lie between 0 and 1"):
         Training(warmup_ratio=value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ({"weight_decay": decimal.Decimal("0.5")}, "Training.weight_decay: found"),
+        ({"weight_decay": 10**400}, "must lie between 0 and 1000000"),
+        ({"weight_decay": float("nan")}, "must lie between 0 and 1000000"),
+        ({"batch_size": object()}, "Training.batch_size: found"),
+    ],
+    ids=["decimal", "huge", "nan", "object"],
+)
+def test_what_python_alone_can_give_is_refused_by_field(setting: dict[str, Any], found: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(found)):
+        Training(**setting)
+
+
+def test_no_number_is_written_that_cannot_be_read() -> None:
+    training = Training(weight_decay=-0.0)
+    assert training.canonical() == Training(weight_decay=0.0).canonical()
+    assert Training.model_validate(training.canonical()) == training
