@@ -32,6 +32,7 @@ def measured(chart: str, hand: str, *options: str, code: int) -> tuple[dict[str,
     return json.loads(done.stdout or "{}"), done.stderr
 
 
+@pytest.mark.long
 def test_a_slower_server_is_found_and_is_a_failure(serve: Callable[[float], str]) -> None:
     slow, fast = serve(0.4), serve(0.2)
     found, _ = measured(slow, f"{fast}/", code=1)

@@ -76,6 +76,7 @@ def test_the_loss_is_that_of_the_paper(
     assert margins.abs().max() > 1e-3
 
 
+@pytest.mark.long
 def test_a_student_that_answers_wrong_learns_what_to_prefer(training: Make) -> None:
     undecided = [*sums(12, answer="1"), *sums(12, answer="2"), *sums(12, answer="2")]
     before = training("before", rows=undecided, evaluations=1, epochs=4)
@@ -94,6 +95,7 @@ def test_the_last_batch_is_filled_from_a_further_pass(training: Make) -> None:
 
 
 @pytest.mark.parametrize("lora", [0, 4], ids=["all weights", "adapters"])
+@pytest.mark.long
 def test_a_stopped_training_goes_on_as_if_nothing_had_happened(training: Make, dropping_model: Path, lora: int) -> None:
     changes: dict[str, Any] = {"model": dropping_model, "rows": pairs(10), "dpo": FAST, "evaluations": 2}
     changes |= {"lora": Lora(rank=lora, alpha=8) if lora else None}

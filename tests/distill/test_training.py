@@ -130,6 +130,7 @@ def test_the_best_checkpoint_is_the_output_not_the_last(training: Make) -> None:
     assert same(unlearns.out, unlearns.folder / "store" / kept)
 
 
+@pytest.mark.long
 def test_adapters_are_merged_into_a_plain_model(training: Make, model: Path) -> None:
     undisturbed = training("whole", lora=Lora(rank=4, alpha=8), epochs=5)
     expected = undisturbed.run()

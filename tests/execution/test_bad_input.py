@@ -80,6 +80,7 @@ def test_a_digest_that_does_not_fit(place: Workplace) -> None:
     assert "correct the digest or restore the content" in place.run("run", "-f", "run.yaml", expect=2)
 
 
+@pytest.mark.long
 def test_a_half_written_store_is_named_and_mended_by_what_the_error_says(place: Workplace, serve: Serve) -> None:
     url = serve("--template", "The answer is {index}.")
     place.questions(5)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.execution.conftest import Workplace, debate_run
 from tests.servers.s3 import client
 
@@ -77,6 +79,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.long
 def test_a_killed_run_takes_its_stages_along_and_goes_on_later_with_the_same_result(
     place: Workplace, serve: Serve, tmp_path_factory: Any
 ) -> None:
@@ -106,6 +109,7 @@ def ids(place: Workplace) -> list[str]:
     return [record.id for data in shards(place).values() for record in read_shard(data)]
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_a_state_from_which_the_same_command_goes_on(place: Workplace, serve: Serve) -> None:
     url = serve("--template", "The answer is {index}.", "--latency-s", "0.05")
     place.questions(150)
@@ -197,6 +201,7 @@ def test_data_in_a_bucket_is_read_from_the_endpoint_of_the_store(
     assert "debate  done" in place.run("run", "-f", "run.yaml")
 
 
+@pytest.mark.long
 def test_secrets_come_from_the_environment_and_go_nowhere(place: Workplace, serve: Serve, monkeypatch: Any) -> None:
     url = serve("--template", "The answer is {index}.", "--api-key", "s3cr3t-value")
     place.questions(5)

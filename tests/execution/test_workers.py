@@ -122,6 +122,7 @@ def test_two_that_end_at_the_same_moment_commit_once(make: Make, monkeypatch: py
     assert first is not None and first == second == read_manifest(shared[1], "debate", first.key)
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_started_again_and_pays_only_for_what_was_in_flight(make: Make, place: Workplace) -> None:
     alone = work(make("alone", concurrency=8), ALL)
     shared = make("shared", concurrency=8)

@@ -31,6 +31,7 @@ def start(made: Plan, number: int, store: Store, address: str) -> "subprocess.Po
     return subprocess.Popen(command, env=environment, text=True, **pipes)
 
 
+@pytest.mark.long
 def test_a_debate_is_seen_on_its_way(tmp_path: Path, servers: Callable[..., str]) -> None:
     place = Workplace(tmp_path)
     place.questions(60)
