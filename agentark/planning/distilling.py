@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from agentark.api import PAD, DebateSpec, DistillJobSpec, Teacher, Training
+from agentark.errors import InvalidInput
 from agentark.planning.building import Builder, least
 from agentark.planning.evaluating import evaluations
 from agentark.planning.evolving import Round, evolve
@@ -19,7 +20,16 @@ def distill_job(builder: Builder, spec: DistillJobSpec, debate_spec: DebateSpec,
         spec: The job.
         debate_spec: Its debate, references resolved.
         rewards: The process reward model that PAD needs; None where nothing scores steps, or a server does.
+
+    Raises:
+        InvalidInput: The debate cannot give a method anything to learn.
     """
+    protocol = debate_spec.protocol
+    if "DPO" in spec.methods and (protocol.type != "Debate" or protocol.rounds < 2):
+        raise InvalidInput(
+            "methods: DPO learns from answers that agents mend in later rounds, but the debate is of type "
+            f"{protocol.type} with {protocol.rounds} round(s); take type Debate with two rounds or more"
+        )
     debate = builder.debate(debate_spec, name="debate", needs_gold=spec.curation.labels == "Gold")
     base = Teacher(model=spec.student.model)
     rows = least(builder.pin(debate_spec.dataset.uri).rows, debate_spec.dataset.limit)

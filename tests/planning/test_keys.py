@@ -152,6 +152,12 @@ def test_preferences_are_trained_by_their_own_settings(tmp_path: Path) -> None:
         assert {name for name in before if before[name] != after[name]} == reached
 
 
+@pytest.mark.parametrize("protocol", [{"rounds": 1}, {"type": "SelfConsistency"}, {"type": "SinglePass"}])
+def test_preferences_are_not_paid_for_where_nobody_can_mend_an_answer(tmp_path: Path, protocol: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="DPO learns from answers that agents mend in later rounds"):
+        planned(tmp_path, {"spec.methods": ["RSFT", "DPO"], "spec.debate.protocol": protocol})
+
+
 def test_whatever_grades_by_a_task_grades_with_the_data_sets_options(tmp_path: Path) -> None:
     grading = {"absoluteTolerance": "0.010", "relativeTolerance": "1e-3", "lists": "Unordered"}
     changes = {
